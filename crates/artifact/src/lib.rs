@@ -1,0 +1,58 @@
+//! The one door to output files: atomic write, content hash, provenance stamp and derived seeds.
+//!
+//! ```
+//! # fn main() -> Result<(), brainreel_artifact::ArtifactError> {
+//! # let dir = tempfile::tempdir().expect("a temporary directory");
+//! # let path = dir.path().join("answer.txt");
+//! brainreel_artifact::write_atomic(&path, b"42\n")?;
+//! assert_eq!(brainreel_artifact::hash_file(&path)?, brainreel_artifact::hash_bytes(b"42\n"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It knows nothing of images, tables or networks.
+
+mod hash;
+mod provenance;
+mod seed;
+mod write;
+
+pub use hash::{ContentHash, HashBuilder, hash_bytes, hash_file, hash_json};
+pub use provenance::{Provenance, TOOL_VERSION};
+pub use seed::derive_seed;
+pub use write::{write_atomic, write_atomic_with, write_json};
+
+use std::path::PathBuf;
+
+/// What can go wrong at the door to the file system.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A value could not be turned into JSON or back.
+    #[error("{} is not the JSON that brainreel writes there", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+}

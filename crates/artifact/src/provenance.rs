@@ -1,0 +1,54 @@
+//! The stamp that says how an output came to be, and whether it is still up to date.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactError, ContentHash, hash_json, write_json};
+
+/// The version that goes into every stamp.
+pub const TOOL_VERSION: &str = concat!("brainreel ", env!("CARGO_PKG_VERSION"));
+
+/// How an output was made. It holds no time and no path, so that the same work gives the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Name and version of the tool.
+    pub tool: String,
+    /// The stage that wrote the output.
+    pub stage: String,
+    /// Revision of that stage's algorithm: raised by hand whenever its numbers change.
+    pub stage_revision: u32,
+    /// Hash of the stage's parameters.
+    pub parameters: ContentHash,
+    /// Hash of everything the stage read.
+    pub inputs: ContentHash,
+}
+
+impl Provenance {
+    /// Stamps a stage's work.
+    pub fn new<P: Serialize>(stage: &str, stage_revision: u32, parameters: &P, inputs: ContentHash) -> Self {
+        Self {
+            tool: TOOL_VERSION.to_owned(),
+            stage: stage.to_owned(),
+            stage_revision,
+            parameters: hash_json(parameters),
+            inputs,
+        }
+    }
+
+    /// Reads the stamp stored at `path`; `None` if there is no such file or it is not a stamp,
+    /// both of which mean that the work has to be done.
+    #[must_use]
+    pub fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    }
+
+    /// Writes the stamp.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Write`] names the path.
+    pub fn write(&self, path: &Path) -> Result<(), ArtifactError> {
+        write_json(path, self)
+    }
+}

@@ -1,0 +1,85 @@
+//! Writing through a temporary name in the same folder, then renaming.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::ArtifactError;
+
+/// Writes `bytes` to `path`: the file is either the old one or the whole new one, never a part.
+/// Missing folders on the way are made.
+///
+/// # Errors
+/// [`ArtifactError::Write`] names the path.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// Like [`write_atomic`], with the content streamed by `fill`.
+///
+/// # Errors
+/// [`ArtifactError::Write`] names the path; an error of `fill` leaves the old file in place.
+pub fn write_atomic_with(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), ArtifactError> {
+    let error = |source| ArtifactError::Write { path: path.to_owned(), source };
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder).map_err(error)?;
+    let mut temporary = temporary_in(folder).map_err(error)?;
+    {
+        let mut buffered = BufWriter::new(temporary.as_file_mut());
+        fill(&mut buffered).map_err(error)?;
+        buffered.flush().map_err(error)?;
+    }
+    temporary.as_file().sync_data().map_err(error)?;
+    temporary.persist(path).map_err(|failed| error(failed.error))?;
+    Ok(())
+}
+
+/// Writes `value` as indented JSON with a final newline, atomically.
+///
+/// # Errors
+/// [`ArtifactError::Write`] or [`ArtifactError::Json`], both naming the path.
+pub fn write_json<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), ArtifactError> {
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|source| ArtifactError::Json { path: path.to_owned(), source })?;
+    bytes.push(b'\n');
+    write_atomic(path, &bytes)
+}
+
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".brainreel-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A plain file for everybody the umask allows, not tempfile's private default.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_litter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/table.tsv");
+        write_atomic(&path, b"old").unwrap();
+        let outcome = write_atomic_with(&path, |file| {
+            file.write_all(b"half of the n")?;
+            Err(std::io::Error::other("disk full"))
+        });
+        assert!(matches!(outcome, Err(ArtifactError::Write { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,3 @@
+//! The brainreel command line.
+
+fn main() {}

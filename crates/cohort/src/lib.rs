@@ -1,0 +1,1 @@
+//! Subjects, sessions, scans, diagnoses; tables, split, ledger.

@@ -1,0 +1,1 @@
+//! Bytes to volumes and back: NIfTI, DICOM, BIDS.

@@ -1,0 +1,1 @@
+//! Numeric kernels on slices: cubic B-spline prefilter and interpolation.

@@ -1,0 +1,1 @@
+//! Video classification networks on Burn: frozen trunk and trained head.

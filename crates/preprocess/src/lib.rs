@@ -1,0 +1,1 @@
+//! From a native T1-weighted volume to the network input.

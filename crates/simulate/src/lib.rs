@@ -1,0 +1,1 @@
+//! Procedural heads and whole cohorts with known truth.

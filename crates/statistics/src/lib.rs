@@ -1,0 +1,1 @@
+//! Classification statistics on plain slices.

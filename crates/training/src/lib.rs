@@ -1,0 +1,1 @@
+//! Dataset, augmentation, feature cache, training loop, checkpoints, prediction.

@@ -1,0 +1,72 @@
+//! Where the voxels of a volume lie in the world.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Affine;
+
+/// Dimensions in voxels and the affine from voxel indices to RAS+ mm.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    dims: [usize; 3],
+    affine: Affine,
+}
+
+/// Why dimensions are not usable as a grid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GridError {
+    /// An axis has no voxel, or there are more than [`Grid::MAX_VOXELS`].
+    #[error("dimensions {dims:?} are outside 1..={} voxels in all", Grid::MAX_VOXELS)]
+    Dims {
+        /// The dimensions asked for.
+        dims: [usize; 3],
+    },
+}
+
+impl Grid {
+    /// Upper bound on the number of voxels, 1024^3: no scanner comes near, and a hostile header
+    /// cannot make us allocate more.
+    pub const MAX_VOXELS: usize = 1 << 30;
+
+    /// A grid of `dims` voxels.
+    ///
+    /// # Errors
+    /// [`GridError::Dims`] if an axis is empty or there are too many voxels.
+    pub fn new(dims: [usize; 3], affine: Affine) -> Result<Self, GridError> {
+        let n_voxels = dims.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        match n_voxels {
+            Some(1..=Self::MAX_VOXELS) => Ok(Self { dims, affine }),
+            _ => Err(GridError::Dims { dims }),
+        }
+    }
+
+    /// Number of voxels along each axis.
+    #[must_use]
+    pub const fn dims(&self) -> [usize; 3] {
+        self.dims
+    }
+
+    /// Voxel indices to RAS+ mm.
+    #[must_use]
+    pub const fn affine(&self) -> &Affine {
+        &self.affine
+    }
+
+    /// Number of voxels in all.
+    #[must_use]
+    pub const fn n_voxels(&self) -> usize {
+        self.dims[0] * self.dims[1] * self.dims[2]
+    }
+
+    /// Voxel size in mm.
+    #[must_use]
+    pub fn spacing_mm(&self) -> [f64; 3] {
+        self.affine.spacing_mm()
+    }
+
+    /// Position of voxel `[i, j, k]` in the data, the first axis fastest.
+    #[must_use]
+    pub const fn offset(&self, index: [usize; 3]) -> usize {
+        index[0] + self.dims[0] * (index[1] + self.dims[1] * index[2])
+    }
+}
