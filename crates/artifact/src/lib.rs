@@ -13,14 +13,16 @@
 //! It knows nothing of images, tables or networks.
 
 mod hash;
+mod lock;
 mod provenance;
 mod seed;
 mod write;
 
 pub use hash::{ContentHash, HashBuilder, hash_bytes, hash_file, hash_json};
+pub use lock::FolderLock;
 pub use provenance::{Provenance, TOOL_VERSION};
 pub use seed::derive_seed;
-pub use write::{write_atomic, write_atomic_with, write_json};
+pub use write::{write_atomic, write_atomic_with, write_durable_with, write_json};
 
 use std::path::PathBuf;
 
@@ -45,6 +47,12 @@ pub enum ArtifactError {
         /// The cause.
         #[source]
         source: std::io::Error,
+    },
+    /// Another process is writing to the same folder.
+    #[error("another brainreel is writing to {}", folder.display())]
+    Locked {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A value could not be turned into JSON or back.
     #[error("{} is not the JSON that brainreel writes there", path.display())]

@@ -14,9 +14,7 @@ use std::path::{Path, PathBuf};
 /// `../shared/data` beside the checkout. `None` means: skip, and say so.
 #[must_use]
 pub fn real_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("BRAINREEL_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("BRAINREEL_TEST_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     folder.is_dir().then_some(folder)
 }

@@ -1,0 +1,33 @@
+//! How a command ended.
+
+use std::process::ExitCode;
+
+/// How a command that did not fail as a whole ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// All well: exit code 0.
+    AllWell,
+    /// Finished, but some scans failed: exit code 3.
+    SomeFailed,
+}
+
+impl Finish {
+    /// Looks at how many scans went wrong.
+    pub fn from_failures(n_failed: usize) -> Self {
+        if n_failed == 0 { Self::AllWell } else { Self::SomeFailed }
+    }
+
+    /// The worse of two.
+    pub fn and(self, other: Self) -> Self {
+        if self == Self::SomeFailed { self } else { other }
+    }
+}
+
+impl From<Finish> for ExitCode {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::AllWell => Self::SUCCESS,
+            Finish::SomeFailed => Self::from(3),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The only place that talks to the terminal: progress bars, notes, tables and the JSON summary.
+//!
+//! Results go to standard output, everything else to standard error. A closed pipe is no error.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// How often a progress line is written when standard error is not a terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The terminal, as the subcommands see it.
+pub struct Ui {
+    quiet: bool,
+    interactive: bool,
+    bars: MultiProgress,
+    json: Option<PathBuf>,
+}
+
+impl Ui {
+    /// `json` is where the machine-readable summary goes, `-` for standard output.
+    pub fn new(quiet: bool, json: Option<PathBuf>) -> Self {
+        let interactive = io::stderr().is_terminal() && !quiet;
+        let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { quiet, interactive, bars: MultiProgress::with_draw_target(target), json }
+    }
+
+    /// A progress bar with rate and time left. Off the terminal it becomes a line every ten seconds.
+    pub fn progress(&self, label: &str, total: usize) -> Progress {
+        let style = ProgressStyle::with_template(
+            "{prefix:>12} [{bar:32}] {pos}/{len} {elapsed}<{eta} {wide_msg}",
+        )
+        .expect("the template is a constant")
+        .progress_chars("=> ");
+        let bar = self.bars.add(ProgressBar::new(total as u64).with_style(style).with_prefix(label.to_owned()));
+        if self.interactive {
+            bar.enable_steady_tick(Duration::from_millis(250));
+        }
+        Progress {
+            bar,
+            label: label.to_owned(),
+            plain: (!self.interactive && !self.quiet).then(|| Mutex::new(Instant::now())),
+        }
+    }
+
+    /// A line of information for people.
+    pub fn note(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            self.line(text.as_ref());
+        }
+    }
+
+    /// Something that deserves attention but does not stop the work.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.line(&format!("warning: {}", text.as_ref()));
+    }
+
+    /// Writes a result to standard output.
+    pub fn result(&self, text: impl AsRef<str>) {
+        self.bars.suspend(|| {
+            let mut out = io::stdout().lock();
+            // A reader that went away has seen what it wanted.
+            let _ = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+        });
+    }
+
+    /// Writes the machine-readable summary, if one was asked for.
+    pub fn summary<T: Serialize>(&self, summary: &T) -> anyhow::Result<()> {
+        match self.json.as_deref() {
+            None => Ok(()),
+            Some(path) if path == Path::new("-") => {
+                self.result(serde_json::to_string_pretty(summary)?);
+                Ok(())
+            }
+            Some(path) => {
+                brainreel_artifact::write_json(path, summary).context("writing the JSON summary")
+            }
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr(), "{text}");
+        });
+    }
+}
+
+/// One running progress display; it may be shared between threads.
+pub struct Progress {
+    bar: ProgressBar,
+    label: String,
+    plain: Option<Mutex<Instant>>,
+}
+
+impl Progress {
+    /// One more item is done.
+    pub fn inc(&self) {
+        self.bar.inc(1);
+        self.plain_line();
+    }
+
+    /// `done` of `total` items are done.
+    pub fn set(&self, done: usize, total: usize) {
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+        self.plain_line();
+    }
+
+    /// What is shown beside the bar.
+    pub fn message(&self, text: impl Into<String>) {
+        self.bar.set_message(text.into());
+    }
+
+    /// Removes the bar.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn plain_line(&self) {
+        let Some(last) = &self.plain else { return };
+        let Ok(mut last) = last.lock() else { return };
+        if last.elapsed() >= PLAIN_INTERVAL {
+            *last = Instant::now();
+            let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+            let (message, left) = (self.bar.message(), self.bar.eta().as_secs());
+            let _ = writeln!(io::stderr(), "{:>12} {done}/{total}, {left} s left {message}", self.label);
+        }
+    }
+}
+
+/// A table of text, columns padded to their widest cell; numbers are aligned to the right.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let n_columns = header.len();
+    let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
+    let widths: Vec<usize> = (0..n_columns)
+        .map(|column| {
+            let widest = rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
+            widest.max(header[column].chars().count())
+        })
+        .collect();
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let render = |cells: Vec<String>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(text, &width)| {
+                if is_number(text) { format!("{text:>width$}") } else { format!("{text:<width$}") }
+            })
+            .collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let head = render(header.iter().map(|&text| text.to_owned()).collect());
+    let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * n_columns.saturating_sub(1));
+    let body = rows.iter().map(|row| render((0..n_columns).map(|column| cell(row, column)).collect()));
+    [head, rule].into_iter().chain(body).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_aligns_text_left_and_numbers_right() {
+        let rows = vec![vec!["train".into(), "102".into()], vec!["validation".into(), "9".into()]];
+        let expected = "partition   scans\n-----------------\ntrain         102\nvalidation      9";
+        assert_eq!(table(&["partition", "scans"], &rows), expected);
+    }
+}
