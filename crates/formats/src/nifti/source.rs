@@ -1,0 +1,82 @@
+//! Opening a file, compressed or not, and finding the second file of a pair.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::NiftiError;
+
+const BUFFER: usize = 1 << 18;
+
+/// The bytes of a file after decompression, with an upper bound on how many there can be.
+pub(super) struct Source {
+    reader: Box<dyn Read>,
+    /// No more bytes than this can come out.
+    pub(super) at_most: u64,
+    /// Whether the bytes are inflated on the way.
+    pub(super) compressed: bool,
+}
+
+impl Source {
+    /// Opens a file; whether it is compressed is told by its first bytes, not by its name.
+    pub(super) fn open(path: &Path) -> Result<Self, NiftiError> {
+        let read = |source| NiftiError::Read { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(read)?;
+        let metadata = file.metadata().map_err(read)?;
+        if metadata.is_dir() {
+            return Err(NiftiError::NotNifti { path: path.to_owned(), found: "it is a folder".to_owned() });
+        }
+        let mut magic = Vec::with_capacity(2);
+        file.by_ref().take(2).read_to_end(&mut magic).map_err(read)?;
+        file.seek(SeekFrom::Start(0)).map_err(read)?;
+        let buffered = BufReader::with_capacity(BUFFER, file);
+        Ok(if magic == [0x1f, 0x8b] {
+            // Deflate cannot expand beyond 1032 to 1.
+            let at_most = metadata.len().saturating_mul(1032);
+            Self { reader: Box::new(MultiGzDecoder::new(buffered)), at_most, compressed: true }
+        } else {
+            Self { reader: Box::new(buffered), at_most: metadata.len(), compressed: false }
+        })
+    }
+
+    /// Fills `buffer` as far as the bytes reach; returns how far, and the error that ended it, if any.
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (filled, Some(error)),
+            }
+        }
+        (filled, None)
+    }
+
+    /// Reads and drops up to `n` bytes; returns how many there were.
+    pub(super) fn skip(&mut self, n: u64) -> io::Result<u64> {
+        io::copy(&mut self.reader.by_ref().take(n), &mut io::sink())
+    }
+}
+
+/// The header file that belongs to the given path (`.img` has its header in `.hdr`).
+pub(super) fn header_path(path: &Path) -> PathBuf {
+    counterpart(path, "img", "hdr").unwrap_or_else(|| path.to_owned())
+}
+
+/// The data file of a pair, given its header file.
+pub(super) fn image_path(header: &Path) -> PathBuf {
+    counterpart(header, "hdr", "img").unwrap_or_else(|| header.to_owned())
+}
+
+fn counterpart(path: &Path, from: &str, to: &str) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    for ending in ["", ".gz"] {
+        if let Some(stem) = name.strip_suffix(&format!(".{from}{ending}")) {
+            return Some(path.with_file_name(format!("{stem}.{to}{ending}")));
+        }
+    }
+    None
+}
