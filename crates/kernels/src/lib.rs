@@ -1,1 +1,23 @@
-//! Numeric kernels on slices: cubic B-spline prefilter and interpolation.
+//! Numeric kernels on slices: cubic B-spline interpolation, histogram threshold, percentiles.
+//!
+//! Arrays are plain slices, the first axis running fastest; kernels take checked inputs and cannot
+//! fail. Every kernel gives the same bits for any number of threads.
+//!
+//! ```
+//! use brainreel_kernels::{AxisPlan, resample_separable};
+//!
+//! let ramp = [0.0_f32, 1.0, 2.0, 3.0];
+//! // Four voxels stretched to seven, end voxels onto end voxels.
+//! let plans = [AxisPlan::stretch(4, 7), AxisPlan::keep(1), AxisPlan::keep(1)];
+//! assert_eq!(resample_separable(&ramp, &plans).len(), 7);
+//! ```
+
+mod bspline;
+mod histogram;
+mod mapped;
+mod separable;
+
+pub use bspline::{Outside, prefilter, sample_reference};
+pub use histogram::{otsu_threshold, percentiles};
+pub use mapped::{PointMap, resample_mapped};
+pub use separable::{AxisPlan, resample_separable, resample_separable_reference, spline_coefficients};

@@ -17,7 +17,7 @@ pub enum AffineError {
     #[error("affine {matrix:?} is singular or not finite, so voxels have no place in the world")]
     Singular {
         /// The offending matrix.
-        matrix: [[f64; 4]; 4],
+        matrix: Box<[[f64; 4]; 4]>,
     },
 }
 
@@ -38,6 +38,21 @@ impl Affine {
     #[must_use]
     pub const fn from_diagonal(d: [f64; 3]) -> Self {
         Self([[d[0], 0.0, 0.0, 0.0], [0.0, d[1], 0.0, 0.0], [0.0, 0.0, d[2], 0.0], [0.0, 0.0, 0.0, 1.0]])
+    }
+
+    /// A shift by `offset`.
+    #[must_use]
+    pub const fn translation_by(offset: [f64; 3]) -> Self {
+        let mut affine = Self::IDENTITY;
+        affine.0[0][3] = offset[0];
+        affine.0[1][3] = offset[1];
+        affine.0[2][3] = offset[2];
+        affine
+    }
+
+    /// A matrix known to be usable.
+    pub(crate) const fn from_rows(rows: [[f64; 4]; 4]) -> Self {
+        Self(rows)
     }
 
     /// The rows of the matrix.
@@ -103,14 +118,14 @@ impl Affine {
         let volume: f64 = self.spacing_mm().iter().product();
         let finite = m.iter().flatten().all(|v| v.is_finite());
         if !finite || volume <= 0.0 || (determinant / volume).abs() < 1e-9 {
-            return Err(AffineError::Singular { matrix: self.0 });
+            return Err(AffineError::Singular { matrix: Box::new(self.0) });
         }
         let mut inverse = [[0.0; 4]; 4];
-        for row in 0..3 {
-            for column in 0..3 {
+        for (row, values) in inverse.iter_mut().enumerate().take(3) {
+            for (column, value) in values.iter_mut().enumerate().take(3) {
                 let (r1, r2) = ((column + 1) % 3, (column + 2) % 3);
                 let (c1, c2) = ((row + 1) % 3, (row + 2) % 3);
-                inverse[row][column] = (m[r1][c1] * m[r2][c2] - m[r1][c2] * m[r2][c1]) / determinant;
+                *value = (m[r1][c1] * m[r2][c2] - m[r1][c2] * m[r2][c1]) / determinant;
             }
         }
         for row in inverse.iter_mut().take(3) {

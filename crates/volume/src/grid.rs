@@ -40,6 +40,11 @@ impl Grid {
         }
     }
 
+    /// A grid known to be usable.
+    pub(crate) const fn from_parts(dims: [usize; 3], affine: Affine) -> Self {
+        Self { dims, affine }
+    }
+
     /// Number of voxels along each axis.
     #[must_use]
     pub const fn dims(&self) -> [usize; 3] {
@@ -69,4 +74,10 @@ impl Grid {
     pub const fn offset(&self, index: [usize; 3]) -> usize {
         index[0] + self.dims[0] * (index[1] + self.dims[1] * index[2])
     }
+}
+
+/// A voxel index or count as a coordinate; exact, as grids are below 2^30 voxels.
+#[expect(clippy::cast_precision_loss, reason = "at most Grid::MAX_VOXELS")]
+pub(crate) const fn as_f64(i: usize) -> f64 {
+    i as f64
 }

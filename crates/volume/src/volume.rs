@@ -41,6 +41,11 @@ impl<T> Volume<T> {
         }
     }
 
+    /// A grid with values known to fit it.
+    pub(crate) const fn from_parts(grid: Grid, data: Vec<T>) -> Self {
+        Self { grid, data }
+    }
+
     /// A volume whose value at `[i, j, k]` is `value([i, j, k])`.
     pub fn from_fn(grid: Grid, mut value: impl FnMut([usize; 3]) -> T) -> Self {
         let [ni, nj, nk] = grid.dims();
