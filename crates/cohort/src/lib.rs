@@ -1,1 +1,41 @@
-//! Subjects, sessions, scans, diagnoses; tables, split, ledger.
+//! Who was scanned, when, with which diagnosis: tables, selection ledger, split and leakage checks.
+//!
+//! ```
+//! use brainreel_cohort::{Diagnosis, Partition, Scan, ScanId, SessionId, SplitConfig, SubjectId};
+//! # fn main() -> Result<(), brainreel_cohort::CohortError> {
+//! let mut scans = Vec::new();
+//! for (idx, diagnosis) in [Diagnosis::Cn, Diagnosis::Ad].into_iter().cycle().take(20).enumerate() {
+//!     let subject = SubjectId::parse(&format!("002_S_{idx:04}"))?;
+//!     scans.push(Scan::new(ScanId::new(&subject, &SessionId::parse("m06")?, None), Some(diagnosis)));
+//! }
+//! let split = brainreel_cohort::split_round_robin(&scans, &SplitConfig::default())?;
+//! assert_eq!(split.rows_of(Partition::Test).count(), 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It never sees a voxel and writes no file: tables become text by `to_tsv`, and the caller stores
+//! them. Diagnosis belongs to a session, not to a subject: subjects convert.
+
+mod bids;
+mod date;
+mod diagnosis;
+mod error;
+mod ids;
+mod labels;
+mod leakage;
+mod ledger;
+mod scans;
+mod split;
+mod table;
+
+pub use bids::{ParticipantRow, ParticipantTable, SessionRow, SessionTable};
+pub use date::Date;
+pub use diagnosis::{Diagnosis, Group, Sex};
+pub use error::CohortError;
+pub use ids::{ImageId, ScanId, SessionId, SubjectId};
+pub use labels::{LabelRow, LabelTable};
+pub use leakage::{check_no_shared_subject, shared_subjects};
+pub use ledger::{Ledger, LedgerRow, Outcome};
+pub use scans::{Scan, ScanTable};
+pub use split::{Partition, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_round_robin};

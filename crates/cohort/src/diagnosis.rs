@@ -1,0 +1,154 @@
+//! Diagnoses, research groups and sex as the tables word them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A clinical diagnosis at the time of a session, ordered by severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Diagnosis {
+    /// Cognitively normal.
+    Cn,
+    /// Mild cognitive impairment.
+    Mci,
+    /// Dementia of the Alzheimer type.
+    Ad,
+}
+
+impl Diagnosis {
+    /// All diagnoses, by severity.
+    pub const ALL: [Self; 3] = [Self::Cn, Self::Mci, Self::Ad];
+
+    /// `CN`, `MCI` or `AD`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cn => "CN",
+            Self::Mci => "MCI",
+            Self::Ad => "AD",
+        }
+    }
+
+    /// The class the classifier learns: CN 0, AD 1; MCI is left out.
+    #[must_use]
+    pub const fn class_idx(self) -> Option<usize> {
+        match self {
+            Self::Cn => Some(0),
+            Self::Mci => None,
+            Self::Ad => Some(1),
+        }
+    }
+
+    /// Reads `CN`, `MCI` or `AD`, in any case.
+    #[must_use]
+    pub fn parse(raw: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|diagnosis| raw.trim().eq_ignore_ascii_case(diagnosis.as_str()))
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a table says in its group column: a diagnosis, or a word that is none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// One of the three diagnoses. Early and late MCI (`EMCI`, `LMCI`) are MCI.
+    Diagnosis(Diagnosis),
+    /// Anything else, for example `SMC` (subjective memory concern) or `Patient`, word for word.
+    Other(String),
+}
+
+impl Group {
+    /// Reads a group; `None` for an empty cell or `n/a`.
+    #[must_use]
+    pub fn parse(raw: &str) -> Option<Self> {
+        let raw = raw.trim();
+        if raw.is_empty() || raw.eq_ignore_ascii_case("n/a") {
+            return None;
+        }
+        let diagnosis = match raw.to_ascii_uppercase().as_str() {
+            "CN" | "NL" | "COGNITIVELY NORMAL" => Diagnosis::Cn,
+            "MCI" | "EMCI" | "LMCI" => Diagnosis::Mci,
+            "AD" | "DEMENTIA" => Diagnosis::Ad,
+            _ => return Some(Self::Other(crate::error::shorten(raw))),
+        };
+        Some(Self::Diagnosis(diagnosis))
+    }
+
+    /// The diagnosis, if the group is one.
+    #[must_use]
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        match self {
+            Self::Diagnosis(diagnosis) => Some(*diagnosis),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Diagnosis(diagnosis) => diagnosis.fmt(f),
+            Self::Other(word) => f.pad(word),
+        }
+    }
+}
+
+/// Sex as recorded by the study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Sex {
+    /// Female.
+    F,
+    /// Male.
+    M,
+}
+
+impl Sex {
+    /// `F` or `M`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::F => "F",
+            Self::M => "M",
+        }
+    }
+
+    /// Reads `F`, `M`, `female` or `male`, in any case.
+    #[must_use]
+    pub fn parse(raw: &str) -> Option<Self> {
+        match raw.trim().to_ascii_lowercase().as_str() {
+            "f" | "female" => Some(Self::F),
+            "m" | "male" => Some(Self::M),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Sex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_keep_words_that_are_no_diagnosis() {
+        assert_eq!(Group::parse(" ad "), Some(Group::Diagnosis(Diagnosis::Ad)));
+        assert_eq!(Group::parse("EMCI").unwrap().diagnosis(), Some(Diagnosis::Mci));
+        assert_eq!(Group::parse("SMC"), Some(Group::Other("SMC".into())));
+        assert_eq!(Group::parse("n/a"), None);
+        assert_eq!(Group::parse(""), None);
+    }
+
+    #[test]
+    fn severity_is_the_order() {
+        assert!(Diagnosis::Ad > Diagnosis::Mci && Diagnosis::Mci > Diagnosis::Cn);
+    }
+}

@@ -1,0 +1,298 @@
+//! Identifiers of people, visits, scans and archive images, brought to one spelling each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::CohortError;
+use crate::error::shorten;
+
+const LONGEST_LABEL: usize = 64;
+
+/// A person, under one name however the source spells it.
+///
+/// `002_S_0413`, `002S0413`, `sub-002S0413` and `sub-ADNI002S0413` are the same ADNI participant;
+/// `OAS1_0001_MR1` and `OAS1_0001_MR2` the same OASIS participant. Any other name keeps its letters
+/// and digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SubjectId(String);
+
+impl SubjectId {
+    /// Normalises a subject's name.
+    ///
+    /// # Errors
+    /// [`CohortError::InvalidId`] if it is empty, too long or holds anything that no name holds.
+    pub fn parse(raw: &str) -> Result<Self, CohortError> {
+        let label = alphanumeric_label("subject", "sub-", raw)?;
+        Ok(Self(adni_label(&label).or_else(|| oasis_label(&label)).unwrap_or(label)))
+    }
+
+    /// The BIDS label: letters and digits, without `sub-`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.0
+    }
+
+    /// The key by which people are told apart: two spellings that differ only in case are one person,
+    /// as their folders are one on many file systems.
+    #[must_use]
+    pub fn person_key(&self) -> String {
+        self.0.to_ascii_uppercase()
+    }
+}
+
+/// `002S0413` out of `002S0413` or `ADNI002S0413`, in any case.
+fn adni_label(label: &str) -> Option<String> {
+    let upper = label.to_ascii_uppercase();
+    let ptid = upper.strip_prefix("ADNI").unwrap_or(&upper);
+    let (site, rid) = ptid.split_once('S')?;
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    (site.len() == 3 && rid.len() >= 4 && digits(site) && digits(rid)).then(|| ptid.to_owned())
+}
+
+/// `OAS10001` out of `OAS10001MR2`: project digit and four-digit number, without the session.
+fn oasis_label(label: &str) -> Option<String> {
+    let upper = label.to_ascii_uppercase();
+    let digits = upper.strip_prefix("OAS")?;
+    let number = digits.get(..5)?;
+    let session = &digits[5..];
+    let is_session = session.is_empty() || session.starts_with("MR") || session.starts_with('D');
+    (is_session && number.bytes().all(|b| b.is_ascii_digit())).then(|| format!("OAS{number}"))
+}
+
+impl fmt::Display for SubjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sub-{}", self.0)
+    }
+}
+
+/// A visit of a subject: letters and digits, as in `ses-m06`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Normalises a session's name: `ses-m06`, `m06` and `m_06` are the same.
+    ///
+    /// # Errors
+    /// [`CohortError::InvalidId`] if it is empty, too long or holds anything that no name holds.
+    pub fn parse(raw: &str) -> Result<Self, CohortError> {
+        alphanumeric_label("session", "ses-", raw).map(Self)
+    }
+
+    /// The BIDS label: letters and digits, without `ses-`.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ses-{}", self.0)
+    }
+}
+
+/// One T1-weighted image of one session: `sub-002S0413_ses-m06` or `sub-002S0413_ses-m06_run-2`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ScanId {
+    subject: SubjectId,
+    session: SessionId,
+    run: Option<u32>,
+}
+
+impl ScanId {
+    /// The id of a scan; `run` tells scans of the same session apart.
+    #[must_use]
+    pub fn new(subject: &SubjectId, session: &SessionId, run: Option<u32>) -> Self {
+        Self { subject: subject.clone(), session: session.clone(), run }
+    }
+
+    /// Parses `sub-X_ses-Y[_run-N]`.
+    ///
+    /// # Errors
+    /// [`CohortError::InvalidId`].
+    pub fn parse(raw: &str) -> Result<Self, CohortError> {
+        let invalid = || CohortError::InvalidId {
+            kind: "scan",
+            got: shorten(raw),
+            expected: "sub-X_ses-Y or sub-X_ses-Y_run-N",
+        };
+        let mut parts = raw.trim().split('_');
+        let (Some(subject), Some(session)) = (parts.next(), parts.next()) else { return Err(invalid()) };
+        if !subject.starts_with("sub-") || !session.starts_with("ses-") {
+            return Err(invalid());
+        }
+        let run = parts.next().map(|part| part.strip_prefix("run-").and_then(|n| n.parse().ok()));
+        if run == Some(None) || parts.next().is_some() {
+            return Err(invalid());
+        }
+        Ok(Self {
+            subject: SubjectId::parse(subject)?,
+            session: SessionId::parse(session)?,
+            run: run.flatten(),
+        })
+    }
+
+    /// Who was scanned.
+    #[must_use]
+    pub fn subject(&self) -> &SubjectId {
+        &self.subject
+    }
+
+    /// In which session.
+    #[must_use]
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// Which of several scans of the session.
+    #[must_use]
+    pub fn run(&self) -> Option<u32> {
+        self.run
+    }
+}
+
+impl fmt::Display for ScanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.subject, self.session)?;
+        self.run.map_or(Ok(()), |run| write!(f, "_run-{run}"))
+    }
+}
+
+/// An archive's image number: `I13893`, `D13893` and `13893` are the same image.
+/// Anything that is not a number is kept as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageId(String);
+
+impl ImageId {
+    /// Normalises an image id.
+    ///
+    /// # Errors
+    /// [`CohortError::InvalidId`] if it is empty or too long.
+    pub fn parse(raw: &str) -> Result<Self, CohortError> {
+        let raw = raw.trim();
+        if raw.is_empty() || raw.len() > 4 * LONGEST_LABEL {
+            return Err(CohortError::InvalidId {
+                kind: "image id",
+                got: shorten(raw),
+                expected: "a number such as I13893",
+            });
+        }
+        let number = raw.strip_prefix(['I', 'i', 'D', 'd']).unwrap_or(raw);
+        if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok(Self(raw.to_owned()));
+        }
+        let significant = number.trim_start_matches('0');
+        Ok(Self(format!("I{}", if significant.is_empty() { "0" } else { significant })))
+    }
+
+    /// The normalised id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn alphanumeric_label(kind: &'static str, prefix: &str, raw: &str) -> Result<String, CohortError> {
+    let invalid = || CohortError::InvalidId {
+        kind,
+        got: shorten(raw),
+        expected: "letters and digits, perhaps with `_`, `-`, `.` or spaces between them",
+    };
+    let trimmed = raw.trim();
+    let body = match trimmed.get(..prefix.len()) {
+        Some(start) if start.eq_ignore_ascii_case(prefix) => &trimmed[prefix.len()..],
+        _ => trimmed,
+    };
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if body.len() > LONGEST_LABEL || !body.chars().all(is_allowed) || body.eq_ignore_ascii_case("n/a") {
+        return Err(invalid());
+    }
+    let label: String = body.chars().filter(char::is_ascii_alphanumeric).collect();
+    if label.is_empty() { Err(invalid()) } else { Ok(label) }
+}
+
+macro_rules! string_conversions {
+    ($($name:ident),*) => {$(
+        impl TryFrom<String> for $name {
+            type Error = CohortError;
+            fn try_from(raw: String) -> Result<Self, CohortError> {
+                Self::parse(&raw)
+            }
+        }
+        impl FromStr for $name {
+            type Err = CohortError;
+            fn from_str(raw: &str) -> Result<Self, CohortError> {
+                Self::parse(raw)
+            }
+        }
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+    )*};
+}
+string_conversions!(SubjectId, SessionId, ScanId, ImageId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_has_one_name() {
+        let adni = [
+            "002_S_0413",
+            "002S0413",
+            "sub-ADNI002S0413",
+            "sub-002S0413",
+            " adni002s0413 ",
+            "SUB-002_s_0413",
+        ];
+        for raw in adni {
+            assert_eq!(SubjectId::parse(raw).unwrap().to_string(), "sub-002S0413", "{raw}");
+        }
+        for raw in ["OAS1_0001_MR1", "OAS1_0001_MR2", "OAS1_0001", "sub-OAS10001", "oas1_0001_mr1"] {
+            assert_eq!(SubjectId::parse(raw).unwrap().label(), "OAS10001", "{raw}");
+        }
+        assert_eq!(SubjectId::parse("OAS30001_MR_d0129").unwrap().label(), "OAS30001");
+        assert_eq!(SubjectId::parse("pilot-07").unwrap().label(), "pilot07");
+        assert_ne!(SubjectId::parse("002_S_0413").unwrap(), SubjectId::parse("002_S_0414").unwrap());
+    }
+
+    #[test]
+    fn names_that_are_paths_or_nothing_are_refused() {
+        for raw in ["", "  ", "sub-", "../x", "a/b", "a\\b", "___", "naïve", "n/a", &"x".repeat(65)] {
+            assert!(SubjectId::parse(raw).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn scan_ids_round_trip() {
+        for raw in ["sub-002S0413_ses-m06", "sub-002S0413_ses-m06_run-2"] {
+            assert_eq!(ScanId::parse(raw).unwrap().to_string(), raw);
+        }
+        for raw in ["sub-1", "sub-1_ses-2_run-x", "sub-1_ses-2_run-1_T1w", "1_2", "ses-1_sub-1", ""] {
+            assert!(ScanId::parse(raw).is_err(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn image_ids_with_and_without_prefix() {
+        for raw in ["I13893", "D13893", "13893", " i013893"] {
+            assert_eq!(ImageId::parse(raw).unwrap().as_str(), "I13893", "{raw}");
+        }
+        assert_eq!(ImageId::parse("scan-a").unwrap().as_str(), "scan-a");
+    }
+}

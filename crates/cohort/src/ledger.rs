@@ -1,0 +1,131 @@
+//! The selection ledger: every series that was found, and what became of it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::{cell, to_tsv};
+
+/// What became of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Converted.
+    Kept,
+    /// Left out by a rule.
+    Dropped,
+    /// It should have been converted but could not be.
+    Failed,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kept => "kept",
+            Self::Dropped => "dropped",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+/// One series of the download. It must hold no patient name: the caller gives de-identified text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LedgerRow {
+    /// Short hash of the series UID, or another stable name of the series.
+    pub series: String,
+    /// The archive's number of the image.
+    pub image_id: Option<String>,
+    /// The subject, `sub-...`.
+    pub subject: Option<String>,
+    /// Series description.
+    pub description: Option<String>,
+    /// Number of files of the series.
+    pub n_files: usize,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Short name of the rule that decided, for example `not_t1`.
+    pub rule: String,
+    /// The rule's reason in words.
+    pub reason: String,
+    /// The file that was written, relative to the dataset.
+    pub output: Option<String>,
+}
+
+/// All rows, written in the order of subject, then series.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The rows.
+    pub rows: Vec<LedgerRow>,
+}
+
+impl Ledger {
+    /// Number of rows with an outcome.
+    #[must_use]
+    pub fn count(&self, outcome: Outcome) -> usize {
+        self.rows.iter().filter(|row| row.outcome == outcome).count()
+    }
+
+    /// The ledger as tab-separated text.
+    ///
+    /// # Determinism
+    /// Independent of the order of [`Self::rows`].
+    #[must_use]
+    pub fn to_tsv(&self) -> String {
+        const COLUMNS: [&str; 9] = [
+            "series",
+            "image_id",
+            "subject",
+            "description",
+            "n_files",
+            "outcome",
+            "rule",
+            "reason",
+            "output",
+        ];
+        let mut rows: Vec<&LedgerRow> = self.rows.iter().collect();
+        rows.sort_by(|a, b| (&a.subject, &a.image_id, a).cmp(&(&b.subject, &b.image_id, b)));
+        to_tsv(
+            &COLUMNS,
+            rows.into_iter().map(|row| {
+                vec![
+                    cell(Some(&row.series)),
+                    cell(row.image_id.as_ref()),
+                    cell(row.subject.as_ref()),
+                    cell(row.description.as_ref()),
+                    row.n_files.to_string(),
+                    row.outcome.to_string(),
+                    cell(Some(&row.rule)),
+                    cell(Some(&row.reason)),
+                    cell(row.output.as_ref()),
+                ]
+            }),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_cells_stay_in_their_columns() {
+        let row = |series: &str, subject: Option<&str>| LedgerRow {
+            series: series.into(),
+            image_id: None,
+            subject: subject.map(Into::into),
+            description: Some("two\tcells\nand lines".into()),
+            n_files: 3,
+            outcome: Outcome::Dropped,
+            rule: "localizer".into(),
+            reason: "3 slices".into(),
+            output: None,
+        };
+        let ledger = Ledger { rows: vec![row("b", Some("sub-2")), row("a", Some("sub-2")), row("c", None)] };
+        let text = ledger.to_tsv();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines.iter().all(|line| line.split('\t').count() == 9));
+        assert_eq!(lines[2], "a\tn/a\tsub-2\ttwo cells and lines\t3\tdropped\tlocalizer\t3 slices\tn/a");
+        assert_eq!(ledger.count(Outcome::Dropped), 3);
+    }
+}

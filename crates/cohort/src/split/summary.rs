@@ -1,0 +1,75 @@
+//! How many subjects and scans of each class each partition holds.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Partition, Split};
+use crate::Diagnosis;
+
+/// Subjects and scans of one diagnosis in one partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitCount {
+    /// The partition.
+    pub partition: Partition,
+    /// The diagnosis.
+    pub diagnosis: Diagnosis,
+    /// Number of people with at least one such scan; a person who converts counts under each diagnosis.
+    pub n_subjects: usize,
+    /// Number of scans.
+    pub n_scans: usize,
+}
+
+/// All counts, by partition, then by diagnosis. `Display` gives a table for the terminal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitSummary {
+    /// The counts; diagnoses without a scan in the whole split are left out.
+    pub counts: Vec<SplitCount>,
+    /// Number of people in each of train, validation and test.
+    pub n_subjects: [usize; 3],
+    /// Number of scans in each of train, validation and test.
+    pub n_scans: [usize; 3],
+}
+
+impl Split {
+    /// Counts subjects and scans.
+    #[must_use]
+    pub fn summary(&self) -> SplitSummary {
+        let diagnoses: BTreeSet<Diagnosis> = self.rows.iter().map(|row| row.diagnosis).collect();
+        let mut counts = Vec::new();
+        for partition in Partition::ALL {
+            for &diagnosis in &diagnoses {
+                let of_both = || self.rows_of(partition).filter(|row| row.diagnosis == diagnosis);
+                let people: BTreeSet<_> = of_both().map(|row| row.subject().person_key()).collect();
+                let (n_subjects, n_scans) = (people.len(), of_both().count());
+                counts.push(SplitCount { partition, diagnosis, n_subjects, n_scans });
+            }
+        }
+        let people = |partition| {
+            let keys: BTreeSet<_> = self.rows_of(partition).map(|row| row.subject().person_key()).collect();
+            keys.len()
+        };
+        SplitSummary {
+            counts,
+            n_subjects: Partition::ALL.map(people),
+            n_scans: Partition::ALL.map(|partition| self.rows_of(partition).count()),
+        }
+    }
+}
+
+impl fmt::Display for SplitSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<12} {:<9} {:>8} {:>8}", "partition", "diagnosis", "subjects", "scans")?;
+        for count in &self.counts {
+            let SplitCount { partition, diagnosis, n_subjects, n_scans } = count;
+            writeln!(f, "{partition:<12} {diagnosis:<9} {n_subjects:>8} {n_scans:>8}")?;
+        }
+        for (partition, (n_subjects, n_scans)) in
+            Partition::ALL.into_iter().zip(self.n_subjects.iter().zip(self.n_scans))
+        {
+            writeln!(f, "{partition:<12} {:<9} {n_subjects:>8} {n_scans:>8}", "all")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! What a split must be before anything is trained or judged with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::{Partition, Split, SplitRow};
+use crate::{CohortError, Diagnosis, Scan, ScanTable, SubjectId};
+
+impl Split {
+    /// Sorts the rows and verifies them: the only way to make a split.
+    pub(super) fn from_rows(
+        mut rows: Vec<SplitRow>,
+        source: PathBuf,
+        edited_by_hand: bool,
+    ) -> Result<Self, CohortError> {
+        rows.sort();
+        let split = Self { rows, source, edited_by_hand };
+        split.verify()?;
+        Ok(split)
+    }
+
+    /// Refuses a split that would give a dishonest result: a scan listed twice, a subject in two
+    /// partitions (also under two spellings of one name), or a partition without any scan of a class.
+    ///
+    /// # Errors
+    /// [`CohortError::Duplicate`], [`CohortError::SubjectInTwoPartitions`],
+    /// [`CohortError::EmptyClass`]; each names the file and the remedy.
+    pub fn verify(&self) -> Result<(), CohortError> {
+        if let Some(pair) = self.rows.windows(2).find(|pair| pair[0].scan_id == pair[1].scan_id) {
+            let key = pair[0].scan_id.to_string();
+            return Err(CohortError::Duplicate { path: self.source.clone(), key, line: 0 });
+        }
+        self.verify_subjects()?;
+        self.verify_classes()
+    }
+
+    fn verify_subjects(&self) -> Result<(), CohortError> {
+        let mut homes: BTreeMap<String, &SplitRow> = BTreeMap::new();
+        for row in &self.rows {
+            let home = *homes.entry(row.subject().person_key()).or_insert(row);
+            if home.partition != row.partition {
+                return Err(CohortError::SubjectInTwoPartitions {
+                    path: self.source.clone(),
+                    first: Box::new(home.clone()),
+                    second: Box::new(row.clone()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_classes(&self) -> Result<(), CohortError> {
+        // A split with one class teaches nothing: with fewer than two, CN and AD are what is missing.
+        let mut classes: BTreeSet<Diagnosis> = self.rows.iter().map(|row| row.diagnosis).collect();
+        if classes.len() < 2 {
+            classes.extend([Diagnosis::Cn, Diagnosis::Ad]);
+        }
+        for partition in Partition::ALL {
+            let present: BTreeSet<_> = self.rows_of(partition).map(|row| row.diagnosis).collect();
+            if let Some(&diagnosis) = classes.difference(&present).next() {
+                let of_class = self.rows.iter().filter(|row| row.diagnosis == diagnosis);
+                let subjects: BTreeSet<&SubjectId> = of_class.map(SplitRow::subject).collect();
+                return Err(CohortError::EmptyClass {
+                    path: self.source.clone(),
+                    partition,
+                    diagnosis,
+                    n_subjects: subjects.len(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds each row's scan, in the order of the rows.
+    ///
+    /// # Errors
+    /// [`CohortError::SplitMismatch`] if a scan is not in the table or has another diagnosis there;
+    /// [`CohortError::ImageInTwoPartitions`] if the same bytes are in two partitions, which means one
+    /// person under two names.
+    pub fn join<'a>(&'a self, table: &'a ScanTable) -> Result<Vec<(&'a SplitRow, &'a Scan)>, CohortError> {
+        let mut joined = Vec::with_capacity(self.rows.len());
+        let mut by_content: BTreeMap<&str, &SplitRow> = BTreeMap::new();
+        for row in &self.rows {
+            let scan =
+                table.get(&row.scan_id).ok_or_else(|| self.mismatch(row, "is not in scans.tsv".into()))?;
+            if scan.diagnosis != Some(row.diagnosis) {
+                let found = scan.diagnosis.map_or("n/a", Diagnosis::as_str);
+                return Err(self.mismatch(row, format!("is {} here and {found} in scans.tsv", row.diagnosis)));
+            }
+            if let Some(sha256) = &scan.sha256 {
+                let twin = *by_content.entry(sha256).or_insert(row);
+                if twin.partition != row.partition {
+                    return Err(CohortError::ImageInTwoPartitions {
+                        first: Box::new(twin.clone()),
+                        second: Box::new(row.clone()),
+                    });
+                }
+            }
+            joined.push((row, scan));
+        }
+        Ok(joined)
+    }
+
+    fn mismatch(&self, row: &SplitRow, problem: String) -> CohortError {
+        CohortError::SplitMismatch { path: self.source.clone(), scan: row.scan_id.clone(), problem }
+    }
+}
