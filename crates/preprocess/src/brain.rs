@@ -1,0 +1,40 @@
+//! Finding the brain.
+
+use brainreel_volume::{Mask, Volume};
+
+/// Finds the brain in a head.
+pub trait BrainExtractor: Sync {
+    /// Name and version, for the record.
+    fn name(&self) -> &str;
+
+    /// The brain's mask, on the grid of `head`.
+    ///
+    /// # Shapes
+    /// `head`: closest-canonical, at its native spacing.
+    ///
+    /// # Errors
+    /// [`ExtractionError`] if there is no brain to be found.
+    fn extract(&self, head: &Volume<f32>) -> Result<Mask, ExtractionError>;
+}
+
+/// Why no brain mask could be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractionError {
+    /// The mask holds no voxel.
+    #[error("brain extraction by {extractor} found no voxel of brain")]
+    Empty {
+        /// Name of the extractor.
+        extractor: String,
+    },
+    /// The mask is not on the head's grid.
+    #[error("brain mask by {extractor} has {got:?} voxels, expected those of the head, {expected:?}")]
+    Shape {
+        /// Name of the extractor.
+        extractor: String,
+        /// Dimensions of the mask.
+        got: [usize; 3],
+        /// Dimensions of the head.
+        expected: [usize; 3],
+    },
+}

@@ -1,0 +1,64 @@
+//! Why a scan cannot be preprocessed.
+
+use brainreel_volume::crop::CropError;
+use brainreel_volume::resample::ResampleError;
+use brainreel_volume::zoom::ZoomError;
+
+use crate::{ConfigError, ExtractionError};
+
+/// Why a scan cannot be preprocessed; the caller adds which scan.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// Voxels that are not numbers.
+    #[error(
+        "{n_voxels} voxels are not finite, the first at {first:?}; expected finite intensities everywhere"
+    )]
+    NonFinite {
+        /// How many.
+        n_voxels: usize,
+        /// Indices of the first.
+        first: [usize; 3],
+    },
+    /// Every voxel has the same value.
+    #[error("every voxel is {value}, expected an image with contrast")]
+    Constant {
+        /// That value.
+        value: f32,
+    },
+    /// The field of view is larger than any head, so the header's spacing is likely wrong.
+    #[error(
+        "a field of view of {extent_mm:.0?} mm at {spacing_mm} mm is more than {max_voxels} voxels; is the spacing in the header in mm?"
+    )]
+    FieldOfView {
+        /// Edges of the field of view.
+        extent_mm: [f64; 3],
+        /// Spacing asked for.
+        spacing_mm: f64,
+        /// Voxels allowed.
+        max_voxels: usize,
+    },
+    /// Nothing is brighter than the threshold.
+    #[error("no voxel is brighter than the foreground threshold {threshold}, the brightest is {brightest}")]
+    EmptyForeground {
+        /// The threshold.
+        threshold: f64,
+        /// The largest intensity.
+        brightest: f64,
+    },
+    /// The configuration is not usable.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No brain mask.
+    #[error(transparent)]
+    Extraction(#[from] ExtractionError),
+    /// Resampling is impossible.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
+    /// Cropping is impossible.
+    #[error(transparent)]
+    Crop(#[from] CropError),
+    /// The cropped image cannot be stretched to the network's size.
+    #[error(transparent)]
+    Zoom(#[from] ZoomError),
+}

@@ -1,0 +1,135 @@
+//! What was done to a scan, in numbers that show when it went wrong.
+
+use brainreel_kernels::percentiles;
+use brainreel_volume::crop::BoundingBox;
+use brainreel_volume::{Grid, Orientation};
+use serde::{Deserialize, Serialize};
+
+use crate::Step;
+use crate::config::as_f64;
+
+/// What was done to a scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QcRecord {
+    /// The steps, in the order they were done.
+    pub steps: Vec<Step>,
+    /// The scan as it was read.
+    pub input: GridSummary,
+    /// After reorientation and resampling.
+    pub resampled: GridSummary,
+    /// What was found to be head, or brain.
+    pub foreground: ForegroundSummary,
+    /// The smallest box around the foreground, in voxels of the resampled volume.
+    pub foreground_box: BoundingBox,
+    /// The box that was kept: padded and clamped.
+    pub crop_box: BoundingBox,
+    /// Voxels of the box that was kept over voxels of the resampled volume.
+    pub fraction_kept: f64,
+    /// What cropping gained.
+    pub resolution: ResolutionGain,
+    /// Intensities of the foreground, at the resampled spacing.
+    pub foreground_intensity: IntensityPercentiles,
+}
+
+/// A grid in words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridSummary {
+    /// Voxels along each axis.
+    pub dims: [usize; 3],
+    /// Voxel size in mm.
+    pub spacing_mm: [f64; 3],
+    /// Axis codes, such as `RAS`.
+    pub orientation: String,
+}
+
+/// What was found to be head, or brain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForegroundSummary {
+    /// Name of the brain extractor; nothing if a threshold decided.
+    pub extractor: Option<String>,
+    /// Foreground is brighter than this; nothing if a mask decided.
+    pub threshold: Option<f64>,
+    /// Voxels of foreground, at the resampled spacing.
+    pub n_voxels: usize,
+    /// The same over all voxels.
+    pub fraction: f64,
+}
+
+/// How much finer the network sees the head because it was cropped before it was stretched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolutionGain {
+    /// Voxel size of the network input, in mm.
+    pub network_spacing_mm: [f64; 3],
+    /// What it would have been without cropping, in mm.
+    pub uncropped_spacing_mm: [f64; 3],
+    /// Voxels per mm gained on each axis: 0.35 is 35 % more.
+    pub gain_by_axis: [f64; 3],
+    /// The same over the three axes (geometric mean).
+    pub gain: f64,
+}
+
+/// Percentiles of intensity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntensityPercentiles {
+    /// The least.
+    pub minimum: f64,
+    /// 1st percentile.
+    pub p01: f64,
+    /// 5th percentile.
+    pub p05: f64,
+    /// 25th percentile.
+    pub p25: f64,
+    /// Median.
+    pub p50: f64,
+    /// 75th percentile.
+    pub p75: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// The largest.
+    pub maximum: f64,
+}
+
+impl GridSummary {
+    pub(crate) fn of(grid: &Grid) -> Self {
+        Self {
+            dims: grid.dims(),
+            spacing_mm: grid.spacing_mm(),
+            orientation: Orientation::of(grid.affine()).codes(),
+        }
+    }
+}
+
+impl ResolutionGain {
+    /// Compares stretching `kept` to `size` voxels with stretching all of `grid`.
+    pub(crate) fn of(grid: &Grid, kept: [usize; 3], size: usize) -> Self {
+        let spacing = grid.spacing_mm();
+        let stretched = |dims: [usize; 3]| {
+            [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis] - 1) / as_f64(size - 1))
+        };
+        let (network_spacing_mm, uncropped_spacing_mm) = (stretched(kept), stretched(grid.dims()));
+        let ratio = [0, 1, 2].map(|axis| uncropped_spacing_mm[axis] / network_spacing_mm[axis]);
+        Self {
+            network_spacing_mm,
+            uncropped_spacing_mm,
+            gain_by_axis: ratio.map(|r| r - 1.0),
+            gain: ratio.iter().product::<f64>().cbrt() - 1.0,
+        }
+    }
+}
+
+impl IntensityPercentiles {
+    /// Of finite values, at least one; they are reordered.
+    pub(crate) fn of(values: &mut [f32]) -> Option<Self> {
+        let percents = [0.0, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 100.0];
+        let found = percentiles(values, &percents);
+        let [minimum, p01, p05, p25, p50, p75, p95, p99, maximum] = found.try_into().ok()?;
+        Some(Self { minimum, p01, p05, p25, p50, p75, p95, p99, maximum })
+    }
+}
