@@ -1,0 +1,202 @@
+//! Why a series is not a volume.
+
+use std::path::PathBuf;
+
+use super::FileFault;
+
+/// Why the files of a series cannot be stacked into a volume. Every message names the series (by the
+/// folder of its first file) or the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeriesError {
+    /// Too few slices for a volume: a localizer or an incomplete download.
+    #[error(
+        "series in {} has {got} slices, expected at least {expected}; it is a localizer or its download is incomplete",
+        series.display()
+    )]
+    TooFewSlices {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// Slices found.
+        got: usize,
+        /// Slices needed.
+        expected: usize,
+    },
+    /// A file says nothing about where its slice lies.
+    #[error(
+        "{} has no {missing}, so its slice has no place in the world; export the series again with its geometry",
+        path.display()
+    )]
+    MissingGeometry {
+        /// The file.
+        path: PathBuf,
+        /// The missing or unusable attribute.
+        missing: &'static str,
+    },
+    /// The slices are not parallel.
+    #[error(
+        "series in {} mixes slice orientations ({} differs from the first by {degrees:.2} degrees, expected 0); \
+         it is a localizer or two series under one number: separate them",
+        series.display(), path.display()
+    )]
+    MixedOrientation {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// A file that differs from the first.
+        path: PathBuf,
+        /// By how much.
+        degrees: f64,
+    },
+    /// The slices differ in size or pixel spacing.
+    #[error(
+        "series in {} mixes slice formats: {} has {found}, expected {expected} as in the first file; \
+         separate the two series",
+        series.display(), path.display()
+    )]
+    MixedFormat {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// A file that differs from the first.
+        path: PathBuf,
+        /// Its format.
+        found: String,
+        /// The first file's format.
+        expected: String,
+    },
+    /// All slices lie in one plane.
+    #[error(
+        "series in {} is not a volume: its {n_slices} slices lie within {extent_mm:.4} mm of each other",
+        series.display()
+    )]
+    NotAVolume {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// Number of slices.
+        n_slices: usize,
+        /// Distance between the outermost slices.
+        extent_mm: f64,
+    },
+    /// Two different slices at one place: several echoes, time points or reconstructions.
+    #[error(
+        "series in {} has different slices at the same position ({} and {}); \
+         it holds several echoes or time points: separate them",
+        series.display(), first.display(), second.display()
+    )]
+    Duplicate {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// One of the files.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A gap between slices differs from the others.
+    #[error(
+        "series in {} has unequal slice increments: {found_mm:.4} mm before {}, expected {expected_mm:.4} mm; \
+         slices are missing or belong to another series: download it again",
+        series.display(), path.display()
+    )]
+    UnequalIncrement {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// The file behind the gap.
+        path: PathBuf,
+        /// The gap.
+        found_mm: f64,
+        /// The median gap.
+        expected_mm: f64,
+    },
+    /// The stack leans: slices are shifted against each other in their plane.
+    #[error(
+        "series in {} has a gantry tilt of {degrees:.2} degrees, expected none (at most {limit:.2}); \
+         a sheared stack is not a volume, resample it to right angles first",
+        series.display()
+    )]
+    GantryTilt {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// The angle between the stack and the slice normal.
+        degrees: f64,
+        /// The largest angle accepted.
+        limit: f64,
+    },
+    /// More voxels than any scanner makes.
+    #[error("series in {} claims {dims:?} voxels, which is no brain image", series.display())]
+    TooLarge {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// Columns, rows and slices.
+        dims: [usize; 3],
+    },
+    /// A kind of image that this version does not read.
+    #[error("{} is {found}, which this version does not read; {remedy}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The pixels are not all there.
+    #[error(
+        "{} is truncated: {found} bytes of pixels, expected {expected}; download or copy it again",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Bytes found.
+        found: u64,
+        /// Bytes that rows and columns ask for.
+        expected: u64,
+    },
+    /// The compressed pixels cannot be decoded.
+    #[error("the compressed pixels of {} are damaged: {found}; download or copy it again", path.display())]
+    Pixels {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder says.
+        found: String,
+    },
+    /// A file cannot be read any more, or not as DICOM.
+    #[error("{} {fault}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        fault: FileFault,
+    },
+}
+
+/// Something odd about a series that does not keep it from being a volume.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SeriesWarning {
+    /// Copies of slices were dropped.
+    #[error("{n_dropped} copies of slices dropped, the first is {}", first.display())]
+    CopiesDropped {
+        /// How many.
+        n_dropped: usize,
+        /// The first of them.
+        first: PathBuf,
+    },
+    /// The slice positions are a little uneven.
+    #[error("slice increments vary by up to {deviation_mm:.4} mm around {spacing_mm:.4} mm; evened out")]
+    UnevenIncrement {
+        /// Largest deviation from the median.
+        deviation_mm: f64,
+        /// The median.
+        spacing_mm: f64,
+    },
+    /// The stack leans a little.
+    #[error("the stack leans by {degrees:.2} degrees; kept in the affine")]
+    SlightTilt {
+        /// The angle between the stack and the slice normal.
+        degrees: f64,
+    },
+    /// Low values are meant to be shown bright.
+    #[error("the photometric interpretation is MONOCHROME1; values are kept as stored")]
+    Monochrome1,
+}

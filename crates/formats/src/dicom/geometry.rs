@@ -1,0 +1,276 @@
+//! From the positions of slices to the grid of a volume.
+
+use std::path::Path;
+
+use brainreel_volume::{Affine, Grid};
+
+use super::header::SliceHeader;
+use super::{SeriesError, SeriesWarning};
+
+/// Fewest slices of a volume, as dicom2nifti has it: fewer are localizers.
+pub(super) const MIN_SLICES: usize = 4;
+/// Slices closer than this lie at the same place, mm.
+const SAME_PLACE_MM: f64 = 1e-3;
+/// Orientations may differ by this much, degrees (dicom2nifti: 0.001 in a cosine).
+const MAX_TURN_DEGREES: f64 = 0.06;
+/// Deviation of a slice gap that is not worth a word, as a share of the gap.
+const SILENT_DEVIATION: f64 = 0.02;
+/// Largest deviation of a slice gap, as a share of the gap plus an absolute part (dicom2nifti's).
+const MAX_DEVIATION: (f64, f64) = (0.05, 0.1);
+/// Largest angle between stack and slice normal: tan 0.05, dicom2nifti's tolerance.
+const MAX_TILT_DEGREES: f64 = 2.862;
+/// Tilt that is not worth a word.
+const SILENT_TILT_DEGREES: f64 = 0.1;
+
+/// Slices in order, on a grid.
+#[derive(Debug)]
+pub(super) struct Stack<'a> {
+    pub(super) slices: Vec<&'a SliceHeader>,
+    pub(super) grid: Grid,
+    pub(super) warnings: Vec<SeriesWarning>,
+}
+
+type Vector = [f64; 3];
+
+fn dot(a: Vector, b: Vector) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn length(a: Vector) -> f64 {
+    dot(a, a).sqrt()
+}
+
+fn cross(a: Vector, b: Vector) -> Vector {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+fn subtract(a: Vector, b: Vector) -> Vector {
+    [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
+}
+
+/// Angle in degrees, exact for small ones.
+fn degrees_between(a: Vector, b: Vector) -> f64 {
+    length(cross(a, b)).atan2(dot(a, b)).to_degrees()
+}
+
+/// A slice whose geometry is complete.
+struct Placed<'a> {
+    slice: &'a SliceHeader,
+    position: Vector,
+    /// Position along the normal, mm.
+    height: f64,
+}
+
+/// Orders the slices of a series by their position and checks that they make a volume.
+pub(super) fn stack<'a>(folder: &Path, slices: &'a [SliceHeader]) -> Result<Stack<'a>, SeriesError> {
+    let series = || folder.to_owned();
+    let Some(first) = slices.first().filter(|_| slices.len() >= MIN_SLICES) else {
+        return Err(SeriesError::TooFewSlices { series: series(), got: slices.len(), expected: MIN_SLICES });
+    };
+    check_format(folder, first, slices)?;
+    let frame = Frame::of(first)?;
+    let mut warnings = Vec::new();
+    let mut placed = frame.place(folder, slices)?;
+    placed.sort_by(|a, b| a.height.total_cmp(&b.height).then_with(|| a.slice.path.cmp(&b.slice.path)));
+    let extent_mm = placed.last().map_or(0.0, |last| last.height) - placed[0].height;
+    if extent_mm < SAME_PLACE_MM {
+        return Err(SeriesError::NotAVolume { series: series(), n_slices: slices.len(), extent_mm });
+    }
+    drop_copies(folder, &mut placed, &mut warnings)?;
+    if placed.len() < MIN_SLICES {
+        return Err(SeriesError::TooFewSlices { series: series(), got: placed.len(), expected: MIN_SLICES });
+    }
+    check_increments(folder, &placed, &mut warnings)?;
+    let step = step_between(&placed);
+    check_tilt(folder, frame.normal, step, &mut warnings)?;
+    let grid = frame.grid(folder, placed[0].position, step, placed.len(), first)?;
+    Ok(Stack { slices: placed.into_iter().map(|placed| placed.slice).collect(), grid, warnings })
+}
+
+fn check_format(folder: &Path, first: &SliceHeader, slices: &[SliceHeader]) -> Result<(), SeriesError> {
+    let describe = |slice: &SliceHeader| {
+        let format = &slice.format;
+        let [between_rows, between_columns] = slice.spacing.unwrap_or_default();
+        format!(
+            "{}x{} pixels of {between_columns}x{between_rows} mm, {} of {} bits, {}",
+            format.columns, format.rows, format.bits_stored, format.bits_allocated, format.transfer_syntax
+        )
+    };
+    let same_spacing = |slice: &SliceHeader| match (slice.spacing, first.spacing) {
+        (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * b),
+        _ => true, // Reported as missing geometry.
+    };
+    match slices.iter().find(|slice| slice.format != first.format || !same_spacing(slice)) {
+        None => Ok(()),
+        Some(other) => Err(SeriesError::MixedFormat {
+            series: folder.to_owned(),
+            path: other.path.clone(),
+            found: describe(other),
+            expected: describe(first),
+        }),
+    }
+}
+
+/// The plane of the slices, LPS+.
+struct Frame {
+    along_row: Vector,
+    along_column: Vector,
+    normal: Vector,
+    between_rows: f64,
+    between_columns: f64,
+}
+
+fn axes(slice: &SliceHeader) -> Result<[Vector; 2], SeriesError> {
+    let unusable = || SeriesError::MissingGeometry {
+        path: slice.path.clone(),
+        missing: "usable ImageOrientationPatient",
+    };
+    let [a, b, c, d, e, f] = slice.orientation.ok_or_else(unusable)?;
+    let (row, column) = ([a, b, c], [d, e, f]);
+    let lengths = [length(row), length(column)];
+    let orthogonal = (degrees_between(row, column) - 90.0).abs() < 1.0;
+    if lengths.iter().any(|norm| (norm - 1.0).abs() > 0.01) || !orthogonal {
+        return Err(unusable());
+    }
+    Ok([row.map(|v| v / lengths[0]), column.map(|v| v / lengths[1])])
+}
+
+impl Frame {
+    fn of(first: &SliceHeader) -> Result<Self, SeriesError> {
+        let [along_row, along_column] = axes(first)?;
+        let normal = cross(along_row, along_column);
+        let norm = length(normal);
+        let spacing = first.spacing.filter(|spacing| spacing.iter().all(|&s| s > 0.0));
+        let [between_rows, between_columns] = spacing.ok_or_else(|| SeriesError::MissingGeometry {
+            path: first.path.clone(),
+            missing: "usable PixelSpacing",
+        })?;
+        let normal = normal.map(|v| v / norm);
+        Ok(Self { along_row, along_column, normal, between_rows, between_columns })
+    }
+
+    fn place<'a>(&self, folder: &Path, slices: &'a [SliceHeader]) -> Result<Vec<Placed<'a>>, SeriesError> {
+        let place = |slice: &'a SliceHeader| {
+            let [row, column] = axes(slice)?;
+            let turns = [degrees_between(row, self.along_row), degrees_between(column, self.along_column)];
+            let degrees = turns[0].max(turns[1]);
+            if degrees > MAX_TURN_DEGREES {
+                let (series, path) = (folder.to_owned(), slice.path.clone());
+                return Err(SeriesError::MixedOrientation { series, path, degrees });
+            }
+            let position = slice.position.ok_or_else(|| SeriesError::MissingGeometry {
+                path: slice.path.clone(),
+                missing: "usable ImagePositionPatient",
+            })?;
+            Ok(Placed { slice, position, height: dot(position, self.normal) })
+        };
+        slices.iter().map(place).collect()
+    }
+
+    fn grid(
+        &self,
+        folder: &Path,
+        origin: Vector,
+        step: Vector,
+        n_slices: usize,
+        first: &SliceHeader,
+    ) -> Result<Grid, SeriesError> {
+        let columns = [
+            self.along_row.map(|v| v * self.between_columns),
+            self.along_column.map(|v| v * self.between_rows),
+            step,
+            origin,
+        ];
+        // LPS+ to RAS+.
+        let row = |axis: usize, sign: f64| columns.map(|column| sign * column[axis]);
+        let affine =
+            Affine::new([row(0, -1.0), row(1, -1.0), row(2, 1.0), [0.0, 0.0, 0.0, 1.0]]).map_err(|_| {
+                SeriesError::MissingGeometry { path: first.path.clone(), missing: "usable slice geometry" }
+            })?;
+        let dims = [first.format.columns.into(), first.format.rows.into(), n_slices];
+        Grid::new(dims, affine).map_err(|_| SeriesError::TooLarge { series: folder.to_owned(), dims })
+    }
+}
+
+/// Drops files that are copies of their neighbour; refuses different slices at one place.
+fn drop_copies(
+    folder: &Path,
+    placed: &mut Vec<Placed<'_>>,
+    warnings: &mut Vec<SeriesWarning>,
+) -> Result<(), SeriesError> {
+    let mut copies = Vec::new();
+    let mut kept: Vec<Placed<'_>> = Vec::with_capacity(placed.len());
+    for candidate in placed.drain(..) {
+        match kept.last() {
+            Some(last) if candidate.height - last.height < SAME_PLACE_MM => {
+                if last.slice.sop_uid != candidate.slice.sop_uid {
+                    return Err(SeriesError::Duplicate {
+                        series: folder.to_owned(),
+                        first: last.slice.path.clone(),
+                        second: candidate.slice.path.clone(),
+                    });
+                }
+                copies.push(candidate.slice.path.clone());
+            }
+            _ => kept.push(candidate),
+        }
+    }
+    *placed = kept;
+    let n_dropped = copies.len();
+    if let Some(first) = copies.into_iter().next() {
+        warnings.push(SeriesWarning::CopiesDropped { n_dropped, first });
+    }
+    Ok(())
+}
+
+fn check_increments(
+    folder: &Path,
+    placed: &[Placed<'_>],
+    warnings: &mut Vec<SeriesWarning>,
+) -> Result<(), SeriesError> {
+    let gaps: Vec<f64> = placed.windows(2).map(|pair| pair[1].height - pair[0].height).collect();
+    let mut sorted = gaps.clone();
+    sorted.sort_by(f64::total_cmp);
+    let expected_mm = sorted[sorted.len() / 2];
+    let deviation = |gap: f64| (gap - expected_mm).abs();
+    let worst =
+        (0..gaps.len()).max_by(|&a, &b| deviation(gaps[a]).total_cmp(&deviation(gaps[b]))).unwrap_or(0);
+    let deviation_mm = deviation(gaps[worst]);
+    // The absolute part must not swallow thin slices.
+    let allowed = (MAX_DEVIATION.0 * expected_mm + MAX_DEVIATION.1).min(0.25 * expected_mm);
+    if deviation_mm > allowed {
+        return Err(SeriesError::UnequalIncrement {
+            series: folder.to_owned(),
+            path: placed[worst + 1].slice.path.clone(),
+            found_mm: gaps[worst],
+            expected_mm,
+        });
+    }
+    if deviation_mm > SILENT_DEVIATION * expected_mm {
+        warnings.push(SeriesWarning::UnevenIncrement { deviation_mm, spacing_mm: expected_mm });
+    }
+    Ok(())
+}
+
+/// The mean step from slice to slice.
+fn step_between(placed: &[Placed<'_>]) -> Vector {
+    let (first, last) = (&placed[0], &placed[placed.len() - 1]);
+    subtract(last.position, first.position).map(|v| v / (placed.len() - 1) as f64)
+}
+
+fn check_tilt(
+    folder: &Path,
+    normal: Vector,
+    step: Vector,
+    warnings: &mut Vec<SeriesWarning>,
+) -> Result<(), SeriesError> {
+    let degrees = degrees_between(step, normal);
+    if degrees > MAX_TILT_DEGREES {
+        let series = folder.to_owned();
+        return Err(SeriesError::GantryTilt { series, degrees, limit: MAX_TILT_DEGREES });
+    }
+    if degrees > SILENT_TILT_DEGREES {
+        warnings.push(SeriesWarning::SlightTilt { degrees });
+    }
+    Ok(())
+}
