@@ -1,0 +1,194 @@
+//! Convolutions, residual blocks and stages.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::activation::relu;
+use burn::tensor::module::conv3d;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::architecture::{BlockSpec, ConvNormSpec, StageSpec};
+use crate::network::ParameterVisitor;
+use crate::norm::{BatchNorm, NormStatistics, to_host};
+use crate::state::{HostTensor, StateDict};
+
+/// How the batch norms on the way normalise.
+pub(crate) enum Pass<'a> {
+    /// By the running statistics, folded into the kernels (the trunk: kernels are small beside maps).
+    Folded,
+    /// By the running statistics, applied after the convolution (the head: kernels are large).
+    Running,
+    /// By the batch's own, which are gathered in the order of [`Stage::norms_mut`].
+    Batch(&'a mut Vec<NormStatistics>),
+}
+
+/// A convolution without bias and its batch norm.
+#[derive(Debug, Clone)]
+pub(crate) struct ConvNorm {
+    name: String,
+    kernel: Tensor<5>,
+    stride: [usize; 3],
+    padding: [usize; 3],
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    fn load(spec: &ConvNormSpec, weights: &StateDict, device: &Device) -> Self {
+        let name = format!("{}.weight", spec.conv);
+        let data = TensorData::new(weights.tensor(&name).values.clone(), spec.kernel_shape());
+        Self {
+            kernel: Tensor::from_data(data, device),
+            name,
+            stride: spec.stride,
+            padding: spec.padding,
+            norm: BatchNorm::load(&spec.norm, weights, device),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
+        let options = || ConvOptions::new(self.stride, self.padding, [1; 3], 1);
+        match pass {
+            Pass::Folded => {
+                let (scale, shift) = self.norm.affine();
+                let channels = scale.dims()[0];
+                let kernel = self.kernel.clone() * scale.reshape([channels, 1, 1, 1, 1]);
+                conv3d(x, kernel, Some(shift), options())
+            }
+            Pass::Running => self.norm.forward_running(conv3d(x, self.kernel.clone(), None, options())),
+            Pass::Batch(gathered) => {
+                let (y, statistics) =
+                    self.norm.forward_batch(conv3d(x, self.kernel.clone(), None, options()));
+                gathered.push(statistics);
+                y
+            }
+        }
+    }
+
+    fn require_grad(&mut self) {
+        self.kernel = self.kernel.clone().require_grad();
+        self.norm.require_grad();
+    }
+
+    fn without_autodiff(&self) -> Self {
+        Self {
+            kernel: self.kernel.clone().without_autodiff(),
+            norm: self.norm.without_autodiff(),
+            name: self.name.clone(),
+            ..*self
+        }
+    }
+}
+
+/// A basic residual block.
+///
+/// # Shapes
+/// Input `[N, c_in, d, h, w]`, output `[N, c_out, ceil(d / s), ceil(h / s), ceil(w / s)]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    conv1: ConvNorm,
+    conv2: ConvNorm,
+    downsample: Option<ConvNorm>,
+}
+
+impl Block {
+    fn load(spec: &BlockSpec, weights: &StateDict, device: &Device) -> Self {
+        let conv = |spec: &ConvNormSpec| ConvNorm::load(spec, weights, device);
+        Self {
+            conv1: conv(&spec.conv1),
+            conv2: conv(&spec.conv2),
+            downsample: spec.downsample.as_ref().map(conv),
+        }
+    }
+
+    fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
+        let y = relu(self.conv1.forward(x.clone(), pass));
+        let y = self.conv2.forward(y, pass);
+        let shortcut = match &self.downsample {
+            Some(conv) => conv.forward(x, pass),
+            None => x,
+        };
+        relu(y + shortcut)
+    }
+
+    fn convolutions(&self) -> impl Iterator<Item = &ConvNorm> {
+        [Some(&self.conv1), Some(&self.conv2), self.downsample.as_ref()].into_iter().flatten()
+    }
+
+    fn convolutions_mut(&mut self) -> impl Iterator<Item = &mut ConvNorm> {
+        [Some(&mut self.conv1), Some(&mut self.conv2), self.downsample.as_mut()].into_iter().flatten()
+    }
+}
+
+/// The stem or a layer of blocks.
+#[derive(Debug, Clone)]
+pub(crate) enum Stage {
+    Stem(ConvNorm),
+    Layer(Vec<Block>),
+}
+
+impl Stage {
+    pub(crate) fn load(spec: &StageSpec, weights: &StateDict, device: &Device) -> Self {
+        match spec {
+            StageSpec::Stem(conv) => Self::Stem(ConvNorm::load(conv, weights, device)),
+            StageSpec::Layer(blocks) => {
+                Self::Layer(blocks.iter().map(|block| Block::load(block, weights, device)).collect())
+            }
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
+        match self {
+            Self::Stem(conv) => relu(conv.forward(x, pass)),
+            Self::Layer(blocks) => blocks.iter().fold(x, |x, block| block.forward(x, pass)),
+        }
+    }
+
+    fn convolutions(&self) -> Vec<&ConvNorm> {
+        match self {
+            Self::Stem(conv) => vec![conv],
+            Self::Layer(blocks) => blocks.iter().flat_map(Block::convolutions).collect(),
+        }
+    }
+
+    fn convolutions_mut(&mut self) -> Vec<&mut ConvNorm> {
+        match self {
+            Self::Stem(conv) => vec![conv],
+            Self::Layer(blocks) => blocks.iter_mut().flat_map(Block::convolutions_mut).collect(),
+        }
+    }
+
+    pub(crate) fn norms_mut(&mut self) -> impl Iterator<Item = &mut BatchNorm> {
+        self.convolutions_mut().into_iter().map(|conv| &mut conv.norm)
+    }
+
+    pub(crate) fn require_grad(mut self) -> Self {
+        self.convolutions_mut().into_iter().for_each(ConvNorm::require_grad);
+        self
+    }
+
+    pub(crate) fn without_autodiff(&self) -> Self {
+        let block = |block: &Block| Block {
+            conv1: block.conv1.without_autodiff(),
+            conv2: block.conv2.without_autodiff(),
+            downsample: block.downsample.as_ref().map(ConvNorm::without_autodiff),
+        };
+        match self {
+            Self::Stem(conv) => Self::Stem(conv.without_autodiff()),
+            Self::Layer(blocks) => Self::Layer(blocks.iter().map(block).collect()),
+        }
+    }
+
+    pub(crate) fn visit_parameters(&mut self, visitor: &mut impl ParameterVisitor) {
+        for conv in self.convolutions_mut() {
+            visitor.visit(&conv.name, &mut conv.kernel);
+            conv.norm.visit_parameters(visitor);
+        }
+    }
+
+    pub(crate) fn export(&self, into: &mut BTreeMap<String, HostTensor>) {
+        for conv in self.convolutions() {
+            into.insert(conv.name.clone(), to_host(conv.kernel.clone()));
+            conv.norm.export(into);
+        }
+    }
+}

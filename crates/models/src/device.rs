@@ -1,0 +1,70 @@
+//! Where tensors live and are computed.
+
+use std::fmt;
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+
+/// A kind of device that a build may or may not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceKind {
+    /// The CPU, with Burn's `flex` backend. In every build.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU (Cargo feature `cuda`).
+    Cuda,
+    /// A GPU through Vulkan (Cargo feature `vulkan`).
+    Vulkan,
+    /// An Apple GPU (Cargo feature `metal`).
+    Metal,
+}
+
+impl DeviceKind {
+    /// The first device of this kind, without autodiff.
+    ///
+    /// # Errors
+    /// [`ModelError::NoDevice`] if the build lacks the Cargo feature.
+    pub fn open(self) -> Result<Device, ModelError> {
+        match self {
+            Self::Cpu => Ok(Device::flex()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Ok(Device::cuda(0)),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => Ok(Device::vulkan(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(feature = "metal")]
+            Self::Metal => Ok(Device::metal(burn::tensor::DeviceKind::DefaultDevice)),
+            #[cfg(not(all(feature = "cuda", feature = "vulkan", feature = "metal")))]
+            kind => Err(ModelError::NoDevice { kind, available: Self::available().join(", ") }),
+        }
+    }
+
+    /// Names of the kinds this build has.
+    #[must_use]
+    pub fn available() -> Vec<&'static str> {
+        let mut names = vec!["cpu"];
+        for (name, built) in [
+            ("cuda", cfg!(feature = "cuda")),
+            ("vulkan", cfg!(feature = "vulkan")),
+            ("metal", cfg!(feature = "metal")),
+        ] {
+            if built {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Reading weights from files that nobody vouches for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+use crate::architecture::r3d18_tensors;
+use crate::state::{HostTensor, StateDict, missing, random_final_layer, random_stem};
+
+/// Largest weights file that is opened: R3D-18 in double precision with optimizer state fits.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// How a three-channel stem becomes a one-channel one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StemConversion {
+    /// Sum of the three kernels: what feeding the grey volume three times would compute.
+    #[default]
+    Sum,
+    /// Their mean.
+    Mean,
+    /// A fresh random kernel.
+    Random,
+}
+
+/// How foreign weights are fitted to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ImportOptions {
+    /// For a stem with three channels.
+    pub stem: StemConversion,
+    /// Seed of the tensors that are drawn afresh (the final layer, a random stem).
+    pub seed: u64,
+}
+
+/// Reads a safetensors file in torchvision's naming: either our own export or, say, the
+/// Kinetics-400 weights, whose stem is converted and whose final layer is replaced by a fresh one.
+///
+/// # Errors
+/// [`ModelError`] names the file, the tensor, what was found and what was expected.
+pub fn read_weights(path: &Path, options: ImportOptions) -> Result<StateDict, ModelError> {
+    let bytes = read_bounded(path)?;
+    let found =
+        decode_safetensors(&bytes, path, |name| r3d18_tensors().iter().any(|spec| spec.name == name))?;
+    fit(found, &path.display().to_string(), options)
+}
+
+/// Decodes those tensors of a safetensors file whose names `select` accepts to single precision.
+///
+/// # Errors
+/// [`ModelError::NotSafetensors`] or [`ModelError::DataType`], naming the file.
+pub fn decode_safetensors(
+    bytes: &[u8],
+    path: &Path,
+    select: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, HostTensor>, ModelError> {
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| ModelError::NotSafetensors { path: path.to_owned(), detail: error.to_string() })?;
+    let chosen = file.iter().filter(|(name, _)| select(name));
+    chosen.map(|(name, view)| Ok((name.to_owned(), decode(name, &view, path)?))).collect()
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let read = |source| ModelError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    let got_bytes = file.metadata().map_err(read)?.len();
+    if got_bytes > MAX_FILE_BYTES {
+        let path = path.to_owned();
+        return Err(ModelError::TooLarge { path, got_bytes, limit_bytes: MAX_FILE_BYTES });
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
+    Ok(bytes)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "weights are computed with in single precision")]
+fn decode(name: &str, view: &TensorView<'_>, path: &Path) -> Result<HostTensor, ModelError> {
+    let data = view.data();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
+        Dtype::F16 => data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::BF16 => data.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+        other => {
+            return Err(ModelError::DataType {
+                name: name.to_owned(),
+                origin: path.display().to_string(),
+                got: format!("{other:?}"),
+            });
+        }
+    };
+    Ok(HostTensor { shape: view.shape().to_vec(), values })
+}
+
+/// Converts stem and final layer where they are the pretrained network's.
+fn fit(
+    mut found: BTreeMap<String, HostTensor>,
+    origin: &str,
+    options: ImportOptions,
+) -> Result<StateDict, ModelError> {
+    let specs = r3d18_tensors();
+    let stem_spec = &specs[0];
+    let stem = found.get_mut(&stem_spec.name).ok_or_else(|| missing(stem_spec, origin))?;
+    if stem.shape == [64, 3, 3, 7, 7] && stem.values.len() == 64 * 3 * 3 * 7 * 7 {
+        *stem = convert_stem(stem, options);
+    }
+    let weight_spec = &specs[specs.len() - 2];
+    let weight = found.get(&weight_spec.name).ok_or_else(|| missing(weight_spec, origin))?;
+    let is_other_task = matches!(weight.shape[..], [classes, 512] if classes != crate::N_CLASSES);
+    if is_other_task {
+        found.extend(random_final_layer(options.seed));
+    }
+    StateDict::new(found, origin)
+}
+
+fn convert_stem(stem: &HostTensor, options: ImportOptions) -> HostTensor {
+    const TAPS: usize = 3 * 7 * 7;
+    let factor = match options.stem {
+        StemConversion::Sum => 1.0,
+        StemConversion::Mean => 1.0 / 3.0,
+        StemConversion::Random => return random_stem(options.seed),
+    };
+    let kernels = stem.values.chunks_exact(3 * TAPS);
+    let values = kernels
+        .flat_map(|rgb| (0..TAPS).map(move |tap| factor * (rgb[tap] + rgb[tap + TAPS] + rgb[tap + 2 * TAPS])))
+        .collect();
+    HostTensor { shape: vec![64, 1, 3, 7, 7], values }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn kinetics_like() -> BTreeMap<String, HostTensor> {
+        let own = StateDict::random(1);
+        let mut tensors: BTreeMap<_, _> = own.iter().map(|(n, t)| (n.to_owned(), t.clone())).collect();
+        let stem = (0..64 * 3 * 147).map(|i| (i % 1000) as f32).collect();
+        tensors.insert("stem.0.weight".into(), HostTensor { shape: vec![64, 3, 3, 7, 7], values: stem });
+        let fc = HostTensor { shape: vec![400, 512], values: vec![0.5; 400 * 512] };
+        tensors.insert("fc.weight".into(), fc);
+        tensors.insert("fc.bias".into(), HostTensor { shape: vec![400], values: vec![0.5; 400] });
+        tensors
+    }
+
+    #[test]
+    fn a_colour_stem_and_400_classes_are_converted() {
+        let options = ImportOptions { stem: StemConversion::Sum, seed: 9 };
+        let weights = fit(kinetics_like(), "k400", options).unwrap();
+        let stem = weights.tensor("stem.0.weight");
+        assert_eq!(stem.shape, [64, 1, 3, 7, 7]);
+        // Kernel 1, tap 2: elements 443, 590 and 737 of the colour stem.
+        assert!((stem.values[149] - (443.0 + 590.0 + 737.0)).abs() < 1e-3);
+        let mean =
+            fit(kinetics_like(), "k400", ImportOptions { stem: StemConversion::Mean, seed: 9 }).unwrap();
+        assert!((mean.tensor("stem.0.weight").values[149] - 590.0).abs() < 1e-3);
+        assert_eq!(weights.tensor("fc.weight"), StateDict::random(9).tensor("fc.weight"));
+        assert_eq!(weights.tensor("fc.bias").shape, [2]);
+    }
+
+    #[test]
+    fn export_and_import_give_the_same_weights() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        let weights = StateDict::random(2);
+        weights.write_safetensors(&path).unwrap();
+        assert_eq!(read_weights(&path, ImportOptions::default()).unwrap(), weights);
+    }
+
+    #[test]
+    fn hostile_files_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("evil.safetensors");
+        let mut huge_header = u64::MAX.to_le_bytes().to_vec();
+        huge_header.extend(b"{}");
+        let lying =
+            br#"{"stem.0.weight":{"dtype":"F32","shape":[64,1,3,7,1000000000],"data_offsets":[0,4]}}"#;
+        let mut wrong_length = (lying.len() as u64).to_le_bytes().to_vec();
+        wrong_length.extend(lying);
+        wrong_length.extend([0; 4]);
+        for bytes in [Vec::new(), b"PK\x03\x04 a zip".to_vec(), huge_header, wrong_length] {
+            fs::write(&path, bytes).unwrap();
+            let error = read_weights(&path, ImportOptions::default()).unwrap_err();
+            assert!(error.to_string().contains("evil.safetensors"), "{error}");
+        }
+        let absent = read_weights(&dir.path().join("none"), ImportOptions::default()).unwrap_err();
+        assert!(matches!(absent, ModelError::Read { .. }));
+    }
+}

@@ -1,0 +1,51 @@
+//! The Rust side of `reference/formula.py`.
+
+use std::collections::BTreeMap;
+
+use brainreel_models::{HostTensor, Role, StateDict, TensorSpec, r3d18_tensors};
+use burn::tensor::{Device, Tensor, TensorData};
+
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let start = fnv1a(name);
+    (0..count as u64).map(move |i| {
+        let mut z = start.wrapping_add(i).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        (z >> 11) as f64 / (1_u64 << 53) as f64
+    })
+}
+
+fn tensor(spec: &TensorSpec) -> HostTensor {
+    let fan_out = spec.shape[0] * spec.shape.iter().skip(2).product::<usize>();
+    let value = |u: f64| match spec.role {
+        Role::RunningMean => 0.4 * (u - 0.5),
+        Role::RunningVar => 0.5 + u,
+        Role::Kernel => (6.0 / fan_out as f64).sqrt() * (2.0 * u - 1.0),
+        Role::LinearWeight | Role::LinearBias => (2.0 * u - 1.0) / 512.0_f64.sqrt(),
+        Role::Gamma => 0.8 + 0.4 * u,
+        Role::Beta => 0.2 * (u - 0.5),
+    };
+    let values = uniform(&spec.name, spec.n_elements()).map(|u| value(u) as f32).collect();
+    HostTensor { shape: spec.shape.clone(), values }
+}
+
+/// The formula's weights.
+pub(crate) fn state_dict() -> StateDict {
+    let tensors: BTreeMap<String, HostTensor> =
+        r3d18_tensors().iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
+    StateDict::new(tensors, "formula").unwrap()
+}
+
+/// The formula's input.
+pub(crate) fn volume(name: &str, shape: [usize; 5]) -> Tensor<5> {
+    let count = shape.iter().product();
+    let values: Vec<f32> = uniform(name, count).map(|u| (3.4 * (u - 0.5)) as f32).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
