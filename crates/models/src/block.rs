@@ -122,14 +122,14 @@ impl Block {
 /// The stem or a layer of blocks.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
-    Stem(ConvNorm),
+    Stem(Box<ConvNorm>),
     Layer(Vec<Block>),
 }
 
 impl Stage {
     pub(crate) fn load(spec: &StageSpec, weights: &StateDict, device: &Device) -> Self {
         match spec {
-            StageSpec::Stem(conv) => Self::Stem(ConvNorm::load(conv, weights, device)),
+            StageSpec::Stem(conv) => Self::Stem(Box::new(ConvNorm::load(conv, weights, device))),
             StageSpec::Layer(blocks) => {
                 Self::Layer(blocks.iter().map(|block| Block::load(block, weights, device)).collect())
             }
@@ -173,7 +173,7 @@ impl Stage {
             downsample: block.downsample.as_ref().map(ConvNorm::without_autodiff),
         };
         match self {
-            Self::Stem(conv) => Self::Stem(conv.without_autodiff()),
+            Self::Stem(conv) => Self::Stem(Box::new(conv.without_autodiff())),
             Self::Layer(blocks) => Self::Layer(blocks.iter().map(block).collect()),
         }
     }

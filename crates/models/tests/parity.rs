@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 mod formula;
 
 fn network(policy: FreezePolicy) -> Network {
-    Network::new(&formula::state_dict(), policy, &Device::flex()).unwrap()
+    Network::new(&formula::state_dict(), policy, &Device::flex()).expect("the CPU is there")
 }
 
 fn logits(network: &Network, input: Tensor<5>) -> Vec<f32> {
@@ -19,7 +19,7 @@ fn logits(network: &Network, input: Tensor<5>) -> Vec<f32> {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
+    tensor.into_data().try_into_vec().expect("single precision")
 }
 
 fn golden() -> Golden {

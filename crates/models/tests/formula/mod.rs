@@ -40,7 +40,7 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
 pub(crate) fn state_dict() -> StateDict {
     let tensors: BTreeMap<String, HostTensor> =
         r3d18_tensors().iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
-    StateDict::new(tensors, "formula").unwrap()
+    StateDict::new(tensors, "formula").expect("the formula fills every tensor")
 }
 
 /// The formula's input.
