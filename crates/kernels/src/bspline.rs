@@ -16,8 +16,8 @@ pub enum Outside {
 }
 
 /// A coordinate within this many voxels outside the field of view counts as its edge, so that
-/// rounding cannot turn the last plane into background.
-const EDGE_TOLERANCE_VOXELS: f64 = 1e-6;
+/// rounding (of a spacing that a header holds as `f32`) cannot turn the last plane into background.
+const EDGE_TOLERANCE_VOXELS: f64 = 1e-4;
 
 /// The pole of the cubic B-spline filter, sqrt(3) - 2.
 const POLE: f64 = -0.267_949_192_431_122_7;
