@@ -290,3 +290,52 @@ fn jpeg_dimensions(stream: &[u8]) -> Option<[u16; 2]> {
         position += 2 + usize::from(u16::from_be_bytes([high, low]));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(columns: u16, rows: u16, bits_allocated: u16) -> SliceFormat {
+        SliceFormat {
+            transfer_syntax: uids::RLE_LOSSLESS.to_owned(),
+            columns,
+            rows,
+            samples: 1,
+            bits_allocated,
+            bits_stored: bits_allocated,
+            high_bit: bits_allocated - 1,
+            signed: false,
+            photometric: "MONOCHROME2".to_owned(),
+            multi_frame: false,
+        }
+    }
+
+    /// The example of PackBits in Apple's Technical Note TN1023.
+    #[test]
+    fn pack_bits_unpacks_the_published_example() {
+        let packed =
+            [0xfe, 0xaa, 0x02, 0x80, 0x00, 0x2a, 0xfd, 0xaa, 0x03, 0x80, 0x00, 0x2a, 0x22, 0xf7, 0xaa];
+        let unpacked = [
+            0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0xaa, 0xaa, 0xaa, 0xaa, 0x80, 0x00, 0x2a, 0x22, 0xaa, 0xaa,
+            0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa, 0xaa,
+        ];
+        assert_eq!(unpack_bits(&packed, 24).unwrap(), unpacked);
+        for length in 0..packed.len() {
+            assert_eq!(unpack_bits(&packed[..length], 24), None);
+        }
+    }
+
+    #[test]
+    fn run_lengths_interleave_the_most_significant_plane_first() {
+        let mut fragment = vec![0; 64];
+        fragment[0] = 2;
+        fragment[4] = 64;
+        fragment[8] = 66;
+        fragment.extend([0xfd, 0x01, 0x03, 1, 2, 3, 4]);
+        let pixels = run_length(&fragment, &format(2, 2, 16)).unwrap();
+        assert_eq!(pixels, [1, 1, 2, 1, 3, 1, 4, 1]);
+        for length in 0..fragment.len() {
+            assert_eq!(run_length(&fragment[..length], &format(2, 2, 16)), None);
+        }
+    }
+}
