@@ -25,7 +25,7 @@ const STEPS: [Step; 6] = [
     },
     Step { name: "doc", command: "RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps" },
     Step { name: "test", command: "cargo test --release --workspace" },
-    Step { name: "bench", command: "cargo bench --workspace --no-run" },
+    Step { name: "bench", command: "cargo bench --workspace --bench '*' --no-run" },
 ];
 
 /// Runs the steps in order and stops at the first that fails.
