@@ -63,7 +63,7 @@ pub fn split_round_robin(scans: &[Scan], config: &SplitConfig) -> Result<Split, 
         let of_class = people.values().filter(|person| person.class == class).collect();
         rows.extend(deal_class(of_class, config));
     }
-    Split::from_rows(rows, "split.tsv".into(), false)
+    Split::from_rows(rows, "split.tsv".into())
 }
 
 struct Person<'a> {

@@ -79,7 +79,7 @@ impl Split {
                 partition: row.required(partition, "train, validation or test", Partition::parse)?,
             });
         }
-        let mut split = Self::from_rows(rows, path.to_owned(), false)?;
+        let mut split = Self::from_rows(rows, path.to_owned())?;
         split.edited_by_hand = stored_hash.as_deref() != Some(split.content_hash().as_str());
         Ok(split)
     }

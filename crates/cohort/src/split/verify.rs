@@ -8,13 +8,9 @@ use crate::{CohortError, Diagnosis, Scan, ScanTable, SubjectId};
 
 impl Split {
     /// Sorts the rows and verifies them: the only way to make a split.
-    pub(super) fn from_rows(
-        mut rows: Vec<SplitRow>,
-        source: PathBuf,
-        edited_by_hand: bool,
-    ) -> Result<Self, CohortError> {
+    pub(super) fn from_rows(mut rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
         rows.sort();
-        let split = Self { rows, source, edited_by_hand };
+        let split = Self { rows, source, edited_by_hand: false };
         split.verify()?;
         Ok(split)
     }
