@@ -262,6 +262,36 @@ fn small_unevenness_is_a_warning() {
     assert!(matches!(load(folder.path()), Err(SeriesError::UnequalIncrement { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back_are_a_problem_and_no_trap() {
+    let (folder, _) = written(5);
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("back")).unwrap();
+    let tree = scan(folder.path());
+    assert_eq!((tree.series.len(), tree.series[0].n_files(), tree.problems.len()), (1, 5, 1));
+}
+
+/// Two echoes under one series number are two volumes, where the files count them.
+#[test]
+fn echoes_are_taken_apart_by_their_number() {
+    let (folder, paths) = written(5);
+    let second = folder.path().join("second");
+    fs::create_dir(&second).unwrap();
+    for (idx, path) in paths.iter().enumerate() {
+        let copy = second.join(format!("{idx}.dcm"));
+        fs::copy(path, &copy).unwrap();
+        edit(&copy, |object| {
+            put(object, tags::ECHO_NUMBERS, VR::IS, "2");
+            put(object, tags::SOP_INSTANCE_UID, VR::UI, &format!("2.25.{}", idx + 1));
+        });
+    }
+    let tree = scan(folder.path());
+    assert_eq!(tree.series.len(), 2);
+    for series in &tree.series {
+        assert_eq!(dicom::load_series(series).unwrap().volume.grid().dims(), [7, 5, 5]);
+    }
+}
+
 /// Changes one file of a fresh series and gives the error that follows.
 fn error_after(change: impl FnOnce(&mut InMemDicomObject)) -> SeriesError {
     let (folder, paths) = written(6);

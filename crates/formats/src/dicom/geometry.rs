@@ -67,10 +67,10 @@ pub(super) fn stack<'a>(folder: &Path, slices: &'a [SliceHeader]) -> Result<Stac
     let Some(first) = slices.first().filter(|_| slices.len() >= MIN_SLICES) else {
         return Err(SeriesError::TooFewSlices { series: series(), got: slices.len(), expected: MIN_SLICES });
     };
-    check_format(folder, first, slices)?;
     let frame = Frame::of(first)?;
     let mut warnings = Vec::new();
     let mut placed = frame.place(folder, slices)?;
+    check_format(folder, first, slices)?;
     placed.sort_by(|a, b| a.height.total_cmp(&b.height).then_with(|| a.slice.path.cmp(&b.slice.path)));
     let extent_mm = placed.last().map_or(0.0, |last| last.height) - placed[0].height;
     if extent_mm < SAME_PLACE_MM {
@@ -91,16 +91,14 @@ fn check_format(folder: &Path, first: &SliceHeader, slices: &[SliceHeader]) -> R
     let describe = |slice: &SliceHeader| {
         let format = &slice.format;
         let [between_rows, between_columns] = slice.spacing.unwrap_or_default();
-        format!(
-            "{}x{} pixels of {between_columns}x{between_rows} mm, {} of {} bits, {}",
-            format.columns, format.rows, format.bits_stored, format.bits_allocated, format.transfer_syntax
-        )
+        format!("{}x{} pixels of {between_columns:.4}x{between_rows:.4} mm", format.columns, format.rows)
     };
     let same_spacing = |slice: &SliceHeader| match (slice.spacing, first.spacing) {
         (Some(a), Some(b)) => a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3 * b),
         _ => true, // Reported as missing geometry.
     };
-    match slices.iter().find(|slice| slice.format != first.format || !same_spacing(slice)) {
+    let size = |slice: &SliceHeader| (slice.format.columns, slice.format.rows);
+    match slices.iter().find(|slice| size(slice) != size(first) || !same_spacing(slice)) {
         None => Ok(()),
         Some(other) => Err(SeriesError::MixedFormat {
             series: folder.to_owned(),

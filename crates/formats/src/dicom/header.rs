@@ -27,6 +27,7 @@ const WANTED: &[Tag] = &[
     tags::SLICE_THICKNESS,
     tags::REPETITION_TIME,
     tags::ECHO_TIME,
+    tags::ECHO_NUMBERS,
     tags::INVERSION_TIME,
     tags::MAGNETIC_FIELD_STRENGTH,
     tags::MR_ACQUISITION_TYPE,
@@ -67,7 +68,7 @@ pub(super) struct SliceHeader {
     pub(super) pixels: PixelSpan,
 }
 
-/// What has to be the same in all slices.
+/// How the pixels of a slice are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SliceFormat {
     pub(super) transfer_syntax: String,
@@ -94,8 +95,8 @@ pub(super) struct SeriesFacts {
     pub(super) description: String,
     pub(super) series_number: Option<i64>,
     pub(super) image_type: String,
-    /// EchoTime as written, which tells the echoes of a series apart.
-    pub(super) echo_time: String,
+    /// EchoNumbers, which tells the echoes of a series apart.
+    pub(super) echo: String,
     pub(super) sidecar: Sidecar,
 }
 
@@ -152,7 +153,7 @@ impl Attributes<'_> {
             description: self.text(tags::SERIES_DESCRIPTION),
             series_number: self.0.get(tags::SERIES_NUMBER).and_then(|element| element.to_int().ok()),
             image_type: self.text(tags::IMAGE_TYPE),
-            echo_time: self.text(tags::ECHO_TIME),
+            echo: self.text(tags::ECHO_NUMBERS),
             sidecar: Sidecar::from_attributes(self),
         }
     }

@@ -34,20 +34,39 @@ pub fn load_series(series: &SeriesIndex) -> Result<LoadedSeries, SeriesError> {
         pixels::check(slice)?;
     }
     let geometry::Stack { slices, grid, mut warnings } = geometry::stack(&series.folder, &series.slices)?;
-    let format = &slices[0].format;
-    if format.photometric == "MONOCHROME1" {
+    if slices.iter().any(|slice| slice.format.photometric == "MONOCHROME1") {
         warnings.push(SeriesWarning::Monochrome1);
     }
-    let rescaled = slices.iter().any(|slice| slice.rescale.is_some());
-    let volume = match (format.signed, format.bits_stored) {
-        _ if rescaled => StoredVolume::F32(rescale(grid, &slices)?),
-        (false, ..=8) => StoredVolume::U8(read(grid, &slices, |_, stored| stored as u8)?),
-        (false, ..=15) | (true, ..=16) => StoredVolume::I16(read(grid, &slices, |_, stored| stored as i16)?),
-        (false, 16) => StoredVolume::U16(read(grid, &slices, |_, stored| stored as u16)?),
-        (false, ..=31) | (true, _) => StoredVolume::I32(read(grid, &slices, |_, stored| stored as i32)?),
-        (false, _) => StoredVolume::F32(rescale(grid, &slices)?),
+    let (lowest, highest) = stored_range(&slices);
+    let fits = |low: i64, high: i64| low <= lowest && highest <= high;
+    let volume = if slices.iter().any(|slice| slice.rescale.is_some()) {
+        StoredVolume::F32(rescale(grid, &slices)?)
+    } else if fits(0, u8::MAX.into()) {
+        StoredVolume::U8(read(grid, &slices, |_, stored| stored as u8)?)
+    } else if fits(i16::MIN.into(), i16::MAX.into()) {
+        StoredVolume::I16(read(grid, &slices, |_, stored| stored as i16)?)
+    } else if fits(0, u16::MAX.into()) {
+        StoredVolume::U16(read(grid, &slices, |_, stored| stored as u16)?)
+    } else if fits(i32::MIN.into(), i32::MAX.into()) {
+        StoredVolume::I32(read(grid, &slices, |_, stored| stored as i32)?)
+    } else {
+        StoredVolume::F32(rescale(grid, &slices)?)
     };
     Ok(LoadedSeries { volume, sidecar: series.sidecar.clone(), warnings })
+}
+
+/// The lowest and highest numbers that the stored bits can hold.
+fn stored_range(slices: &[&SliceHeader]) -> (i64, i64) {
+    let range = |slice: &&SliceHeader| {
+        let bits = slice.format.bits_stored;
+        if slice.format.signed {
+            (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+        } else {
+            (0, (1_i64 << bits) - 1)
+        }
+    };
+    let ranges = slices.iter().map(range);
+    ranges.fold((0, 0), |(low, high), (slice_low, slice_high)| (low.min(slice_low), high.max(slice_high)))
 }
 
 fn rescale(grid: Grid, slices: &[&SliceHeader]) -> Result<Volume<f32>, SeriesError> {

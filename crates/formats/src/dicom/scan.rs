@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use brainreel_artifact::{ContentHash, HashBuilder};
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -72,6 +73,22 @@ impl SeriesIndex {
         self.slices.len()
     }
 
+    /// A hash of which instances the series holds, without their pixels: SOP instance UIDs, file names
+    /// and lengths. It shows whether a download has changed since it was converted.
+    #[must_use]
+    pub fn fingerprint(&self) -> ContentHash {
+        let mut parts: Vec<_> = self
+            .slices
+            .iter()
+            .map(|slice| (&slice.sop_uid, slice.path.file_name().unwrap_or_default(), slice.file_length))
+            .collect();
+        parts.sort_unstable();
+        let builder = parts.into_iter().fold(HashBuilder::new(), |builder, (uid, name, length)| {
+            builder.part(uid).part(name.as_encoded_bytes()).part(length.to_le_bytes())
+        });
+        builder.finish()
+    }
+
     /// The files, in path order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         self.slices.iter().map(|slice| slice.path.as_path())
@@ -79,7 +96,8 @@ impl SeriesIndex {
 }
 
 /// Reads the headers of all files under `root` (in parallel, up to the pixels) and groups them into
-/// series: by SeriesInstanceUID and, within it, by ADNI image id, ImageType and EchoTime.
+/// series: by SeriesInstanceUID and, within it, by subject, ADNI image id,
+/// ImageType and EchoNumbers.
 ///
 /// `progress` is called with the files done and the files in all. A file that is not DICOM or is broken
 /// is recorded, and the rest goes on; so is a `root` that cannot be listed.
@@ -119,8 +137,15 @@ pub fn scan_tree(root: &Path, progress: &(dyn Fn(usize, usize) + Sync)) -> Serie
     tree
 }
 
-/// Series UID, ADNI image id, image type, echo time.
-type GroupKey = (String, Option<String>, String, String);
+/// What the slices of a volume have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct GroupKey {
+    series_uid: String,
+    subject: String,
+    image_id: Option<String>,
+    image_type: String,
+    echo: String,
+}
 
 fn sort_in(
     root: &Path,
@@ -130,23 +155,40 @@ fn sort_in(
 ) {
     let adni = AdniPath::of(&slice.path);
     // Without a series UID, files of one folder belong together.
-    let uid = if facts.series_uid.is_empty() {
+    let series_uid = if facts.series_uid.is_empty() {
         slice.path.parent().unwrap_or(root).to_string_lossy().into_owned()
     } else {
         facts.series_uid.clone()
     };
-    let key = (uid, adni.image_id.clone(), facts.image_type.clone(), facts.echo_time.clone());
-    groups.entry(key).or_insert_with(|| new_series(root, &slice, facts, adni)).slices.push(slice);
+    let subject = adni.subject.unwrap_or_else(|| facts.patient_id.clone());
+    let key = GroupKey {
+        series_uid,
+        subject: subject.clone(),
+        image_id: adni.image_id.clone(),
+        image_type: facts.image_type.clone(),
+        echo: facts.echo.clone(),
+    };
+    groups
+        .entry(key)
+        .or_insert_with(|| new_series(root, &slice, facts, subject, adni.image_id))
+        .slices
+        .push(slice);
 }
 
-fn new_series(root: &Path, slice: &SliceHeader, facts: SeriesFacts, adni: AdniPath) -> SeriesIndex {
+fn new_series(
+    root: &Path,
+    slice: &SliceHeader,
+    facts: SeriesFacts,
+    subject: String,
+    image_id: Option<String>,
+) -> SeriesIndex {
     SeriesIndex {
         folder: slice.path.parent().unwrap_or(root).to_owned(),
         series_uid: facts.series_uid,
         study_uid: facts.study_uid,
-        subject: adni.subject.unwrap_or_else(|| facts.patient_id.clone()),
+        subject,
         patient_id: facts.patient_id,
-        image_id: adni.image_id,
+        image_id,
         study_date: date(&facts.study_date),
         acquisition_date: date(&facts.acquisition_date),
         description: facts.description,
