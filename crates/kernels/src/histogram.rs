@@ -5,6 +5,10 @@ use crate::bspline::to_coordinate;
 /// Bins of the histogram that the threshold is found on.
 const N_BINS: usize = 256;
 
+/// Splits whose quality differs relatively by less are equally good: across empty bins rounding shall
+/// not decide, the first is taken.
+const TIE: f64 = 1e-12;
+
 /// The percentiles of `values`, linearly interpolated between order statistics (numpy's default).
 ///
 /// `percents` are within 0..=100 and ascending; the values must be finite. Empty values give no
@@ -63,7 +67,7 @@ pub fn otsu_threshold(values: &[f32], low: f64, high: f64) -> f64 {
         if below > 0.0 && above > 0.0 {
             let distance = below_sum / below - (total_sum - below_sum) / above;
             let between = below * above * distance * distance;
-            if between > best.1 {
+            if between > best.1 * (1.0 + TIE) {
                 best = (bin, between);
             }
         }

@@ -18,7 +18,7 @@ use crate::{
 /// make us allocate more.
 const MAX_RESAMPLED_VOXELS: usize = 1 << 27;
 
-/// A step of preprocessing; [`plan`] says which are done, and in which order.
+/// A step of preprocessing, in the order of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -2,6 +2,23 @@
 //!
 //! A [`Volume`] is a [`Grid`] (dims and voxel-to-RAS+ affine, in millimetres) plus one value a voxel,
 //! the first axis running fastest (NIfTI order). Nothing here reads or writes files.
+//!
+//! ```
+//! use brainreel_volume::{Affine, Grid, Orientation, Volume, reorient, resample};
+//!
+//! // Two voxels a millimetre to the left, one a millimetre forward and up.
+//! let grid = Grid::new([8, 4, 4], Affine::from_diagonal([-0.5, 1.0, 1.0]))?;
+//! let volume = Volume::from_fn(grid, |[i, j, k]| (i + j + k) as f32);
+//! assert_eq!(Orientation::of(grid.affine()).codes(), "LAS");
+//!
+//! let canonical = reorient::to_closest_canonical(&volume);
+//! let isotropic = resample::resample_to_spacing(&canonical, [1.0; 3])?;
+//! assert_eq!(isotropic.dims(), [5, 4, 4]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Every step keeps voxels where they are in the world; [`NetworkTransform`] leads back from the last
+//! one to the scan.
 
 mod affine;
 pub mod crop;

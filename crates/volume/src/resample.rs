@@ -47,7 +47,8 @@ pub enum ResampleError {
 ///
 /// The directions of the axes and the centre of voxel `[0, 0, 0]` stay; each axis of `n` voxels gets
 /// the `ceil((n - 1) * spacing / new spacing) + 1` voxels that cover the centres of all input voxels.
-/// What lies beyond the centre of the last input voxel is zero. For an axis-aligned affine this is
+/// What lies beyond the centre of the last input voxel (by more than rounding, 1e-4 voxel) is zero. For
+/// an axis-aligned affine this is
 /// `nibabel.processing.resample_to_output(order=3)`; for an oblique one nibabel would also rotate the
 /// image onto the world axes, which this does not: the grid stays the scanner's. An axis whose spacing
 /// is right within 1e-5 mm is not touched.
