@@ -68,10 +68,10 @@ impl StoredVolume {
         each_type!(self, volume => volume.map(|&value| f64::from(value)))
     }
 
-    /// Writes the volume as NIfTI in its own number type; see [`crate::nifti::write`].
+    /// Writes the volume as NIfTI in its own number type; see [`crate::nifti::write()`].
     ///
     /// # Errors
-    /// Those of [`crate::nifti::write`].
+    /// Those of [`crate::nifti::write()`].
     pub fn write_nifti(&self, path: &std::path::Path) -> Result<(), crate::nifti::NiftiError> {
         each_type!(self, volume => crate::nifti::write(path, volume))
     }

@@ -106,11 +106,11 @@ fn open(path: &Path) -> Result<(Header, Body<'static>), NiftiError> {
     };
     let expected = header.data_bytes();
     let truncated = |found| NiftiError::Truncated { path: body_file.clone(), found, expected };
-    if source.at_most < header.data_offset.saturating_add(expected) && !source.compressed {
-        return Err(truncated(source.at_most.saturating_sub(header.data_offset)));
-    }
-    if source.at_most < expected {
-        return Err(truncated(0));
+    // How much a compressed file holds is only known when it has been inflated.
+    if let Some(length) = source.length
+        && length < header.data_offset.saturating_add(expected)
+    {
+        return Err(truncated(length.saturating_sub(header.data_offset)));
     }
     let gap = header.data_offset.saturating_sub(already_read);
     match source.skip(gap) {

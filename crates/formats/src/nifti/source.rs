@@ -10,13 +10,11 @@ use super::NiftiError;
 
 const BUFFER: usize = 1 << 18;
 
-/// The bytes of a file after decompression, with an upper bound on how many there can be.
+/// The bytes of a file after decompression.
 pub(super) struct Source {
     reader: Box<dyn Read>,
-    /// No more bytes than this can come out.
-    pub(super) at_most: u64,
-    /// Whether the bytes are inflated on the way.
-    pub(super) compressed: bool,
+    /// How many there are; `None` for a compressed file.
+    pub(super) length: Option<u64>,
 }
 
 impl Source {
@@ -33,11 +31,9 @@ impl Source {
         file.seek(SeekFrom::Start(0)).map_err(read)?;
         let buffered = BufReader::with_capacity(BUFFER, file);
         Ok(if magic == [0x1f, 0x8b] {
-            // Deflate cannot expand beyond 1032 to 1.
-            let at_most = metadata.len().saturating_mul(1032);
-            Self { reader: Box::new(MultiGzDecoder::new(buffered)), at_most, compressed: true }
+            Self { reader: Box::new(MultiGzDecoder::new(buffered)), length: None }
         } else {
-            Self { reader: Box::new(buffered), at_most: metadata.len(), compressed: false }
+            Self { reader: Box::new(buffered), length: Some(metadata.len()) }
         })
     }
 

@@ -36,10 +36,10 @@ pub fn write<T: NiftiElement>(path: &Path, volume: &Volume<T>) -> Result<(), Nif
     write_with(path, volume, WriteOptions::default())
 }
 
-/// Like [`write`], with options.
+/// Like [`write()`], with options.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with<T: NiftiElement>(
     path: &Path,
     volume: &Volume<T>,
