@@ -67,9 +67,9 @@ fn tiles(head: &RenderedHead) -> Outcome<[Vec<u8>; 3]> {
         pixels.map(|(right, up)| grey(value(place(right, up)))).collect::<Vec<u8>>()
     };
     Ok([
-        tile(&|right, up| [-right, up - 10.0, 10.0]),
+        tile(&|right, up| [-right, up - 10.0, 14.0]),
         tile(&|right, up| [-right, -19.0, up - 5.0]),
-        tile(&|right, up| [-4.0, -right - 8.0, up - 12.0]),
+        tile(&|right, up| [-5.0, -right - 8.0, up - 12.0]),
     ])
 }
 

@@ -201,7 +201,7 @@ fn relative_signal(tissue: Tissue, grey: f64, fluid: f64, fat: f64) -> f64 {
         Tissue::Thalamus => between(0.52),
         Tissue::Pallidum => between(0.78),
         Tissue::CerebellarWhite => 0.97,
-        Tissue::Brainstem => 0.9,
+        Tissue::Brainstem => 0.88,
         Tissue::SpinalCord => 0.86,
         Tissue::Bone => 0.07,
         Tissue::Marrow => 0.62 * fat,

@@ -100,7 +100,7 @@ pub fn simulate_cohort(
         let finished: Vec<TruthRow> = group
             .par_iter()
             .map(|plan| {
-                let row = match finished_row(out, plan) {
+                let row = match finished_row(out, config, plan) {
                     Some(row) => {
                         kept.fetch_add(1, Ordering::Relaxed);
                         row
@@ -151,9 +151,13 @@ fn scans_in_flight(config: &SimulateConfig) -> usize {
 }
 
 /// The row that an earlier run left as its last file of a scan.
-fn finished_row(out: &Path, plan: &ScanPlan<'_>) -> Option<TruthRow> {
+fn finished_row(out: &Path, config: &SimulateConfig, plan: &ScanPlan<'_>) -> Option<TruthRow> {
     let row: TruthRow = serde_json::from_slice(&fs::read(marker(out, plan)).ok()?).ok()?;
-    (row.image_id == plan.image_id() && plan.dicom_folder(out).is_dir()).then_some(row)
+    let folder = plan.dicom_folder(out);
+    let n_slices = Acquisition::draw(config, plan.subject, plan.visit).grid().ok()?.dims()[2];
+    let complete =
+        row.image_id == plan.image_id() && (0..n_slices).all(|k| folder.join(plan.slice_name(k)).is_file());
+    complete.then_some(row)
 }
 
 fn marker(out: &Path, plan: &ScanPlan<'_>) -> PathBuf {

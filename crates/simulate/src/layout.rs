@@ -113,30 +113,32 @@ impl<'a> ScanPlan<'a> {
     /// Row of `truth.tsv`.
     pub(crate) fn truth_row(&self, volumes: TissueVolumes) -> TruthRow {
         let targets = self.subject.targets(self.visit);
+        // Rounded so that a row read back from JSON is the same to the last bit.
+        let round = |value: f64| (value * 1000.0).round() / 1000.0;
         TruthRow {
             image_id: self.image_id(),
             subject: self.subject.ptid.clone(),
             visit: self.visit.code.to_owned(),
-            years: self.visit.years,
+            years: round(self.visit.years),
             diagnosis: self.subject.diagnosis.code().to_owned(),
             sex: self.subject.sex.code().to_owned(),
-            age: self.subject.age_at(self.visit),
-            severity: self.subject.severity,
+            age: round(self.subject.age_at(self.visit)),
+            severity: round(self.subject.severity),
             site: self.scanner.site_number,
             manufacturer: self.scanner.manufacturer.to_owned(),
             model: self.scanner.model.to_owned(),
             field_tesla: self.scanner.field_tesla,
             plane: self.scanner.plane,
-            hippocampus_left_mm3: volumes.hippocampus_left_mm3,
-            hippocampus_right_mm3: volumes.hippocampus_right_mm3,
-            lateral_ventricles_mm3: volumes.lateral_ventricles_mm3,
-            grey_mm3: volumes.grey_mm3,
-            white_mm3: volumes.white_mm3,
-            csf_mm3: volumes.csf_mm3,
-            brain_mm3: volumes.brain_mm3,
-            intracranial_mm3: volumes.intracranial_mm3,
-            cortex_mm: targets.cortex_mm,
-            sulcus_mm: targets.sulcus_mm,
+            hippocampus_left_mm3: round(volumes.hippocampus_left_mm3),
+            hippocampus_right_mm3: round(volumes.hippocampus_right_mm3),
+            lateral_ventricles_mm3: round(volumes.lateral_ventricles_mm3),
+            grey_mm3: round(volumes.grey_mm3),
+            white_mm3: round(volumes.white_mm3),
+            csf_mm3: round(volumes.csf_mm3),
+            brain_mm3: round(volumes.brain_mm3),
+            intracranial_mm3: round(volumes.intracranial_mm3),
+            cortex_mm: round(targets.cortex_mm),
+            sulcus_mm: round(targets.sulcus_mm),
         }
     }
 }

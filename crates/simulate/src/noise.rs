@@ -90,6 +90,22 @@ impl Warp {
         Self { components, amplitude_mm }
     }
 
+    /// Volume of the image of a small cube at `p` over the volume of the cube.
+    pub(crate) fn determinant(&self, p: Point) -> f32 {
+        let step = 4.0;
+        let mut columns = [[0.0; 3]; 3];
+        for (axis, column) in columns.iter_mut().enumerate() {
+            let (mut ahead, mut behind) = (p, p);
+            ahead[axis] += 0.5 * step;
+            behind[axis] -= 0.5 * step;
+            let (ahead, behind) = (self.apply(ahead), self.apply(behind));
+            *column = [0, 1, 2].map(|row| (ahead[row] - behind[row]) / step);
+        }
+        let [a, b, c] = columns;
+        a[0] * (b[1] * c[2] - b[2] * c[1]) - b[0] * (a[1] * c[2] - a[2] * c[1])
+            + c[0] * (a[1] * b[2] - a[2] * b[1])
+    }
+
     pub(crate) fn apply(&self, p: Point) -> Point {
         let per_mm = self.components[0].per_mm;
         let (x, y, z) = (Taps::at(p[0] * per_mm), Taps::at(p[1] * per_mm), Taps::at(p[2] * per_mm));

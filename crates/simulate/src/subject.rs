@@ -257,12 +257,12 @@ impl Subject {
         Atrophy {
             hippocampus_swell,
             ventricle_swell: [ventricles * (1.0 + lean), ventricles * (1.0 - lean)]
-                .map(|v| v.max(0.1).powf(0.47)),
+                .map(|v| v.max(0.1).powf(0.535)),
             temporal_horn_swell: (1.0 / mean_hippocampus).clamp(0.8, 1.5),
             third_swell: ventricles.powf(0.4).clamp(0.6, 2.2),
             cortex_mm: targets.cortex_mm / length,
             sulcus_half_width_mm: half_width,
-            hull_gap_mm: 0.6 + 1.4 * half_width,
+            hull_gap_mm: 0.2 + 0.9 * half_width,
         }
     }
 }
@@ -274,7 +274,7 @@ impl Rates {
         };
         Self {
             hippocampus: rate(0.014, 0.032, 0.35),
-            ventricles: rate(0.030, 0.055, 0.4),
+            ventricles: rate(0.035, 0.055, 0.4),
             cortex: rate(0.004, 0.012, 0.4),
             sulci: rate(0.012, 0.03, 0.4),
         }

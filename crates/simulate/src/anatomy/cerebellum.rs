@@ -10,7 +10,7 @@ const ROOT: [f32; 2] = [-50.0, -33.0];
 /// Distance to the outer surface of the cerebellum, `m` mirrored to `x >= 0`.
 pub(super) fn hull(m: Point) -> f32 {
     let hemisphere = ellipsoid(m, [24.0, -63.0, -36.0], [27.5, 27.0, 20.0]);
-    let vermis = ellipsoid(m, [0.0, -62.0, -30.0], [15.0, 23.0, 21.0]);
+    let vermis = ellipsoid(m, [0.0, -62.0, -29.0], [16.0, 24.0, 22.0]);
     smooth_union(hemisphere, vermis, 9.0)
 }
 

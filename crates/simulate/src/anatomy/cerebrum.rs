@@ -17,11 +17,14 @@ const CENTRE: Point = [24.0, -17.0, 12.0];
 /// Half axes of a hemisphere around [`CENTRE`].
 const HALF_AXES: Point = [44.0, 87.0, 60.0];
 
+/// How far sulci wander: mm of shift for each unit a mm that the depth field changes.
+const MEANDER_MM2: f32 = 28.0;
+
 /// Distance to the outer surface of the cerebrum (fissures closed), `m` mirrored to `x >= 0`.
 pub(super) fn hull(m: Point) -> f32 {
     // The forehead is narrower than the parietal eminences.
     let lean = (m[1] + 30.0) / 100.0;
-    let widening = 1.0 - lean * lean * if lean > 0.0 { 0.16 } else { 0.06 };
+    let widening = 1.0 - lean * lean * if lean > 0.0 { 0.10 } else { 0.05 };
     let body_point = [m[0] / widening, m[1], m[2]];
     let body = ellipsoid(body_point, [0.0, -17.0, 15.0], [68.5, 88.0, 62.0]);
     let body = smooth_intersection(body, floor(m), 14.0);
@@ -32,7 +35,7 @@ pub(super) fn hull(m: Point) -> f32 {
 
 /// Distance above the underside: orbital surface in front, tentorium behind.
 fn floor(m: Point) -> f32 {
-    let tentorium = -2.0 - 0.42 * m[0].min(50.0);
+    let tentorium = -9.0 - 0.30 * m[0].min(50.0);
     let orbital = -23.0 + 0.12 * (m[0] - 20.0).abs();
     let back = 1.0 - smooth_step(-52.0, -14.0, m[1]);
     (orbital + back * (tentorium - orbital)) - m[2]
@@ -59,9 +62,10 @@ impl Anatomy<'_> {
         let callosum = callosum_depth(m);
         let midline =
             Sheet { distance: length([m[0], callosum.max(0.0), 0.0]), half_width: 0.55 + 0.6 * half_width };
-        let sylvian = sylvian(m, half_width);
+        let wobble = self.pattern.depth.value([m[0] * 0.8, m[1] * 1.2, m[2] * 1.2]);
+        let sylvian = sylvian(m, wobble, half_width);
         let mut nearest = midline.nearer(sylvian);
-        let surface = depth.min(midline.distance + 3.0).min(sylvian.distance + 5.0);
+        let surface = depth.min(m[0] + 3.0 + 3.0 * (callosum + 5.0).max(0.0));
         if surface < 24.0 {
             nearest = nearest.nearer(self.sulci(m, right, surface, half_width));
         }
@@ -82,14 +86,15 @@ impl Anatomy<'_> {
 
     fn sulci(&self, m: Point, right: bool, surface: f32, half_width: f32) -> Sheet {
         let (q, stretch, radial) = project(m, right);
-        let variation = self.pattern.depth.value(q);
+        let (variation, slope) = self.pattern.depth.value_and_gradient(q);
+        let q = [0, 1, 2].map(|axis| q[axis] + MEANDER_MM2 * slope[axis]);
         let protect = (super::deep::hippocampus_axis(m) - 9.0).max(-4.0);
-        let primary_depth = (13.5 + 4.5 * variation).clamp(5.0, 20.0).min(protect);
-        let secondary_depth = (7.0 - 5.0 * variation).min(12.0).min(protect);
+        let primary_depth = (15.0 + 4.0 * variation).clamp(6.0, 21.0).min(protect);
+        let secondary_depth = (9.0 - 4.5 * variation).min(14.0).min(protect);
         let taper =
             |depth: f32| half_width * (0.55 + 0.75 * (1.0 - surface / depth.max(3.0)).clamp(0.0, 1.0));
         let primary = Sheet {
-            distance: fold_distance(&self.pattern.primary, q, stretch, radial, 0.12)
+            distance: fold_distance(&self.pattern.primary, q, stretch, radial, 0.15)
                 .hypot((surface - primary_depth).max(0.0)),
             half_width: taper(primary_depth) * 1.15,
         };
@@ -97,7 +102,7 @@ impl Anatomy<'_> {
             return primary;
         }
         let secondary = Sheet {
-            distance: fold_distance(&self.pattern.secondary, q, stretch, radial, 0.18)
+            distance: fold_distance(&self.pattern.secondary, q, stretch, radial, 0.2)
                 .hypot((surface - secondary_depth).max(0.0)),
             half_width: taper(secondary_depth) * 0.85,
         };
@@ -108,7 +113,7 @@ impl Anatomy<'_> {
 /// Distance from `q` to the nearest zero of `field`, in mm before the stretch.
 fn fold_distance(field: &Field, q: Point, stretch: f32, radial: Point, wave_number: f32) -> f32 {
     let (value, gradient) = field.value_and_gradient(q);
-    let along = 0.8 * dot(gradient, radial);
+    let along = 0.6 * dot(gradient, radial);
     let tangential = [0, 1, 2].map(|axis| gradient[axis] - along * radial[axis]);
     let distance = value.abs() / (length(tangential) * stretch).max(1e-3);
     // A first-order distance grows too fast away from the zero of a wave.
@@ -120,7 +125,7 @@ fn fold_distance(field: &Field, q: Point, stretch: f32, radial: Point, wave_numb
 fn project(m: Point, right: bool) -> (Point, f32, Point) {
     let v = [0, 1, 2].map(|axis| m[axis] - CENTRE[axis]);
     let radius = length([v[0] / HALF_AXES[0], v[1] / HALF_AXES[1], v[2] / HALF_AXES[2]]).max(0.15);
-    let stretch = 0.22 + 0.78 / radius;
+    let stretch = 0.4 + 0.6 / radius;
     let norm = length(v).max(1e-3);
     // The two sides resemble each other without being mirror images.
     let shift = if right { 0.0 } else { 7.0 };
@@ -144,11 +149,15 @@ fn callosum_body(m: Point, depth: f32) -> f32 {
 }
 
 /// The lateral fissure with the insula at its bottom.
-fn sylvian(m: Point, half_width: f32) -> Sheet {
-    let slope = 0.37;
-    let height = (m[2] - (-14.0 + slope * (26.0 - m[1]))) * 0.938;
-    let (along, insula_x) = (m[1] + 10.0, 37.5 - 0.004 * (m[1] + 4.0).powi(2));
-    let lateral = length([(insula_x - m[0]).max(0.0), height, (along.abs() - 37.0).max(0.0)]);
+fn sylvian(m: Point, wobble: f32, half_width: f32) -> Sheet {
+    let back = (26.0 - m[1]) / 70.0;
+    let rise = 14.0 * back + 15.0 * back * back + 0.2 * (50.0 - m[0]);
+    let height = (m[2] - (-14.0 + rise) - 3.0 * wobble) * 0.88;
+    let insula_x = 37.5 + 1.3 * wobble - 0.004 * (m[1] + 4.0).powi(2) + 0.02 * (height - 5.0).powi(2);
+    // Behind the insula the fissure grows shallow and ends.
+    let bottom_x = insula_x.max(36.0) + 0.016 * (-24.0 - m[1]).max(0.0).powi(2);
+    let along = m[1] + 8.0;
+    let lateral = length([(bottom_x - m[0]).max(0.0), height, (along.abs() - 36.0).max(0.0)]);
     let insula = length([
         m[0] - insula_x,
         ((height - 5.0).abs() - 11.0).max(0.0),

@@ -5,12 +5,12 @@ use crate::shapes::{Point, chain, cone, cover, ellipsoid, smooth_intersection, s
 use crate::tissue::{Mixture, Tissue};
 
 /// Frontal horn, body, atrium and occipital horn.
-const VENTRICLE: [(Point, f32); 6] = [
-    ([6.5, 30.0, 1.0], 2.6),
-    ([8.0, 19.0, 8.0], 4.6),
-    ([9.0, -4.0, 18.0], 4.4),
-    ([13.0, -25.0, 19.0], 4.8),
-    ([24.0, -42.0, 13.0], 7.0),
+pub(super) const VENTRICLE: [(Point, f32); 6] = [
+    ([6.0, 29.0, 1.0], 2.6),
+    ([7.0, 18.0, 7.0], 4.6),
+    ([7.5, -4.0, 15.5], 4.4),
+    ([11.0, -25.0, 17.0], 4.8),
+    ([23.5, -41.0, 11.0], 6.8),
     ([27.0, -68.0, 5.0], 2.8),
 ];
 /// Atrium to the tip of the temporal horn.
@@ -21,7 +21,7 @@ const TEMPORAL_HORN: [(Point, f32); 4] = [
     ([31.0, -5.0, -20.0], 2.0),
 ];
 /// Head, body and tail of the hippocampus.
-const HIPPOCAMPUS: [(Point, f32); 5] = [
+pub(super) const HIPPOCAMPUS: [(Point, f32); 5] = [
     ([22.5, -7.0, -21.0], 5.6),
     ([26.5, -14.0, -19.0], 6.0),
     ([29.0, -25.0, -13.0], 4.6),
@@ -29,9 +29,9 @@ const HIPPOCAMPUS: [(Point, f32); 5] = [
     ([17.0, -41.0, 4.0], 2.4),
 ];
 /// Volume of [`HIPPOCAMPUS`] as it stands, in mm3 of the template, one side.
-pub(crate) const HIPPOCAMPUS_MM3: f64 = 3450.0;
+pub(crate) const HIPPOCAMPUS_MM3: f64 = 3860.0;
 /// Volume of both lateral ventricles as they stand, in mm3 of the template.
-pub(crate) const VENTRICLES_MM3: f64 = 22_000.0;
+pub(crate) const VENTRICLES_MM3: f64 = 19_500.0;
 
 /// Distance to the hippocampus in its unshrunken form.
 pub(super) fn hippocampus_axis(m: Point) -> f32 {
@@ -56,8 +56,8 @@ impl Anatomy<'_> {
 
     fn nuclei(&self, m: Point, h: f32, mixture: &mut Mixture) {
         let thalamus = smooth_union(
-            ellipsoid(m, [11.0, -17.0, 6.0], [9.5, 14.0, 9.0]),
-            ellipsoid(m, [15.0, -26.0, 5.0], [8.0, 8.0, 7.5]),
+            ellipsoid(m, [10.5, -17.0, 4.0], [9.0, 14.0, 8.0]),
+            ellipsoid(m, [14.0, -26.0, 3.0], [7.5, 7.5, 7.0]),
             4.0,
         );
         mixture.over(Tissue::Thalamus, cover(thalamus, h));
@@ -80,7 +80,7 @@ impl Anatomy<'_> {
     }
 
     fn ventricles(&self, m: Point, right: bool, h: f32, mixture: &mut Mixture) {
-        let swell = self.atrophy.ventricle_swell[usize::from(right)] as f32;
+        let swell = self.ventricle_swell[usize::from(right)];
         let horn_swell = swell * self.atrophy.temporal_horn_swell as f32;
         // Frontal horn and body are taller than wide.
         let body = chain([m[0] * 1.12 - 0.6, m[1], m[2]], &VENTRICLE, swell);
@@ -102,7 +102,7 @@ impl Anatomy<'_> {
         }
         let amygdala = ellipsoid(m, [22.5, -1.0, -17.5], [7.0, 6.5, 6.5]);
         mixture.over(Tissue::Amygdala, cover(amygdala, h));
-        let swell = self.atrophy.hippocampus_swell[usize::from(right)] as f32;
+        let swell = self.hippocampus_swell[usize::from(right)];
         // Fluid takes the room, above and beside, that a shrunken hippocampus leaves.
         let room = smooth_intersection(chain(m, &HIPPOCAMPUS, 1.06), 24.0 - m[0] - 0.5 * (m[2] + 18.0), 3.0);
         mixture.over(Tissue::LateralVentricle, cover(room, h));

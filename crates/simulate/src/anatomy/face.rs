@@ -40,7 +40,7 @@ const EYE_FRONT: Point = [32.0, 66.0, -38.0];
 fn neck(m: Point) -> f32 {
     let centre_y = -24.0 + 0.14 * (m[2] + 60.0);
     let radial = ellipsoid([m[0], m[1] - centre_y, 0.0], [0.0; 3], [60.0, 62.0, 60.0]);
-    radial.max(m[2] + 55.0)
+    radial.max(m[2] + 25.0)
 }
 
 impl Anatomy<'_> {
@@ -62,14 +62,14 @@ impl Anatomy<'_> {
 
     /// Muscle and fascia: temporalis, the deep face and the neck.
     fn soft_tissue(&self, m: Point, head: f32, cavity: f32, h: f32, mixture: &mut Mixture) {
-        let texture = self.pattern.texture.value(m);
+        let texture = self.pattern.texture.value([m[0] * 1.3, m[1] * 1.3, m[2] * 0.7]);
         let temporalis = ellipsoid(m, [66.0, 14.0, -8.0], [14.0, 34.0, 34.0]).max(head + 4.0);
         mixture.over(Tissue::Muscle, cover(temporalis, h));
         if m[2] > 25.0 {
             return;
         }
         let deep = (head + 7.5 + 2.0 * texture).max(m[2] + 22.0 - 0.1 * m[1]).max(-cavity);
-        let strands = 0.5 + 0.5 * above(texture, 0.45, 0.5);
+        let strands = 0.5 + 0.5 * above(texture, 1.0, 0.5);
         mixture.over(Tissue::Muscle, cover(deep, h) * (1.5 - strands).clamp(0.0, 1.0));
     }
 

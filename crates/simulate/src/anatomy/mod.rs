@@ -37,12 +37,26 @@ impl Pattern {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self {
-            warp: Warp::new(&mut random, 22.0, 1.6),
-            primary: Field::band_pass(random.next(), 13.0),
-            secondary: Field::band_pass(random.next(), 9.0),
+            warp: Warp::new(&mut random, 24.0, 1.2),
+            primary: Field::band_pass(random.next(), 10.5),
+            secondary: Field::band_pass(random.next(), 8.0),
             depth: Field::low_pass(random.next(), 12.0),
             texture: Field::low_pass(random.next(), 6.0),
         }
+    }
+}
+
+impl Pattern {
+    /// How much the warp shrinks a tube through `nodes`, on the side of the sign of `side`: the mean
+    /// of its determinant, weighted by cross-section.
+    fn warp_gain(&self, nodes: &[(Point, f32)], side: f32) -> f32 {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for &(node, radius) in nodes {
+            let weight = radius * radius;
+            sum += weight * self.warp.determinant([side * node[0], node[1], node[2]]);
+            weights += weight;
+        }
+        (sum / weights).clamp(0.6, 1.6)
     }
 }
 
@@ -51,6 +65,9 @@ impl Pattern {
 pub(crate) struct Anatomy<'a> {
     pattern: &'a Pattern,
     atrophy: &'a Atrophy,
+    /// Radii over those of the template, left and right, after undoing what the warp does to volumes.
+    hippocampus_swell: [f32; 2],
+    ventricle_swell: [f32; 2],
     /// Subject size over template size along each axis.
     scale: Point,
 }
@@ -80,7 +97,19 @@ struct Envelope {
 
 impl<'a> Anatomy<'a> {
     pub(crate) fn new(pattern: &'a Pattern, atrophy: &'a Atrophy, scale: [f64; 3]) -> Self {
-        Self { pattern, atrophy, scale: scale.map(|s| s as f32) }
+        let corrected = |swell: [f64; 2], nodes: &[(Point, f32)]| {
+            [-1.0, 1.0].map(|side: f32| {
+                let at = usize::from(side > 0.0);
+                swell[at] as f32 * pattern.warp_gain(nodes, side).sqrt()
+            })
+        };
+        Self {
+            pattern,
+            atrophy,
+            hippocampus_swell: corrected(atrophy.hippocampus_swell, &deep::HIPPOCAMPUS),
+            ventricle_swell: corrected(atrophy.ventricle_swell, &deep::VENTRICLE),
+            scale: scale.map(|s| s as f32),
+        }
     }
 
     /// Tissues in a cube of edge `h_mm` at `p`, in the subject's mm (origin near the commissure).
@@ -148,8 +177,8 @@ fn envelope(m: Point) -> Envelope {
     let cerebellum = cerebellum::hull(m);
     let brainstem = brainstem(m);
     let canal = cone(m, ([0.0, -44.0, -58.0], 11.0), ([0.0, -54.0, -190.0], 8.0));
-    let fossa = smooth_union(smooth_union(cerebrum, cerebellum, 14.0), brainstem, 14.0);
-    let cavity = smooth_union(fossa - 1.6, canal, 8.0);
+    let fossa = smooth_union(smooth_union(cerebrum, cerebellum, 10.0), brainstem, 8.0);
+    let cavity = smooth_union(fossa - 1.1, canal, 8.0);
     Envelope { cerebrum, cerebellum, brainstem, cavity }
 }
 
