@@ -142,6 +142,22 @@ fn the_index_says_what_the_files_say() {
 }
 
 #[test]
+fn the_fingerprint_follows_the_content_and_not_the_place() {
+    let (one, _) = written(5);
+    let (two, paths) = written(5);
+    let fingerprint = |folder: &Path| scan(folder).series[0].fingerprint();
+    let whole = fingerprint(one.path());
+    assert_eq!(whole, fingerprint(two.path()));
+    edit(&paths[0], |object| put(object, tags::FLIP_ANGLE, VR::DS, "9"));
+    let (first, second) = (fingerprint(one.path()), fingerprint(two.path()));
+    // Acquisition parameters are those of the first file in path order.
+    let is_first = scan(two.path()).series[0].paths().next() == Some(paths[0].as_path());
+    assert_eq!(first != second, is_first);
+    fs::remove_file(&paths[4]).unwrap();
+    assert_ne!(whole, fingerprint(two.path()));
+}
+
+#[test]
 fn the_sidecar_has_parameters_and_no_person() {
     let (folder, paths) = written(5);
     for path in &paths {

@@ -119,7 +119,11 @@ fn no_truncation_panics_or_passes() {
         let whole = fs::read(&path).unwrap();
         let copy = scratch.path().join(path.file_name().unwrap());
         let header_is_apart = copy.extension().is_some_and(|extension| extension == "hdr");
-        for length in 0..whole.len() {
+        // Every byte of one file of each layout, some bytes of those that differ in number type only.
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let all_bytes = ["_i2.nii", "compressed", "two_members", "extension", "pair", "scaled"];
+        let one_of_many = !all_bytes.iter().any(|part| name.contains(part));
+        for length in (0..whole.len()).step_by(if one_of_many { 29 } else { 1 }) {
             fs::write(&copy, &whole[..length]).unwrap();
             let outcome = nifti::read_f32(&copy);
             assert!(

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use brainreel_artifact::HashBuilder;
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -66,6 +67,38 @@ pub(super) struct SliceHeader {
     /// Between rows and between columns, mm.
     pub(super) spacing: Option<[f64; 2]>,
     pub(super) pixels: PixelSpan,
+}
+
+impl SliceHeader {
+    /// Adds everything but the path to a digest.
+    pub(super) fn add_to(&self, hash: HashBuilder) -> HashBuilder {
+        let SliceFormat {
+            transfer_syntax,
+            columns,
+            rows,
+            samples,
+            bits_allocated,
+            bits_stored,
+            high_bit,
+            signed,
+            photometric,
+            multi_frame,
+        } = &self.format;
+        let integers = [*columns, *rows, *samples, *bits_allocated, *bits_stored, *high_bit];
+        let flags = [u8::from(*signed), u8::from(*multi_frame)];
+        let (slope, intercept) = self.rescale.unwrap_or((1.0, 0.0));
+        let floats = [slope, intercept].into_iter().chain(self.position.into_iter().flatten());
+        let floats = floats.chain(self.orientation.into_iter().flatten());
+        let floats = floats.chain(self.spacing.into_iter().flatten());
+        hash.part(&self.sop_uid)
+            .part(self.file_length.to_le_bytes())
+            .part(self.pixels.offset.to_le_bytes())
+            .part(transfer_syntax)
+            .part(photometric)
+            .part(integers.map(u16::to_le_bytes).as_flattened())
+            .part(flags)
+            .part(floats.flat_map(f64::to_le_bytes).collect::<Vec<u8>>())
+    }
 }
 
 /// How the pixels of a slice are stored.

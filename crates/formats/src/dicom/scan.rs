@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use brainreel_artifact::{ContentHash, HashBuilder};
+use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -73,20 +73,17 @@ impl SeriesIndex {
         self.slices.len()
     }
 
-    /// A hash of which instances the series holds, without their pixels: SOP instance UIDs, file names
-    /// and lengths. It shows whether a download has changed since it was converted.
+    /// A digest of what the headers say: UIDs, geometry, pixel formats, acquisition parameters and the
+    /// lengths of the files. It costs no reading and does not depend on where the files lie. It changes
+    /// when files are added, lost or cut; it does not see a change of pixels alone.
     #[must_use]
     pub fn fingerprint(&self) -> ContentHash {
-        let mut parts: Vec<_> = self
-            .slices
-            .iter()
-            .map(|slice| (&slice.sop_uid, slice.path.file_name().unwrap_or_default(), slice.file_length))
-            .collect();
-        parts.sort_unstable();
-        let builder = parts.into_iter().fold(HashBuilder::new(), |builder, (uid, name, length)| {
-            builder.part(uid).part(name.as_encoded_bytes()).part(length.to_le_bytes())
-        });
-        builder.finish()
+        let texts = [&self.series_uid, &self.study_uid, &self.subject, &self.description, &self.image_type];
+        let start = texts.iter().fold(HashBuilder::new(), |hash, text| hash.part(text));
+        let start = start.part(hash_json(&self.sidecar).as_str());
+        let mut slices: Vec<&SliceHeader> = self.slices.iter().collect();
+        slices.sort_by(|a, b| (&a.sop_uid, a.file_length).cmp(&(&b.sop_uid, b.file_length)));
+        slices.into_iter().fold(start, |hash, slice| slice.add_to(hash)).finish()
     }
 
     /// The files, in path order.
