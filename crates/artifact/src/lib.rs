@@ -22,7 +22,7 @@ pub use hash::{ContentHash, HashBuilder, hash_bytes, hash_file, hash_json};
 pub use lock::FolderLock;
 pub use provenance::{Provenance, TOOL_VERSION};
 pub use seed::derive_seed;
-pub use write::{write_atomic, write_atomic_with, write_durable_with, write_json};
+pub use write::{link_atomic, write_atomic, write_atomic_with, write_durable_with, write_json};
 
 use std::path::PathBuf;
 

@@ -70,6 +70,23 @@ fn replace(
     Ok(())
 }
 
+/// Gives the finished file `from` the second name `to`, replacing what was there; a copy where the
+/// file system knows no links. Later writes to either name leave the other alone, since every write
+/// here goes to a new file.
+///
+/// # Errors
+/// [`ArtifactError::Write`] names `to`.
+pub fn link_atomic(from: &Path, to: &Path) -> Result<(), ArtifactError> {
+    let error = |source| ArtifactError::Write { path: to.to_owned(), source };
+    let folder = to.parent().unwrap_or(Path::new("."));
+    let temporary = temporary_in(folder).map_err(error)?.into_temp_path();
+    fs::remove_file(&temporary).map_err(error)?;
+    if fs::hard_link(from, &temporary).is_err() {
+        fs::copy(from, &temporary).map_err(error)?;
+    }
+    temporary.persist(to).map_err(|failed| error(failed.error))
+}
+
 /// Writes `value` as indented JSON with a final newline, atomically.
 ///
 /// # Errors
@@ -96,6 +113,21 @@ fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_keeps_what_it_was_when_the_first_name_is_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (last, best) = (dir.path().join("last"), dir.path().join("best"));
+        for (content, kept) in [(b"one", true), (b"two", true), (b"six", false)] {
+            write_atomic(&last, content).unwrap();
+            if kept {
+                link_atomic(&last, &best).unwrap();
+            }
+        }
+        assert_eq!(fs::read(&best).unwrap(), b"two");
+        assert_eq!(fs::read(&last).unwrap(), b"six");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_no_litter() {

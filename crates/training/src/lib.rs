@@ -1,1 +1,56 @@
-//! Dataset, augmentation, feature cache, training loop, checkpoints, prediction.
+//! Fine-tuning of a video network on preprocessed scans: dataset, augmentation, feature cache, loop,
+//! checkpoints, prediction.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use brainreel_training::{CheckpointKind, TrainConfig, TrainingScan, predict, train};
+//!
+//! # fn scans() -> Vec<TrainingScan> { Vec::new() }
+//! # fn main() -> Result<(), brainreel_training::TrainError> {
+//! let scans: Vec<TrainingScan> = scans();
+//! let run = Path::new("run");
+//! let summary = train(run, &scans, &TrainConfig::default(), &mut |_event| {})?;
+//! let predictions = predict(run, CheckpointKind::BestLoss, &scans, &mut |_event| {})?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It reads preprocessed images and never preprocesses; it never decides who is in which partition.
+//!
+//! # Determinism
+//! The same scans, configuration and weights give the same bytes for any number of threads, and a
+//! run that was interrupted and resumed gives the same bytes as one that was not.
+
+mod adamw;
+mod augmentation;
+mod cache;
+mod checkpoint;
+mod config;
+mod dataset;
+mod error;
+mod events;
+mod features;
+mod intensity;
+mod loss;
+mod metrics;
+mod predict;
+mod schedule;
+mod stopping;
+mod trainer;
+
+pub use adamw::{AdamW, AdamWConfig, Moments};
+pub use augmentation::{AugmentationConfig, AugmentationPreset, Draw};
+pub use cache::{CacheConfig, FeatureCache, FeatureType, Features};
+pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState};
+pub use config::TrainConfig;
+pub use dataset::{Partition, TrainingScan};
+pub use error::TrainError;
+pub use events::TrainEvent;
+pub use intensity::{add_noise, apply_gamma, z_normalize};
+pub use loss::{class_weights, probability, weighted_cross_entropy};
+pub use metrics::EpochMetrics;
+pub use predict::{Prediction, predict, predict_with};
+pub use schedule::warm_restart_factor;
+pub use stopping::{EarlyStopping, Improvement};
+pub use trainer::{StepOutcome, TrainSummary, train, training_step};

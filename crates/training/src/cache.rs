@@ -1,0 +1,287 @@
+//! Trunk features on disk, by what they were computed from.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use brainreel_artifact::{ArtifactError, ContentHash, hash_bytes, write_atomic_with};
+use half::f16;
+use serde::{Deserialize, Serialize};
+
+/// First bytes of an entry; the digit is the layout's revision.
+const MAGIC: &[u8; 8] = b"BRFEAT1\n";
+/// Magic, five dimensions, digest of the payload.
+const HEADER_BYTES: usize = 8 + 5 * 8 + 64;
+const EXTENSION: &str = "features";
+
+/// Number type of kept features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureType {
+    /// Single precision: what the trunk computes.
+    #[default]
+    F32,
+    /// Half precision, half the disk; every feature is rounded to it, kept or not.
+    F16,
+}
+
+/// Where and how trunk features are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Folder, which several runs may share; by default `cache` in the run folder.
+    pub directory: Option<PathBuf>,
+    /// Bytes that the folder may hold; 0 keeps nothing. When it is full, features of other runs go
+    /// first, then no new ones are kept.
+    pub max_bytes: u64,
+    /// Number type.
+    pub dtype: FeatureType,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { directory: None, max_bytes: 32 << 30, dtype: FeatureType::F32 }
+    }
+}
+
+/// Features of one scan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// `[1, C, D, H, W]`.
+    pub shape: [usize; 5],
+    /// The values, last axis fastest.
+    pub values: Vec<f32>,
+}
+
+/// A folder of features. An entry that is not whole (length, digest) counts as absent.
+#[derive(Debug)]
+pub struct FeatureCache {
+    folder: PathBuf,
+    max_bytes: u64,
+    dtype: FeatureType,
+    used_bytes: u64,
+    /// Entries that this run has not asked for, oldest last.
+    strangers: Vec<(SystemTime, PathBuf, u64)>,
+    own: BTreeSet<PathBuf>,
+    n_hits: u64,
+    n_misses: u64,
+}
+
+impl FeatureCache {
+    /// Opens the cache that `config` names; `default_folder` is where it is by default.
+    #[must_use]
+    pub fn open(config: &CacheConfig, default_folder: &Path) -> Self {
+        let folder = config.directory.clone().unwrap_or_else(|| default_folder.to_owned());
+        let mut strangers = entries(&folder);
+        strangers.sort();
+        strangers.reverse();
+        Self {
+            used_bytes: strangers.iter().map(|(_, _, bytes)| bytes).sum(),
+            strangers,
+            folder,
+            max_bytes: config.max_bytes,
+            dtype: config.dtype,
+            own: BTreeSet::new(),
+            n_hits: 0,
+            n_misses: 0,
+        }
+    }
+
+    /// The number type features are rounded to.
+    #[must_use]
+    pub const fn dtype(&self) -> FeatureType {
+        self.dtype
+    }
+
+    /// How often features were found, and how often not.
+    #[must_use]
+    pub const fn hits_and_misses(&self) -> (u64, u64) {
+        (self.n_hits, self.n_misses)
+    }
+
+    /// The features kept under `key`, or else those that `compute` returns, which are then kept if
+    /// there is room. Both ways give the same bits.
+    ///
+    /// # Errors
+    /// The error of `compute`, or a failed write.
+    pub fn get_or_compute<E: From<ArtifactError>>(
+        &mut self,
+        key: &ContentHash,
+        compute: impl FnOnce() -> Result<Features, E>,
+    ) -> Result<Features, E> {
+        let path = self.path(key);
+        if self.max_bytes > 0
+            && let Some(features) = read_entry(&path, self.dtype)
+        {
+            self.n_hits += 1;
+            self.adopt(path, None);
+            return Ok(features);
+        }
+        self.n_misses += 1;
+        let (features, payload) = round(compute()?, self.dtype);
+        let n_bytes = (HEADER_BYTES + payload.len()) as u64;
+        if self.make_room(n_bytes) {
+            write_entry(&path, features.shape, &payload)?;
+            self.adopt(path, Some(n_bytes));
+        }
+        Ok(features)
+    }
+
+    /// Whether an entry is there (not whether it is whole).
+    #[must_use]
+    pub fn contains(&self, key: &ContentHash) -> bool {
+        self.path(key).is_file()
+    }
+
+    fn path(&self, key: &ContentHash) -> PathBuf {
+        let digits = key.as_str();
+        self.folder.join(&digits[..2]).join(format!("{digits}.{EXTENSION}"))
+    }
+
+    /// Counts an entry as this run's; `new_bytes` if it was written just now.
+    fn adopt(&mut self, path: PathBuf, new_bytes: Option<u64>) {
+        let known = self.strangers.iter().position(|(_, stranger, _)| *stranger == path);
+        let replaced = known.map_or(0, |idx| self.strangers.remove(idx).2);
+        if let Some(bytes) = new_bytes {
+            let replaced = if self.own.contains(&path) { bytes } else { replaced };
+            self.used_bytes = self.used_bytes + bytes - replaced.min(self.used_bytes);
+        }
+        self.own.insert(path);
+    }
+
+    /// Deletes entries of other runs, oldest first, until `n_bytes` fit; `false` if they cannot.
+    fn make_room(&mut self, n_bytes: u64) -> bool {
+        while self.used_bytes + n_bytes > self.max_bytes {
+            let Some((_, path, bytes)) = self.strangers.pop() else { return false };
+            if fs::remove_file(&path).is_ok() {
+                self.used_bytes -= bytes.min(self.used_bytes);
+            }
+        }
+        true
+    }
+}
+
+fn entries(folder: &Path) -> Vec<(SystemTime, PathBuf, u64)> {
+    let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    list(folder)
+        .flat_map(|sub| list(&sub.path()))
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == EXTENSION))
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok()?;
+            Some((metadata.modified().ok()?, entry.path(), metadata.len()))
+        })
+        .collect()
+}
+
+/// The features as they will be read back, and their bytes.
+fn round(features: Features, dtype: FeatureType) -> (Features, Vec<u8>) {
+    let Features { shape, values } = features;
+    match dtype {
+        FeatureType::F32 => {
+            let payload = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (Features { shape, values }, payload)
+        }
+        FeatureType::F16 => {
+            let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            let payload = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+            (Features { shape, values: halves.into_iter().map(f16::to_f32).collect() }, payload)
+        }
+    }
+}
+
+fn write_entry(path: &Path, shape: [usize; 5], payload: &[u8]) -> Result<(), ArtifactError> {
+    write_atomic_with(path, |file| {
+        file.write_all(MAGIC)?;
+        for n in shape {
+            file.write_all(&(n as u64).to_le_bytes())?;
+        }
+        file.write_all(hash_bytes(payload).as_str().as_bytes())?;
+        file.write_all(payload)
+    })
+}
+
+fn read_entry(path: &Path, dtype: FeatureType) -> Option<Features> {
+    let bytes = fs::read(path).ok()?;
+    let (header, payload) = bytes.split_at_checked(HEADER_BYTES)?;
+    let (magic, header) = header.split_at(8);
+    let (dims, digest) = header.split_at(40);
+    if magic != MAGIC || digest != hash_bytes(payload).as_str().as_bytes() {
+        return None;
+    }
+    let mut shape = [0; 5];
+    for (n, bytes) in shape.iter_mut().zip(dims.as_chunks().0) {
+        *n = usize::try_from(u64::from_le_bytes(*bytes)).ok()?;
+    }
+    let values: Vec<f32> = match dtype {
+        FeatureType::F32 => payload.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        FeatureType::F16 => payload.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+    };
+    let expected = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n))?;
+    (expected == values.len()).then_some(Features { shape, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(seed: u16) -> Features {
+        let values = (0..24_u16).map(|i| f32::from(i * 37 + seed) / 7.0).collect();
+        Features { shape: [1, 2, 3, 2, 2], values }
+    }
+
+    fn cache(folder: &Path, max_bytes: u64, dtype: FeatureType) -> FeatureCache {
+        FeatureCache::open(&CacheConfig { directory: None, max_bytes, dtype }, folder)
+    }
+
+    fn get(cache: &mut FeatureCache, seed: u16) -> Features {
+        let key = hash_bytes(&seed.to_le_bytes());
+        cache.get_or_compute(&key, || Ok::<_, ArtifactError>(features(seed))).unwrap()
+    }
+
+    #[test]
+    fn a_hit_has_the_bits_of_a_miss() {
+        for dtype in [FeatureType::F32, FeatureType::F16] {
+            let dir = tempfile::tempdir().unwrap();
+            let first = get(&mut cache(dir.path(), 1 << 20, dtype), 1);
+            let mut again = cache(dir.path(), 1 << 20, dtype);
+            assert_eq!(get(&mut again, 1), first);
+            assert_eq!(again.hits_and_misses(), (1, 0));
+            assert_eq!(get(&mut cache(dir.path(), 0, dtype), 1), first);
+        }
+    }
+
+    #[test]
+    fn a_damaged_entry_is_computed_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut own = cache(dir.path(), 1 << 20, FeatureType::F32);
+        let whole = get(&mut own, 1);
+        let path = own.path(&hash_bytes(&1_u16.to_le_bytes()));
+        let bytes = fs::read(&path).unwrap();
+        let mut flipped = bytes.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for damaged in [&bytes[..20], &bytes[..bytes.len() - 4], &flipped, b""] {
+            fs::write(&path, damaged).unwrap();
+            let mut again = cache(dir.path(), 1 << 20, FeatureType::F32);
+            assert_eq!(get(&mut again, 1), whole);
+            assert_eq!(again.hits_and_misses(), (0, 1));
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn the_folder_stays_within_its_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = (HEADER_BYTES + 24 * 4) as u64;
+        let on_disk = || entries(dir.path()).iter().map(|(_, _, bytes)| bytes).sum::<u64>();
+        let mut first = cache(dir.path(), 3 * entry, FeatureType::F32);
+        (0..5).for_each(|seed| drop(get(&mut first, seed)));
+        assert_eq!(on_disk(), 3 * entry);
+        // Another run makes room by deleting what it has not asked for itself.
+        let mut second = cache(dir.path(), 3 * entry, FeatureType::F32);
+        (10..12).for_each(|seed| drop(get(&mut second, seed)));
+        assert_eq!(on_disk(), 3 * entry);
+        get(&mut second, 10);
+        assert_eq!(second.hits_and_misses(), (1, 2));
+    }
+}

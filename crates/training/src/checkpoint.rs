@@ -1,0 +1,197 @@
+//! Checkpoints: weights, optimizer moments and the state of the loop in one safetensors file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use brainreel_artifact::{ArtifactError, ContentHash, write_durable_with};
+use brainreel_models::{HostTensor, StateDict, decode_safetensors, r3d18_tensors};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::adamw::Moments;
+use crate::metrics::EpochMetrics;
+use crate::stopping::EarlyStopping;
+use crate::{TrainConfig, TrainError};
+
+/// Largest file that is opened as a checkpoint; one of R3D-18 has at most 0.4 GB.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+const FIRST: &str = "optimizer.first.";
+const SECOND: &str = "optimizer.second.";
+const STATE_KEY: &str = "brainreel";
+/// Layout of the state; raised when it changes.
+pub(crate) const STATE_REVISION: u32 = 1;
+
+/// Which checkpoint of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckpointKind {
+    /// After the last epoch.
+    Last,
+    /// After the epoch of the best validation accuracy.
+    BestAccuracy,
+    /// After the epoch of the least validation loss.
+    #[default]
+    BestLoss,
+}
+
+impl CheckpointKind {
+    /// Its file in a run folder.
+    #[must_use]
+    pub fn path(self, run_dir: &Path) -> PathBuf {
+        let name = match self {
+            Self::Last => "last",
+            Self::BestAccuracy => "best_accuracy",
+            Self::BestLoss => "best_loss",
+        };
+        run_dir.join("checkpoints").join(format!("{name}.safetensors"))
+    }
+}
+
+/// The state of the loop after an epoch. The schedule's state is the epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointState {
+    /// Layout of this record.
+    pub revision: u32,
+    /// Settings of the run, without paths.
+    pub config: TrainConfig,
+    /// Digest of the settings and the initial weights.
+    pub run_hash: ContentHash,
+    /// Digest of training and validation scans, their labels and images.
+    pub data_hash: ContentHash,
+    /// Shape of the images, `[x, y, z]`.
+    pub dims: [usize; 3],
+    /// Epochs done.
+    pub n_epochs: usize,
+    /// Steps the optimizer made.
+    pub n_steps: u64,
+    /// Early-stopping counters.
+    pub stopping: EarlyStopping,
+    /// Metrics of the epochs done.
+    pub history: Vec<EpochMetrics>,
+}
+
+/// A whole checkpoint.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// The state of the loop.
+    pub state: CheckpointState,
+    /// All weights of the network.
+    pub weights: StateDict,
+    /// The optimizer's moments by parameter.
+    pub moments: BTreeMap<String, Moments>,
+}
+
+impl Checkpoint {
+    /// Writes the file atomically, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Write`] names the path.
+    pub fn write(&self, path: &Path) -> Result<(), ArtifactError> {
+        let shape = |name: &str| self.weights.tensor(name).shape.clone();
+        let weights = self.weights.iter().map(|(name, t)| (name.to_owned(), t.shape.clone(), &t.values));
+        let first = self.moments.iter().map(|(name, m)| (format!("{FIRST}{name}"), shape(name), &m.first));
+        let second = self.moments.iter().map(|(name, m)| (format!("{SECOND}{name}"), shape(name), &m.second));
+        let tensors: Vec<(String, Vec<usize>, &Vec<f32>)> = weights.chain(first).chain(second).collect();
+        let header = header(&self.state, &tensors);
+        write_durable_with(path, |file| {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&header)?;
+            tensors.iter().try_for_each(|(_, _, values)| write_values(file, values))
+        })
+    }
+
+    /// Reads a checkpoint whole.
+    ///
+    /// # Errors
+    /// [`TrainError`] names the file and what is wrong with it.
+    pub fn read(path: &Path) -> Result<Self, TrainError> {
+        let (bytes, state) = read_state(path)?;
+        let mut tensors = decode_safetensors(&bytes, path, |_| true)?;
+        drop(bytes);
+        let moments = take_moments(&mut tensors, path)?;
+        let weights = StateDict::new(tensors, &path.display().to_string())?;
+        Ok(Self { state, weights, moments })
+    }
+
+    /// Reads state and weights, not the optimizer's moments.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn read_weights(path: &Path) -> Result<(CheckpointState, StateDict), TrainError> {
+        let (bytes, state) = read_state(path)?;
+        let tensors = decode_safetensors(&bytes, path, |name| !name.starts_with("optimizer."))?;
+        Ok((state, StateDict::new(tensors, &path.display().to_string())?))
+    }
+}
+
+/// The safetensors header, padded to a multiple of 8 bytes.
+fn header(state: &CheckpointState, tensors: &[(String, Vec<usize>, &Vec<f32>)]) -> Vec<u8> {
+    let state = serde_json::to_string(state).expect("plain data serialises");
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".to_owned(), json!({ "format": "pt", STATE_KEY: state }));
+    let mut offset = 0;
+    for (name, shape, values) in tensors {
+        let end = offset + 4 * values.len();
+        header.insert(name.clone(), json!({ "dtype": "F32", "shape": shape, "data_offsets": [offset, end] }));
+        offset = end;
+    }
+    let mut bytes = serde_json::to_vec(&header).expect("plain data serialises");
+    bytes.resize(bytes.len().next_multiple_of(8), b' ');
+    bytes
+}
+
+fn write_values(file: &mut dyn Write, values: &[f32]) -> std::io::Result<()> {
+    let mut buffer = Vec::with_capacity(1 << 18);
+    for chunk in values.chunks(1 << 16) {
+        buffer.clear();
+        buffer.extend(chunk.iter().flat_map(|value| value.to_le_bytes()));
+        file.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+fn read_state(path: &Path) -> Result<(Vec<u8>, CheckpointState), TrainError> {
+    let read = |source| TrainError::Read { path: path.to_owned(), source };
+    let broken = |detail: String| TrainError::Checkpoint { path: path.to_owned(), detail };
+    let file = File::open(path).map_err(read)?;
+    let n_bytes = file.metadata().map_err(read)?.len();
+    if n_bytes > MAX_FILE_BYTES {
+        return Err(broken(format!("{n_bytes} bytes, expected at most {MAX_FILE_BYTES}")));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+    let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE_KEY));
+    let state = state.ok_or_else(|| broken("it holds no training state".to_owned()))?;
+    let state: CheckpointState = serde_json::from_str(state).map_err(|error| broken(error.to_string()))?;
+    if state.revision != STATE_REVISION {
+        return Err(broken(format!("its layout is revision {}, expected {STATE_REVISION}", state.revision)));
+    }
+    Ok((bytes, state))
+}
+
+/// Moves the moments out of `tensors`; each has to have the shape of its parameter.
+fn take_moments(
+    tensors: &mut BTreeMap<String, HostTensor>,
+    path: &Path,
+) -> Result<BTreeMap<String, Moments>, TrainError> {
+    let mut moments = BTreeMap::new();
+    for spec in r3d18_tensors() {
+        let mut take = |prefix: &str| tensors.remove(&format!("{prefix}{}", spec.name));
+        match (take(FIRST), take(SECOND)) {
+            (None, None) => {}
+            (Some(first), Some(second)) if first.shape == spec.shape && second.shape == spec.shape => {
+                moments.insert(spec.name, Moments { first: first.values, second: second.values });
+            }
+            _ => {
+                let detail = format!("the optimizer's moments of {} do not fit it", spec.name);
+                return Err(TrainError::Checkpoint { path: path.to_owned(), detail });
+            }
+        }
+    }
+    Ok(moments)
+}

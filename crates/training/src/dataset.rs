@@ -1,0 +1,136 @@
+//! Scans as training sees them.
+
+use std::path::PathBuf;
+
+use brainreel_artifact::{ContentHash, HashBuilder, hash_file};
+use brainreel_formats::nifti;
+use brainreel_models::network_order;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::TrainError;
+use crate::augmentation::Draw;
+
+/// Which partition a scan is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partition {
+    /// The optimizer sees it.
+    Train,
+    /// Decides when to stop and which checkpoint is best.
+    Validation,
+    /// Only ever evaluated.
+    Test,
+}
+
+impl Partition {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// A preprocessed image, whom it shows and what it is used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingScan {
+    /// Unique among the scans, for example `sub-002S0413_ses-m06`.
+    pub scan_id: String,
+    /// Who was scanned.
+    pub subject_id: String,
+    /// 1 for Alzheimer's disease, 0 for cognitively normal.
+    pub label: u8,
+    /// The preprocessed image (NIfTI), RAS.
+    pub image: PathBuf,
+    /// SHA-256 of the image file as the scan table has it, checked against the file if given.
+    pub sha256: Option<String>,
+    /// Its partition.
+    pub partition: Partition,
+}
+
+/// A scan whose image was found to be there, unchanged and in shape.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckedScan {
+    pub(crate) scan: TrainingScan,
+    pub(crate) sha256: String,
+    pub(crate) dims: [usize; 3],
+}
+
+/// Checks all scans against their files and each other, and sorts them by id. `dims` is the shape
+/// they have to have, or else that of the first.
+pub(crate) fn check_scans(
+    scans: &[TrainingScan],
+    dims: Option<[usize; 3]>,
+) -> Result<Vec<CheckedScan>, TrainError> {
+    let mut sorted: Vec<&TrainingScan> = scans.iter().collect();
+    sorted.sort_by(|a, b| a.scan_id.cmp(&b.scan_id));
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0].scan_id == pair[1].scan_id) {
+        return Err(TrainError::DuplicateScan { scan_id: pair[0].scan_id.clone() });
+    }
+    let checked: Vec<Result<CheckedScan, TrainError>> =
+        sorted.par_iter().map(|scan| check_scan(scan)).collect();
+    let checked: Vec<CheckedScan> = checked.into_iter().collect::<Result<_, _>>()?;
+    let Some(expected) = dims.or_else(|| checked.first().map(|scan| scan.dims)) else {
+        return Ok(checked);
+    };
+    match checked.iter().find(|scan| scan.dims != expected) {
+        None => Ok(checked),
+        Some(CheckedScan { scan, dims, .. }) => Err(TrainError::Shape {
+            scan_id: scan.scan_id.clone(),
+            path: scan.image.clone(),
+            got: *dims,
+            expected,
+        }),
+    }
+}
+
+fn check_scan(scan: &TrainingScan) -> Result<CheckedScan, TrainError> {
+    if scan.label > 1 {
+        return Err(TrainError::Config { field: "label", got: scan.label.to_string(), expected: "0 or 1" });
+    }
+    let image = |source| TrainError::Image { scan_id: scan.scan_id.clone(), source };
+    let dims = nifti::read_header(&scan.image).map_err(image)?.grid.dims();
+    let got = hash_file(&scan.image)?.to_string();
+    match &scan.sha256 {
+        Some(expected) if *expected != got => Err(TrainError::ImageChanged {
+            scan_id: scan.scan_id.clone(),
+            path: scan.image.clone(),
+            got,
+            expected: expected.clone(),
+        }),
+        _ => Ok(CheckedScan { scan: scan.clone(), sha256: got, dims }),
+    }
+}
+
+impl CheckedScan {
+    /// The image, augmented by `draw` and z-normalised, in the network's memory order.
+    pub(crate) fn load(&self, draw: &Draw) -> Result<Vec<f32>, TrainError> {
+        let scan_id = || self.scan.scan_id.clone();
+        let mut volume = nifti::read_f32(&self.scan.image)
+            .map_err(|source| TrainError::Image { scan_id: scan_id(), source })?;
+        let broken =
+            |got: String| TrainError::Intensity { scan_id: scan_id(), path: self.scan.image.clone(), got };
+        if let Some(idx) = volume.as_slice().iter().position(|value| !value.is_finite()) {
+            return Err(broken(format!("{} at voxel {idx}", volume.as_slice()[idx])));
+        }
+        if !draw.apply(volume.as_mut_slice()) {
+            return Err(broken("no contrast".to_owned()));
+        }
+        Ok(network_order(&volume))
+    }
+}
+
+/// A digest of who is used for what: ids, labels, partitions and images.
+pub(crate) fn data_hash(scans: &[CheckedScan]) -> ContentHash {
+    let used = scans.iter().filter(|scan| scan.scan.partition != Partition::Test);
+    let parts = used.fold(HashBuilder::new(), |hash, CheckedScan { scan, sha256, .. }| {
+        hash.part(&scan.scan_id)
+            .part(&scan.subject_id)
+            .part([scan.label])
+            .part(scan.partition.name())
+            .part(sha256)
+    });
+    parts.finish()
+}

@@ -1,0 +1,105 @@
+//! Trunk features of scans, computed or kept.
+
+use std::path::Path;
+
+use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
+use brainreel_models::{Trunk, volume_tensor};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::TrainError;
+use crate::augmentation::Draw;
+use crate::cache::{CacheConfig, FeatureCache, Features};
+use crate::dataset::CheckedScan;
+
+/// Revision of everything between an image file and its features; raised when numbers change.
+const FEATURES_REVISION: u32 = 1;
+
+/// Gives features of scans by the running statistics of a trunk.
+pub(crate) struct FeatureSource {
+    cache: FeatureCache,
+    /// Digest of the trunk that kept features belong to; `None` if nothing may be kept.
+    trunk: Option<ContentHash>,
+}
+
+impl FeatureSource {
+    /// A source for `trunk`; `fixed` says that its statistics will not change any more.
+    pub(crate) fn new(trunk: &Trunk, fixed: bool, cache: &CacheConfig, run_dir: &Path) -> Self {
+        let keep = fixed && !trunk.is_empty() && cache.max_bytes > 0;
+        let config = CacheConfig { max_bytes: if keep { cache.max_bytes } else { 0 }, ..cache.clone() };
+        Self { cache: FeatureCache::open(&config, &run_dir.join("cache")), trunk: keep.then(|| trunk.hash()) }
+    }
+
+    /// Whether features can be kept at all.
+    pub(crate) const fn keeps(&self) -> bool {
+        self.trunk.is_some()
+    }
+
+    /// Features of one scan, outside autodiff.
+    pub(crate) fn get(
+        &mut self,
+        trunk: &Trunk,
+        scan: &CheckedScan,
+        draw: &Draw,
+    ) -> Result<Tensor<5>, TrainError> {
+        let Features { shape, values } = match &self.trunk {
+            None => compute(trunk, scan, draw)?,
+            Some(hash) => {
+                let key = key(hash, scan, draw, &self.cache);
+                self.cache.get_or_compute(&key, || compute(trunk, scan, draw))?
+            }
+        };
+        Ok(Tensor::from_data(TensorData::new(values, shape), trunk.device()))
+    }
+
+    /// Computes the features of a scan if they are not kept yet.
+    pub(crate) fn prepare(
+        &mut self,
+        trunk: &Trunk,
+        scan: &CheckedScan,
+        draw: &Draw,
+    ) -> Result<(), TrainError> {
+        match &self.trunk {
+            Some(hash) if !self.cache.contains(&key(hash, scan, draw, &self.cache)) => {
+                self.get(trunk, scan, draw).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Features of several scans, along the first axis.
+    pub(crate) fn batch(
+        &mut self,
+        trunk: &Trunk,
+        scans: &[(&CheckedScan, Draw)],
+    ) -> Result<Tensor<5>, TrainError> {
+        let features: Result<Vec<_>, _> =
+            scans.iter().map(|(scan, draw)| self.get(trunk, scan, draw)).collect();
+        Ok(Tensor::cat(features?, 0))
+    }
+
+    pub(crate) const fn hits_and_misses(&self) -> (u64, u64) {
+        self.cache.hits_and_misses()
+    }
+}
+
+fn key(trunk: &ContentHash, scan: &CheckedScan, draw: &Draw, cache: &FeatureCache) -> ContentHash {
+    HashBuilder::new()
+        .part(FEATURES_REVISION.to_le_bytes())
+        .part(&scan.sha256)
+        .part(trunk.as_str())
+        .part(hash_json(draw).as_str())
+        .part(format!("{:?}", cache.dtype()))
+        .finish()
+}
+
+fn compute(trunk: &Trunk, scan: &CheckedScan, draw: &Draw) -> Result<Features, TrainError> {
+    let features = trunk.forward(input(trunk, scan, draw)?);
+    let shape = features.dims();
+    let values = features.into_data().try_into_vec().expect("features are single precision");
+    Ok(Features { shape, values })
+}
+
+/// The network's input for one scan.
+pub(crate) fn input(trunk: &Trunk, scan: &CheckedScan, draw: &Draw) -> Result<Tensor<5>, TrainError> {
+    Ok(volume_tensor(scan.load(draw)?, scan.dims, trunk.device()))
+}

@@ -1,0 +1,86 @@
+//! Metrics of an epoch and the table of all epochs.
+
+use std::path::Path;
+
+use brainreel_artifact::{ArtifactError, write_atomic};
+use brainreel_models::N_CLASSES;
+use brainreel_statistics::{ConfusionMatrix, roc_auc};
+use serde::{Deserialize, Serialize};
+
+use crate::loss::{cross_entropy, probability};
+
+/// Metrics of one epoch. A measure that is undefined (one class missing) is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochMetrics {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// Learning rate of the final layer in this epoch.
+    pub learning_rate_fc: f64,
+    /// Mean loss of the training scans, each as its batch saw it.
+    pub train_loss: f64,
+    /// Share of training scans classified right while training.
+    pub train_accuracy: f64,
+    /// Weighted loss over the validation partition.
+    pub validation_loss: f64,
+    /// Share of validation scans classified right.
+    pub validation_accuracy: f64,
+    /// Mean of sensitivity and specificity.
+    pub validation_balanced_accuracy: Option<f64>,
+    /// Area under the ROC curve.
+    pub validation_auc: Option<f64>,
+}
+
+/// Loss and rates over a partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartitionMetrics {
+    pub(crate) loss: f64,
+    pub(crate) accuracy: f64,
+    pub(crate) balanced_accuracy: Option<f64>,
+    pub(crate) auc: Option<f64>,
+}
+
+/// Measures of these logits; the loss is weighted by the classes' weights.
+pub(crate) fn measure(
+    logits: &[[f64; N_CLASSES]],
+    labels: &[u8],
+    weights: [f64; N_CLASSES],
+) -> PartitionMetrics {
+    let (mut sum, mut total) = (0.0, 0.0);
+    for (row, &label) in logits.iter().zip(labels) {
+        let weight = weights[usize::from(label)];
+        sum += weight * cross_entropy(*row, label);
+        total += weight;
+    }
+    let truth: Vec<bool> = labels.iter().map(|&label| label == 1).collect();
+    let probabilities: Vec<f64> = logits.iter().map(|row| probability(*row)).collect();
+    let confusion = ConfusionMatrix::at_threshold(&truth, &probabilities, 0.5);
+    PartitionMetrics {
+        loss: sum / total,
+        accuracy: confusion.accuracy().unwrap_or(0.0),
+        balanced_accuracy: confusion.balanced_accuracy(),
+        auc: roc_auc(&truth, &probabilities),
+    }
+}
+
+/// Writes `metrics.csv`, one row an epoch; undefined measures are left empty.
+pub(crate) fn write_csv(path: &Path, history: &[EpochMetrics]) -> Result<(), ArtifactError> {
+    let mut text = "epoch,learning_rate_fc,train_loss,train_accuracy,validation_loss,validation_accuracy,\
+                    validation_balanced_accuracy,validation_auc\n"
+        .to_owned();
+    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    for row in history {
+        text += &format!(
+            "{},{},{},{},{},{},{},{}\n",
+            row.epoch,
+            row.learning_rate_fc,
+            row.train_loss,
+            row.train_accuracy,
+            row.validation_loss,
+            row.validation_accuracy,
+            optional(row.validation_balanced_accuracy),
+            optional(row.validation_auc),
+        );
+    }
+    write_atomic(path, text.as_bytes())
+}

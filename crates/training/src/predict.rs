@@ -1,0 +1,102 @@
+//! Classifying scans with a trained network.
+
+use std::path::Path;
+
+use brainreel_models::{FrozenNorm, N_CLASSES, Network};
+use serde::{Deserialize, Serialize};
+
+use crate::augmentation::Draw;
+use crate::checkpoint::{Checkpoint, CheckpointKind};
+use crate::dataset::{CheckedScan, TrainingScan, check_scans};
+use crate::events::TrainEvent;
+use crate::features::FeatureSource;
+use crate::loss::probability;
+use crate::{TrainConfig, TrainError};
+
+/// Scans that pass through the head together.
+const HEAD_BATCH: usize = 8;
+
+/// What the network says of a scan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// The scan.
+    pub scan_id: String,
+    /// Who was scanned.
+    pub subject_id: String,
+    /// The true class: 1 for Alzheimer's disease.
+    pub label: u8,
+    /// The network's two outputs, CN and AD.
+    pub logits: [f64; N_CLASSES],
+    /// Probability of Alzheimer's disease (softmax, not calibrated).
+    pub probability: f64,
+}
+
+/// Classifies scans with a checkpoint of the run in `run_dir`, and returns them sorted by id.
+/// Features that training kept are used.
+///
+/// # Errors
+/// [`TrainError`] names the checkpoint, or the scan and its image.
+pub fn predict(
+    run_dir: &Path,
+    checkpoint: CheckpointKind,
+    scans: &[TrainingScan],
+    progress: &mut dyn FnMut(TrainEvent<'_>),
+) -> Result<Vec<Prediction>, TrainError> {
+    predict_with(run_dir, checkpoint, scans, &TrainConfig::default(), progress)
+}
+
+/// Like [`predict`], with the device and the cache of `machine`; its other settings are not used.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_with(
+    run_dir: &Path,
+    checkpoint: CheckpointKind,
+    scans: &[TrainingScan],
+    machine: &TrainConfig,
+    progress: &mut dyn FnMut(TrainEvent<'_>),
+) -> Result<Vec<Prediction>, TrainError> {
+    let (state, weights) = Checkpoint::read_weights(&checkpoint.path(run_dir))?;
+    progress(TrainEvent::Checking { n_scans: scans.len() });
+    let scans = check_scans(scans, Some(state.dims))?;
+    let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?;
+    // In `batch` mode the statistics change with every step, so that keeping features is of no use.
+    let fixed = state.config.frozen_norm != FrozenNorm::Batch;
+    let mut cache = machine.cache.clone();
+    cache.dtype = state.config.cache.dtype;
+    let mut features = FeatureSource::new(&network.trunk, fixed, &cache, run_dir);
+    let scans: Vec<&CheckedScan> = scans.iter().collect();
+    let logits = classify(&network, &mut features, &scans, progress)?;
+    Ok(scans.iter().zip(logits).map(|(scan, logits)| prediction(&scan.scan, logits)).collect())
+}
+
+fn prediction(scan: &TrainingScan, logits: [f64; N_CLASSES]) -> Prediction {
+    Prediction {
+        scan_id: scan.scan_id.clone(),
+        subject_id: scan.subject_id.clone(),
+        label: scan.label,
+        logits,
+        probability: probability(logits),
+    }
+}
+
+/// Logits of plain scans, in their order.
+pub(crate) fn classify(
+    network: &Network,
+    features: &mut FeatureSource,
+    scans: &[&CheckedScan],
+    progress: &mut dyn FnMut(TrainEvent<'_>),
+) -> Result<Vec<[f64; N_CLASSES]>, TrainError> {
+    let head = network.head.without_autodiff();
+    // Without a trunk the head is the whole network, whose maps are large.
+    let n_together = if network.trunk.is_empty() { 1 } else { HEAD_BATCH };
+    let mut logits = Vec::with_capacity(scans.len());
+    for batch in scans.chunks(n_together) {
+        let batch: Vec<(&CheckedScan, Draw)> = batch.iter().map(|scan| (*scan, Draw::default())).collect();
+        let outputs = head.forward(features.batch(&network.trunk, &batch)?).into_data();
+        let outputs = outputs.as_slice::<f32>().expect("logits are single precision");
+        logits.extend(outputs.as_chunks::<N_CLASSES>().0.iter().map(|row| row.map(f64::from)));
+        progress(TrainEvent::Evaluating { done: logits.len(), total: scans.len() });
+    }
+    Ok(logits)
+}
