@@ -245,8 +245,8 @@ impl Acquisition {
         let mut random = Random::new(seed);
         let plane = scanner.plane;
         let mut spread = |sd: [f64; 3]| sd.map(|sd| sd * random.bounded_normal(2.0));
-        let pose_deg = spread([5.0, 2.0, 2.5]);
-        let pose_mm = spread([3.0, 4.0, 4.0]);
+        let pose_deg = spread([4.0, 1.5, 2.0]);
+        let pose_mm = spread([2.0, 3.0, 3.0]);
         let oblique_deg = spread([1.5, 1.0, 1.0]);
         let off_centre = spread([2.0, 4.0, 4.0]);
         let centre = centre(plane);

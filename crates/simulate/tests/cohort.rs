@@ -19,13 +19,14 @@ fn contents(root: &Path) -> BTreeMap<String, ContentHash> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let name = path.strip_prefix(root).unwrap().to_string_lossy().replace('\\', "/");
-                found.insert(name, hash_file(&path).unwrap());
+                let name =
+                    path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
+                found.insert(name, hash_file(&path).expect("a readable file"));
             }
         }
     }
@@ -33,8 +34,8 @@ fn contents(root: &Path) -> BTreeMap<String, ContentHash> {
 }
 
 fn with_threads(n: usize, out: &Path) {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
-    pool.install(|| simulate_cohort(out, &small(), &quiet)).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool");
+    pool.install(|| simulate_cohort(out, &small(), &quiet)).expect("a cohort");
 }
 
 #[test]
