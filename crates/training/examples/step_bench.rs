@@ -1,4 +1,4 @@
-//! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached [THREADS]`.
+//! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached`.
 //!
 //! `cached` reads the trunk's output from the feature cache, `uncached` computes it for each scan.
 //! `bench/training_step.py` runs this beside PyTorch.

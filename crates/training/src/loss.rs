@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn weights_are_inverse_frequencies() {
         assert_close(&class_weights(&[0, 0, 0, 1]), &[4.0 / 6.0, 2.0], Tolerance::absolute(1e-15));
-        assert_close(&class_weights(&[1, 1]), &[0.0, 1.0], Tolerance::absolute(1e-15));
+        assert_close(&class_weights(&[1, 1]), &[0.0, 0.5], Tolerance::absolute(1e-15));
     }
 
     #[test]
