@@ -228,13 +228,13 @@ impl Subject {
         let (b, r, years) = (&self.biomarkers, &self.rates, visit.years);
         let older = self.age_years - 75.0;
         let size: f64 = self.scale.iter().product();
-        let hippocampus = 3550.0
+        let hippocampus = 3800.0
             * size.powf(0.7)
             * (-0.118 * b.hippocampus - 0.009 * older).exp()
             * (1.0 - r.hippocampus).powf(years);
         let side = 0.035 * self.asymmetry[0] + 0.015;
         let ventricles =
-            33_000.0 * size * (0.42 * b.ventricles + 0.025 * older).exp() * (1.0 + r.ventricles).powf(years);
+            36_000.0 * size * (0.42 * b.ventricles + 0.025 * older).exp() * (1.0 + r.ventricles).powf(years);
         let cortex = (2.45 - 0.115 * b.cortex - 0.004 * older) * (1.0 - r.cortex).powf(years);
         let sulcus = 1.25 * (0.24 * b.sulci + 0.012 * older).exp() * (1.0 + r.sulci).powf(years);
         Targets {

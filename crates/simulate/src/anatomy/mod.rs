@@ -17,7 +17,7 @@ use crate::subject::Atrophy;
 use crate::tissue::{Mixture, Tissue};
 
 /// Volume inside the skull of the template, above the foramen magnum, in mm3.
-pub(crate) const ICV_MM3: f64 = 1_500_000.0;
+pub(crate) const ICV_MM3: f64 = 1_680_000.0;
 pub(crate) use deep::{HIPPOCAMPUS_MM3, VENTRICLES_MM3};
 
 /// How far the foramen magnum lies below the anterior commissure.
