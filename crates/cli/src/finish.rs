@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// How a command that did not fail as a whole ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
+pub(crate) enum Finish {
     /// All well: exit code 0.
     AllWell,
     /// Finished, but some scans failed: exit code 3.
@@ -13,12 +13,12 @@ pub enum Finish {
 
 impl Finish {
     /// Looks at how many scans went wrong.
-    pub fn from_failures(n_failed: usize) -> Self {
+    pub(crate) fn from_failures(n_failed: usize) -> Self {
         if n_failed == 0 { Self::AllWell } else { Self::SomeFailed }
     }
 
     /// The worse of two.
-    pub fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         if self == Self::SomeFailed { self } else { other }
     }
 }

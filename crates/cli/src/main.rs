@@ -1,3 +1,119 @@
-//! The brainreel command line.
+//! The brainreel command line: arguments, progress, tables and exit codes around the stages.
+//!
+//! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans.
 
-fn main() {}
+mod batch;
+mod commands;
+mod experiment;
+mod failures;
+mod fingerprint;
+mod finish;
+mod hints;
+mod shuffle;
+mod stages;
+mod training_view;
+mod ui;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, train};
+use crate::finish::Finish;
+use crate::ui::Ui;
+
+const ABOUT: &str = "From a download of T1-weighted brain MRI to a trained, evaluated Alzheimer's classifier";
+
+const AFTER_HELP: &str = "\
+The stages, each reading the files of the one before:
+  simulate   a cohort with known truth, written as an ADNI-like download
+  convert    a tree of DICOM files        -> a BIDS dataset
+  preprocess a BIDS dataset               -> network inputs (derivatives)
+  split      derivatives                  -> split.tsv, subjects kept apart
+  train      derivatives and split.tsv    -> a run folder
+  evaluate   a run folder                 -> predictions and metrics
+  run        all of these, from one experiment.toml, skipping what is up to date
+
+Examples:
+  brainreel demo
+  brainreel convert ADNI bids --labels ADNI1_Complete_5_01_2026.csv
+  brainreel run experiment.toml
+
+Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished but some scans failed.
+For research use only: not a medical device, not for diagnosis.";
+
+#[derive(Parser)]
+#[command(name = "brainreel", version, about = ABOUT, after_help = AFTER_HELP, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Args)]
+struct GlobalArgs {
+    /// Write a machine-readable summary to FILE (`-` for standard output)
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Number of threads; 0 takes one for each core. Results do not depend on it
+    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// Only results, warnings and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// More about what is going on; twice for even more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Simulate(simulate::SimulateArgs),
+    Convert(convert::ConvertArgs),
+    Preprocess(preprocess::PreprocessArgs),
+    Split(split::SplitArgs),
+    Train(train::TrainArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Run(run::RunArgs),
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.global.verbose);
+    let ui = Ui::new(cli.global.quiet, cli.global.json);
+    match start_threads(cli.global.threads).and_then(|()| execute(&cli.command, &ui)) {
+        Ok(finish) => finish.into(),
+        Err(error) => {
+            ui.error(&error, &hints::for_error(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: &Command, ui: &Ui) -> anyhow::Result<Finish> {
+    match command {
+        Command::Simulate(args) => simulate::execute(args, ui),
+        Command::Convert(args) => convert::execute(args, ui),
+        Command::Preprocess(args) => preprocess::execute(args, ui),
+        Command::Split(args) => split::execute(args, ui),
+        Command::Train(args) => train::execute(args, ui),
+        Command::Evaluate(args) => evaluate::execute(args, ui),
+        Command::Run(args) => run::execute(args, ui),
+        Command::Demo(args) => demo::execute(args, ui),
+    }
+}
+
+fn start_logging(verbose: u8) {
+    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter = tracing_subscriber::EnvFilter::try_from_env("BRAINREEL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("error,brainreel={level}")));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+fn start_threads(n_threads: usize) -> anyhow::Result<()> {
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(n_threads).build_global()?)
+}

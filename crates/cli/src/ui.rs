@@ -15,7 +15,7 @@ use serde::Serialize;
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The terminal, as the subcommands see it.
-pub struct Ui {
+pub(crate) struct Ui {
     quiet: bool,
     interactive: bool,
     bars: MultiProgress,
@@ -24,20 +24,20 @@ pub struct Ui {
 
 impl Ui {
     /// `json` is where the machine-readable summary goes, `-` for standard output.
-    pub fn new(quiet: bool, json: Option<PathBuf>) -> Self {
+    pub(crate) fn new(quiet: bool, json: Option<PathBuf>) -> Self {
         let interactive = io::stderr().is_terminal() && !quiet;
         let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { quiet, interactive, bars: MultiProgress::with_draw_target(target), json }
     }
 
     /// A progress bar with rate and time left. Off the terminal it becomes a line every ten seconds.
-    pub fn progress(&self, label: &str, total: usize) -> Progress {
-        let style = ProgressStyle::with_template(
-            "{prefix:>12} [{bar:32}] {pos}/{len} {elapsed}<{eta} {wide_msg}",
-        )
-        .expect("the template is a constant")
-        .progress_chars("=> ");
-        let bar = self.bars.add(ProgressBar::new(total as u64).with_style(style).with_prefix(label.to_owned()));
+    pub(crate) fn progress(&self, label: &str, total: usize) -> Progress {
+        let style =
+            ProgressStyle::with_template("{prefix:>12} [{bar:32}] {pos}/{len} {elapsed}<{eta} {wide_msg}")
+                .expect("the template is a constant")
+                .progress_chars("=> ");
+        let bar =
+            self.bars.add(ProgressBar::new(total as u64).with_style(style).with_prefix(label.to_owned()));
         if self.interactive {
             bar.enable_steady_tick(Duration::from_millis(250));
         }
@@ -49,19 +49,27 @@ impl Ui {
     }
 
     /// A line of information for people.
-    pub fn note(&self, text: impl AsRef<str>) {
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
             self.line(text.as_ref());
         }
     }
 
     /// Something that deserves attention but does not stop the work.
-    pub fn warn(&self, text: impl AsRef<str>) {
+    pub(crate) fn warn(&self, text: impl AsRef<str>) {
         self.line(&format!("warning: {}", text.as_ref()));
     }
 
+    /// An error, its causes and what to do about it.
+    pub(crate) fn error(&self, error: &anyhow::Error, hints: &[String]) {
+        self.line(&format!("error: {error:#}"));
+        for hint in hints {
+            self.line(&format!("hint: {hint}"));
+        }
+    }
+
     /// Writes a result to standard output.
-    pub fn result(&self, text: impl AsRef<str>) {
+    pub(crate) fn result(&self, text: impl AsRef<str>) {
         self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             // A reader that went away has seen what it wanted.
@@ -70,16 +78,14 @@ impl Ui {
     }
 
     /// Writes the machine-readable summary, if one was asked for.
-    pub fn summary<T: Serialize>(&self, summary: &T) -> anyhow::Result<()> {
+    pub(crate) fn summary<T: Serialize>(&self, summary: &T) -> anyhow::Result<()> {
         match self.json.as_deref() {
             None => Ok(()),
             Some(path) if path == Path::new("-") => {
                 self.result(serde_json::to_string_pretty(summary)?);
                 Ok(())
             }
-            Some(path) => {
-                brainreel_artifact::write_json(path, summary).context("writing the JSON summary")
-            }
+            Some(path) => brainreel_artifact::write_json(path, summary).context("writing the JSON summary"),
         }
     }
 
@@ -91,7 +97,7 @@ impl Ui {
 }
 
 /// One running progress display; it may be shared between threads.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     label: String,
     plain: Option<Mutex<Instant>>,
@@ -99,25 +105,25 @@ pub struct Progress {
 
 impl Progress {
     /// One more item is done.
-    pub fn inc(&self) {
+    pub(crate) fn inc(&self) {
         self.bar.inc(1);
         self.plain_line();
     }
 
     /// `done` of `total` items are done.
-    pub fn set(&self, done: usize, total: usize) {
+    pub(crate) fn set(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.plain_line();
     }
 
     /// What is shown beside the bar.
-    pub fn message(&self, text: impl Into<String>) {
+    pub(crate) fn message(&self, text: impl Into<String>) {
         self.bar.set_message(text.into());
     }
 
     /// Removes the bar.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }
 
@@ -134,7 +140,7 @@ impl Progress {
 }
 
 /// A table of text, columns padded to their widest cell; numbers are aligned to the right.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let n_columns = header.len();
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
     let widths: Vec<usize> = (0..n_columns)
@@ -148,9 +154,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         let padded: Vec<String> = cells
             .iter()
             .zip(&widths)
-            .map(|(text, &width)| {
-                if is_number(text) { format!("{text:>width$}") } else { format!("{text:<width$}") }
-            })
+            .map(
+                |(text, &width)| {
+                    if is_number(text) { format!("{text:>width$}") } else { format!("{text:<width$}") }
+                },
+            )
             .collect();
         padded.join("  ").trim_end().to_owned()
     };

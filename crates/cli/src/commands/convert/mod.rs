@@ -1,0 +1,304 @@
+//! `brainreel convert`: a tree of DICOM files to a BIDS dataset.
+
+mod plan;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_artifact::{ContentHash, FolderLock, Provenance, hash_file, write_atomic, write_json};
+use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
+use brainreel_formats::bids::BidsName;
+use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::batch;
+use crate::finish::Finish;
+use crate::ui::{Ui, table};
+
+use plan::{Plan, Planned, Rules};
+
+/// Raise whenever the same files give another dataset.
+pub(crate) const STAGE_REVISION: u32 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel convert ADNI bids --labels ADNI1_Complete_5_01_2026.csv
+  brainreel convert scans bids                       # CSV files in `scans` are tried as label tables
+  brainreel convert hospital bids --hash-subjects    # PatientID never appears in names
+
+Every series of the tree ends up in bids/conversion_ledger.tsv, kept or dropped, with the rule.
+Run the same command again after an interruption: only unfinished series are converted.";
+
+/// Convert a tree of DICOM files to a BIDS dataset, with diagnoses from label tables
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ConvertArgs {
+    /// Tree of DICOM files, of any layout
+    dicom_dir: PathBuf,
+    /// Folder to write to
+    bids_dir: PathBuf,
+    /// Label tables: IDA collection CSV, or a CSV with image_id, subject, diagnosis
+    /// [default: the CSV files in DICOM_DIR that are such tables]
+    #[arg(long, value_name = "TABLE.csv", num_args = 1..)]
+    labels: Vec<PathBuf>,
+    /// Also convert series that call themselves T2, FLAIR, localizer...
+    #[arg(long)]
+    any_contrast: bool,
+    /// Name subjects by a hash of their id
+    #[arg(long)]
+    hash_subjects: bool,
+    /// Series to work on at a time [default: one for each thread, at most 8]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// Where to read, where to write and how.
+pub(crate) struct Request<'a> {
+    /// The DICOM tree.
+    pub(crate) dicom: &'a Path,
+    /// The folder to write to.
+    pub(crate) bids: &'a Path,
+    /// Label tables.
+    pub(crate) labels: &'a [PathBuf],
+    /// Whether series of other contrasts than T1 are converted as well.
+    pub(crate) any_contrast: bool,
+    /// Whether subjects get the hash of their id for a name.
+    pub(crate) hash_subjects: bool,
+    /// Series in memory at a time.
+    pub(crate) n_jobs: usize,
+}
+
+impl<'a> Request<'a> {
+    /// The usual request.
+    pub(crate) fn new(dicom: &'a Path, bids: &'a Path, labels: &'a [PathBuf], n_jobs: usize) -> Self {
+        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, n_jobs }
+    }
+}
+
+/// What `convert` reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct ConvertReport {
+    /// The dataset.
+    pub(crate) bids: PathBuf,
+    /// Files looked at.
+    pub(crate) n_files: usize,
+    /// Series converted, now or earlier.
+    pub(crate) n_kept: usize,
+    /// Of those, series that an earlier run had already converted.
+    pub(crate) n_up_to_date: usize,
+    /// Of those, series with a diagnosis.
+    pub(crate) n_labelled: usize,
+    /// Series and files left out by a rule.
+    pub(crate) n_dropped: usize,
+    /// Series that should have been converted but could not be.
+    pub(crate) failures: Vec<LedgerRow>,
+}
+
+impl ConvertReport {
+    /// Number of series that could not be converted.
+    pub(crate) fn n_failed(&self) -> usize {
+        self.failures.len()
+    }
+}
+
+/// The JSON beside each image.
+#[derive(Serialize, Deserialize)]
+struct ImageRecord {
+    #[serde(flatten)]
+    acquisition: serde_json::Map<String, serde_json::Value>,
+    #[serde(rename = "BrainreelImageSha256")]
+    image_sha256: ContentHash,
+    #[serde(rename = "BrainreelProvenance")]
+    provenance: Provenance,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &ConvertArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    let labels =
+        if args.labels.is_empty() { find_label_tables(&args.dicom_dir)? } else { args.labels.clone() };
+    let request = Request {
+        any_contrast: args.any_contrast,
+        hash_subjects: args.hash_subjects,
+        ..Request::new(
+            &args.dicom_dir,
+            &args.bids_dir,
+            &labels,
+            args.jobs.unwrap_or_else(batch::default_jobs),
+        )
+    };
+    let report = perform(&request, ui)?;
+    ui.summary(&report)?;
+    Ok(Finish::from_failures(report.n_failed()))
+}
+
+/// The CSV files in the top folder of a download that are label tables.
+pub(crate) fn find_label_tables(dicom: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let listing = std::fs::read_dir(dicom).with_context(|| format!("cannot read {}", dicom.display()))?;
+    let mut tables: Vec<PathBuf> = listing
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")))
+        .filter(|path| LabelTable::from_files(std::slice::from_ref(path)).is_ok())
+        .collect();
+    tables.sort();
+    Ok(tables)
+}
+
+/// Converts every T1-weighted series of a tree.
+pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertReport> {
+    let labels = LabelTable::from_files(request.labels)?;
+    let tree = scan(request.dicom, ui)?;
+    let lock = FolderLock::acquire(request.bids)?;
+    lock.remove_litter();
+    let rules =
+        Rules { labels: &labels, any_contrast: request.any_contrast, hash_subjects: request.hash_subjects };
+    let Plan { kept, left_out } = plan::plan(&tree.series, &rules);
+    let outcomes = convert_all(&kept, request, ui);
+
+    let (mut ledger, mut converted, mut n_up_to_date) = (left_out, Vec::new(), 0);
+    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, request.dicom)));
+    for (planned, outcome) in kept.iter().zip(outcomes) {
+        match outcome {
+            Ok(up_to_date) => {
+                n_up_to_date += usize::from(up_to_date);
+                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text()));
+                converted.push(planned);
+            }
+            Err(error) => ledger.push(plan::failed_row(planned, format!("{error:#}"))),
+        }
+    }
+    let ledger = Ledger { rows: ledger };
+    write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
+    tables::write(request.bids, &converted)?;
+    let report = report(request, &tree, &ledger, &converted, n_up_to_date);
+    show(&report, &ledger, ui);
+    anyhow::ensure!(
+        report.n_kept > 0,
+        "none of the {} series in {} was converted; {} says why",
+        tree.series.len(),
+        request.dicom.display(),
+        request.bids.join("conversion_ledger.tsv").display()
+    );
+    Ok(report)
+}
+
+fn scan(dicom: &Path, ui: &Ui) -> anyhow::Result<SeriesTree> {
+    anyhow::ensure!(dicom.is_dir(), "{} is not a folder; expected a tree of DICOM files", dicom.display());
+    let bar = ui.progress("read headers", 0);
+    let tree = scan_tree(dicom, &|done, total| bar.set(done, total));
+    bar.finish();
+    if tree.series.is_empty() {
+        let first = tree.problems.first();
+        let found = first.map_or_else(
+            || "it holds no file".to_owned(),
+            |problem| {
+                format!("the first of {} files, {}, {}", tree.n_files, problem.path.display(), problem.fault)
+            },
+        );
+        anyhow::bail!("there is no DICOM image in {}: {found}", dicom.display());
+    }
+    Ok(tree)
+}
+
+fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyhow::Result<bool>> {
+    let bar = ui.progress("convert", kept.len());
+    let outcomes = batch::map(kept, request.n_jobs, |planned| {
+        let outcome = convert_series(planned, request.bids, ui);
+        bar.inc();
+        outcome
+    });
+    bar.finish();
+    outcomes
+}
+
+/// Converts one series; `true` if an earlier run had already done it.
+fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result<bool> {
+    let name = bids_name(planned)?;
+    let (image, record) = (bids.join(name.relative_path()), bids.join(name.with_extension_json()));
+    let provenance = Provenance::new("convert", STAGE_REVISION, &(), planned.series.fingerprint());
+    if is_done(&record, &image, &provenance) {
+        return Ok(true);
+    }
+    let loaded = load_series(planned.series)?;
+    for warning in &loaded.warnings {
+        ui.warn(format!("{}: {warning}", planned.scan_id));
+    }
+    loaded.volume.write_nifti(&image)?;
+    let image_sha256 = hash_file(&image)?;
+    write_json(&record, &ImageRecord { acquisition: fields(&loaded.sidecar)?, image_sha256, provenance })?;
+    Ok(false)
+}
+
+fn fields(sidecar: &Sidecar) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(sidecar)? {
+        serde_json::Value::Object(fields) => Ok(fields),
+        other => anyhow::bail!("a sidecar serialised to {other}"),
+    }
+}
+
+fn is_done(record: &Path, image: &Path, provenance: &Provenance) -> bool {
+    let read = || -> Option<ImageRecord> { serde_json::from_slice(&std::fs::read(record).ok()?).ok() };
+    read().is_some_and(|record| {
+        record.provenance == *provenance && hash_file(image).is_ok_and(|hash| hash == record.image_sha256)
+    })
+}
+
+fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
+    let id = &planned.scan_id;
+    Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
+}
+
+fn report(
+    request: &Request<'_>,
+    tree: &SeriesTree,
+    ledger: &Ledger,
+    converted: &[&Planned<'_>],
+    n_up_to_date: usize,
+) -> ConvertReport {
+    let labelled = |planned: &&&Planned<'_>| planned.label.is_some_and(|row| row.diagnosis().is_some());
+    ConvertReport {
+        bids: request.bids.to_owned(),
+        n_files: tree.n_files,
+        n_kept: converted.len(),
+        n_up_to_date,
+        n_labelled: converted.iter().filter(labelled).count(),
+        n_dropped: ledger.count(Outcome::Dropped),
+        failures: ledger.rows.iter().filter(|row| row.outcome == Outcome::Failed).cloned().collect(),
+    }
+}
+
+fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
+    ui.note(format!(
+        "{:>12} {} series ({} were up to date), {} left out, {} failed, in {}",
+        "convert",
+        report.n_kept,
+        report.n_up_to_date,
+        report.n_dropped,
+        report.n_failed(),
+        report.bids.display()
+    ));
+    if report.n_labelled < report.n_kept {
+        ui.warn(format!(
+            "{} of {} series have no diagnosis: pass the IDA collection table with --labels",
+            report.n_kept - report.n_labelled,
+            report.n_kept
+        ));
+    }
+    let mut rules: Vec<(&str, usize)> = Vec::new();
+    for row in ledger.rows.iter().filter(|row| row.outcome != Outcome::Kept) {
+        match rules.iter_mut().find(|(rule, _)| *rule == row.rule) {
+            Some((_, count)) => *count += 1,
+            None => rules.push((&row.rule, 1)),
+        }
+    }
+    rules.sort_unstable();
+    if !rules.is_empty() {
+        let rows: Vec<Vec<String>> =
+            rules.iter().map(|(rule, count)| vec![(*rule).to_owned(), count.to_string()]).collect();
+        ui.note(table(&["left out by", "number"], &rows));
+    }
+    for failure in report.failures.iter().take(5) {
+        ui.warn(format!("convert: {}", failure.reason));
+    }
+}

@@ -1,0 +1,290 @@
+//! `brainreel evaluate`: a run folder to predictions and metrics.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_artifact::{FolderLock, write_atomic, write_json};
+use brainreel_cohort::{Split, check_no_shared_subject};
+use brainreel_statistics::{Estimate, EvaluateConfig, MetricsReport, aggregate_by_subject};
+use brainreel_training::{CheckpointKind, Partition, Prediction, TrainingScan, predict};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::commands::train::{read_inputs, training_scans};
+use crate::finish::Finish;
+use crate::training_view::TrainingView;
+use crate::ui::{Ui, table};
+
+/// Raise whenever the same run gives other results.
+pub(crate) const STAGE_REVISION: u32 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel evaluate run
+  brainreel evaluate run --checkpoint best-accuracy
+  brainreel evaluate run --partition validation
+
+Writes predictions.tsv (scans), subjects.tsv and metrics.json to RUN_DIR/evaluation, or to
+evaluation_validation for the validation partition. Intervals are 95 %; those of AUC and accuracy
+come from resampling subjects, not scans.";
+
+/// Classify the test partition and measure how well it went
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct EvaluateArgs {
+    /// Run folder, as `brainreel train` writes it
+    run_dir: PathBuf,
+    /// Which checkpoint
+    #[arg(long, value_enum, default_value_t = CheckpointChoice::BestLoss)]
+    checkpoint: CheckpointChoice,
+    /// Which scans; the test partition is for the end
+    #[arg(long, value_enum, default_value_t = PartitionChoice::Test)]
+    partition: PartitionChoice,
+    /// The derivatives, if they are no longer where training found them
+    #[arg(long, value_name = "DIR")]
+    derivatives: Option<PathBuf>,
+}
+
+/// A checkpoint of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CheckpointChoice {
+    /// Least validation loss
+    BestLoss,
+    /// Best validation accuracy
+    BestAccuracy,
+    /// The last epoch
+    Last,
+}
+
+/// A partition that may be evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartitionChoice {
+    /// Never seen in training
+    Test,
+    /// Used to choose the checkpoint
+    Validation,
+}
+
+impl From<CheckpointChoice> for CheckpointKind {
+    fn from(choice: CheckpointChoice) -> Self {
+        match choice {
+            CheckpointChoice::BestLoss => Self::BestLoss,
+            CheckpointChoice::BestAccuracy => Self::BestAccuracy,
+            CheckpointChoice::Last => Self::Last,
+        }
+    }
+}
+
+/// What to evaluate.
+pub(crate) struct Request<'a> {
+    run: &'a Path,
+    checkpoint: CheckpointChoice,
+    partition: PartitionChoice,
+    derivatives: Option<&'a Path>,
+}
+
+impl<'a> Request<'a> {
+    /// The usual evaluation: the checkpoint of least validation loss on the test partition.
+    pub(crate) fn of_run(run: &'a Path) -> Self {
+        Self {
+            run,
+            checkpoint: CheckpointChoice::BestLoss,
+            partition: PartitionChoice::Test,
+            derivatives: None,
+        }
+    }
+
+    /// What the result depends on beside the run.
+    pub(crate) fn parameters(&self) -> (CheckpointChoice, PartitionChoice, EvaluateConfig) {
+        (self.checkpoint, self.partition, EvaluateConfig::default())
+    }
+
+    /// Where the result goes.
+    fn folder(&self) -> PathBuf {
+        match self.partition {
+            PartitionChoice::Test => self.run.join("evaluation"),
+            PartitionChoice::Validation => self.run.join("evaluation_validation"),
+        }
+    }
+}
+
+/// The content of `metrics.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EvaluationReport {
+    /// What this is, and what it is not for.
+    pub(crate) notice: String,
+    /// Which scans were classified.
+    pub(crate) partition: PartitionChoice,
+    /// Which checkpoint classified them.
+    pub(crate) checkpoint: CheckpointChoice,
+    /// Content hash of the split.
+    pub split_sha256: String,
+    /// Metrics over scans; intervals resample subjects.
+    pub(crate) scans: MetricsReport,
+    /// Metrics over subjects, whose scans' probabilities are averaged.
+    pub(crate) subjects: MetricsReport,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    let request = Request {
+        run: &args.run_dir,
+        checkpoint: args.checkpoint,
+        partition: args.partition,
+        derivatives: args.derivatives.as_deref(),
+    };
+    let report = perform(&request, ui)?;
+    ui.result(report.table());
+    ui.summary(&report)?;
+    Ok(Finish::AllWell)
+}
+
+/// Classifies a partition and writes predictions and metrics.
+pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<EvaluationReport> {
+    let run = request.run;
+    let inputs = read_inputs(run)?;
+    let split = Split::read(&run.join("split.tsv"))?;
+    anyhow::ensure!(
+        split.content_hash() == inputs.split_sha256,
+        "{} was changed after training, so the model may have seen what it would be tested on; restore it",
+        run.join("split.tsv").display()
+    );
+    check_no_shared_subject(
+        split.subjects_of(brainreel_cohort::Partition::Train),
+        split.subjects_of(match request.partition {
+            PartitionChoice::Test => brainreel_cohort::Partition::Test,
+            PartitionChoice::Validation => brainreel_cohort::Partition::Validation,
+        }),
+    )?;
+    let _lock = FolderLock::acquire(run)?;
+    let derivatives = request.derivatives.map_or_else(|| run.join(&inputs.derivatives), Path::to_owned);
+    let wanted = match request.partition {
+        PartitionChoice::Test => Partition::Test,
+        PartitionChoice::Validation => Partition::Validation,
+    };
+    let scans: Vec<TrainingScan> = training_scans(&derivatives, &split)
+        .context("pass the derivatives with --derivatives if they have moved")?
+        .into_iter()
+        .filter(|scan| scan.partition == wanted)
+        .collect();
+    let mut view = TrainingView::new(ui, "evaluate");
+    let predictions = predict(run, request.checkpoint.into(), &scans, &mut |event| view.show(&event))?;
+    view.finish();
+    let report = measure(request, &inputs.split_sha256, &predictions)?;
+    write_results(&request.folder(), &predictions, &report)?;
+    ui.note(format!(
+        "{:>12} {} scans of {} subjects, in {}",
+        "evaluate",
+        report.scans.n_scans,
+        report.scans.n_subjects,
+        request.folder().display()
+    ));
+    Ok(report)
+}
+
+/// Reads the result of an earlier evaluation of the test partition.
+pub(crate) fn read_report(run: &Path) -> anyhow::Result<EvaluationReport> {
+    let path = Request::of_run(run).folder().join("metrics.json");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+}
+
+fn measure(
+    request: &Request<'_>,
+    split_sha256: &str,
+    predictions: &[Prediction],
+) -> anyhow::Result<EvaluationReport> {
+    let config = EvaluateConfig::default();
+    let labels: Vec<bool> = predictions.iter().map(|p| p.label == 1).collect();
+    let probabilities: Vec<f64> = predictions.iter().map(|p| p.probability).collect();
+    let subjects: Vec<&str> = predictions.iter().map(|p| p.subject_id.as_str()).collect();
+    let by_subject = aggregate_by_subject(&labels, &probabilities, &subjects)?;
+    let subject_labels: Vec<bool> = by_subject.iter().map(|p| p.label).collect();
+    let subject_probabilities: Vec<f64> = by_subject.iter().map(|p| p.probability).collect();
+    let subject_names: Vec<&str> = by_subject.iter().map(|p| p.subject.as_str()).collect();
+    Ok(EvaluationReport {
+        notice: "for research use only; not a medical device".to_owned(),
+        partition: request.partition,
+        checkpoint: request.checkpoint,
+        split_sha256: split_sha256.to_owned(),
+        scans: brainreel_statistics::evaluate(&labels, &probabilities, &subjects, &config)?,
+        subjects: brainreel_statistics::evaluate(
+            &subject_labels,
+            &subject_probabilities,
+            &subject_names,
+            &config,
+        )?,
+    })
+}
+
+fn write_results(folder: &Path, predictions: &[Prediction], report: &EvaluationReport) -> anyhow::Result<()> {
+    let diagnosis = |positive: bool| if positive { "AD" } else { "CN" };
+    let mut scans =
+        String::from("scan_id\tparticipant_id\tdiagnosis\tlogit_cn\tlogit_ad\tprobability_ad\tpredicted\n");
+    for p in predictions {
+        let predicted = diagnosis(p.probability >= report.scans.threshold);
+        let [cn, ad] = p.logits;
+        scans += &format!(
+            "{}\t{}\t{}\t{cn:.6}\t{ad:.6}\t{:.6}\t{predicted}\n",
+            p.scan_id,
+            p.subject_id,
+            diagnosis(p.label == 1),
+            p.probability
+        );
+    }
+    write_atomic(&folder.join("predictions.tsv"), scans.as_bytes())?;
+
+    let labels: Vec<bool> = predictions.iter().map(|p| p.label == 1).collect();
+    let probabilities: Vec<f64> = predictions.iter().map(|p| p.probability).collect();
+    let names: Vec<&str> = predictions.iter().map(|p| p.subject_id.as_str()).collect();
+    let mut subjects = String::from("participant_id\tdiagnosis\tn_scans\tprobability_ad\tpredicted\n");
+    for p in aggregate_by_subject(&labels, &probabilities, &names)? {
+        let predicted = diagnosis(p.probability >= report.subjects.threshold);
+        let truth = diagnosis(p.label);
+        subjects += &format!("{}\t{truth}\t{}\t{:.6}\t{predicted}\n", p.subject, p.n_scans, p.probability);
+    }
+    write_atomic(&folder.join("subjects.tsv"), subjects.as_bytes())?;
+    Ok(write_json(&folder.join("metrics.json"), report)?)
+}
+
+impl EvaluationReport {
+    /// Metrics and confusion matrix for the terminal.
+    pub(crate) fn table(&self) -> String {
+        let rows: Vec<Vec<String>> = [
+            ("AUC", self.scans.auc, self.subjects.auc),
+            ("accuracy", self.scans.accuracy, self.subjects.accuracy),
+            ("balanced accuracy", self.scans.balanced_accuracy, self.subjects.balanced_accuracy),
+            ("sensitivity (AD)", self.scans.sensitivity, self.subjects.sensitivity),
+            ("specificity (CN)", self.scans.specificity, self.subjects.specificity),
+        ]
+        .into_iter()
+        .map(|(name, scans, subjects)| vec![name.to_owned(), text(&scans), text(&subjects)])
+        .collect();
+        let partition = match self.partition {
+            PartitionChoice::Test => "test",
+            PartitionChoice::Validation => "validation",
+        };
+        let (scans, subjects) = (
+            format!("{} {partition} scans [95 %]", self.scans.n_scans),
+            format!("{} {partition} subjects [95 %]", self.subjects.n_subjects),
+        );
+        let metrics = table(&["", &scans, &subjects], &rows);
+        let c = &self.scans.confusion;
+        let counts = [
+            ["true AD".to_owned(), c.true_positive.to_string(), c.false_negative.to_string()],
+            ["true CN".to_owned(), c.false_positive.to_string(), c.true_negative.to_string()],
+        ];
+        let confusion = table(&["scans", "called AD", "called CN"], &counts.map(Vec::from));
+        format!("{metrics}\n\n{confusion}\n\nFor research use only: not a medical device.")
+    }
+}
+
+fn text(estimate: &Estimate) -> String {
+    let value = estimate.value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
+    match &estimate.interval {
+        Some(interval) => format!("{value} [{:.3}, {:.3}]", interval.lower, interval.upper),
+        None => format!("{value} [no interval]"),
+    }
+}

@@ -1,0 +1,10 @@
+//! One file a subcommand: its arguments, and the stage they start.
+
+pub(crate) mod convert;
+pub(crate) mod demo;
+pub(crate) mod evaluate;
+pub(crate) mod preprocess;
+pub(crate) mod run;
+pub(crate) mod simulate;
+pub(crate) mod split;
+pub(crate) mod train;

@@ -1,0 +1,256 @@
+//! `brainreel run`: all stages from one `experiment.toml`, skipping what is up to date.
+
+use std::path::{Path, PathBuf};
+
+use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file};
+use brainreel_cohort::Split;
+use clap::Args;
+use serde::Serialize;
+
+use crate::commands::evaluate::EvaluationReport;
+use crate::commands::{convert, evaluate, preprocess, simulate, split, train};
+use crate::experiment::Experiment;
+use crate::finish::Finish;
+use crate::stages::{Step, StepReport, Walk};
+use crate::ui::Ui;
+use crate::{batch, fingerprint, shuffle};
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel run experiment.toml
+
+A small experiment.toml (paths are relative to the file; every setting has a default):
+  out = \"results\"
+  [input]
+  dicom = \"ADNI\"
+  labels = [\"ADNI1_Complete_5_01_2026.csv\"]
+  [train]
+  weights = \"r3d_18.safetensors\"
+
+Stages whose inputs, settings and code are unchanged are skipped. Interrupt at any moment and run
+again: the final files are the same, byte for byte.";
+
+/// Run all stages of an experiment, skipping what is up to date
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// The experiment
+    experiment: PathBuf,
+    /// Scans to convert or preprocess at a time [default: one for each thread, at most 8]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+/// What `run` reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport {
+    /// The folder with everything.
+    pub(crate) out: PathBuf,
+    /// The stages, in order.
+    pub(crate) stages: Vec<StepReport>,
+    /// The result.
+    pub(crate) evaluation: EvaluationReport,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &RunArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    let experiment = Experiment::read(&args.experiment)?;
+    let (report, finish) = walk(&experiment, args.jobs.unwrap_or_else(batch::default_jobs), ui)?;
+    ui.result(report.evaluation.table());
+    ui.result(format!("\nresults in {}", report.out.display()));
+    ui.summary(&report)?;
+    Ok(finish)
+}
+
+/// Where each stage of an experiment writes.
+struct Layout {
+    download: PathBuf,
+    shuffled_labels: PathBuf,
+    bids: PathBuf,
+    derivatives: PathBuf,
+    split: PathBuf,
+    run: PathBuf,
+}
+
+impl Layout {
+    fn below(out: &Path) -> Self {
+        Self {
+            download: out.join("download"),
+            shuffled_labels: out.join("labels_shuffled.csv"),
+            bids: out.join("bids"),
+            derivatives: out.join("derivatives"),
+            split: out.join("split.tsv"),
+            run: out.join("run"),
+        }
+    }
+}
+
+/// A BIDS dataset that is ready, and its fingerprint.
+struct Dataset {
+    bids: PathBuf,
+    fingerprint: ContentHash,
+}
+
+/// Walks all stages.
+pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::Result<(RunReport, Finish)> {
+    let out = &experiment.out;
+    let _lock = FolderLock::acquire(out)?;
+    let layout = Layout::below(out);
+    let mut walk = Walk::new(out, ui);
+    let dataset = dataset(experiment, &layout, n_jobs, &mut walk, ui)?;
+    let derivatives = preprocess_step(experiment, &layout, &dataset, n_jobs, &mut walk, ui)?;
+    split_step(experiment, &layout, derivatives, &mut walk, ui)?;
+    let trained = train_step(experiment, &layout, &mut walk, ui)?;
+    let evaluation = evaluate_step(&layout, trained, &mut walk, ui)?;
+    let (finish, stages) = walk.finish();
+    Ok((RunReport { out: out.clone(), stages, evaluation }, finish))
+}
+
+fn dataset(
+    experiment: &Experiment,
+    layout: &Layout,
+    n_jobs: usize,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<Dataset> {
+    let input = &experiment.input;
+    if let Some(bids) = &input.bids {
+        return Ok(Dataset { bids: bids.clone(), fingerprint: fingerprint::of_folder(bids)? });
+    }
+    let (dicom, fingerprint) = match &input.simulate {
+        None => {
+            let dicom = input.dicom.clone().unwrap_or_default();
+            let fingerprint = fingerprint::of_folder(&dicom)?;
+            (dicom, fingerprint)
+        }
+        Some(config) => {
+            let step = Step {
+                stage: "simulate",
+                revision: simulate::STAGE_REVISION,
+                parameters: config,
+                inputs: hash_bytes(b""),
+                outputs: &|| fingerprint::of_folder(&layout.download),
+            };
+            let outputs = walk.step(&step, || simulate::perform(&layout.download, config, ui).map(|_| 0))?;
+            (layout.download.clone(), outputs)
+        }
+    };
+    let mut labels =
+        if input.labels.is_empty() { convert::find_label_tables(&dicom)? } else { input.labels.clone() };
+    if let Some(seed) = input.shuffle_labels {
+        shuffle::shuffle_labels(&labels, seed, &layout.shuffled_labels)?;
+        labels = vec![layout.shuffled_labels.clone()];
+        ui.note(format!("{:>12} diagnoses permuted among subjects: expect chance level", "labels"));
+    }
+    let mut inputs = HashBuilder::new().part(fingerprint.as_str());
+    for table in &labels {
+        inputs = inputs.part(hash_file(table)?.as_str());
+    }
+    let step = Step {
+        stage: "convert",
+        revision: convert::STAGE_REVISION,
+        parameters: &(),
+        inputs: inputs.finish(),
+        outputs: &|| fingerprint::of_folder(&layout.bids),
+    };
+    let request = convert::Request::new(&dicom, &layout.bids, &labels, n_jobs);
+    let outputs = walk.step(&step, || convert::perform(&request, ui).map(|report| report.n_failed()))?;
+    Ok(Dataset { bids: layout.bids.clone(), fingerprint: outputs })
+}
+
+fn preprocess_step(
+    experiment: &Experiment,
+    layout: &Layout,
+    dataset: &Dataset,
+    n_jobs: usize,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<ContentHash> {
+    let step = Step {
+        stage: "preprocess",
+        revision: preprocess::STAGE_REVISION,
+        parameters: &experiment.preprocess,
+        inputs: dataset.fingerprint.clone(),
+        outputs: &|| fingerprint::of_folder(&layout.derivatives),
+    };
+    let request = preprocess::Request {
+        bids: &dataset.bids,
+        derivatives: &layout.derivatives,
+        config: &experiment.preprocess,
+        keep_resampled: false,
+        n_jobs,
+    };
+    walk.step(&step, || preprocess::perform(&request, ui).map(|report| report.failures.len()))?;
+    Ok(hash_file(&layout.derivatives.join("scans.tsv"))?)
+}
+
+fn split_step(
+    experiment: &Experiment,
+    layout: &Layout,
+    derivatives: ContentHash,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    // A split that was edited by hand stays: only its existence is asked for.
+    let present = || {
+        anyhow::ensure!(layout.split.exists(), "{} is missing", layout.split.display());
+        Ok(hash_bytes(b"present"))
+    };
+    let step = Step {
+        stage: "split",
+        revision: split::STAGE_REVISION,
+        parameters: &experiment.split,
+        inputs: derivatives,
+        outputs: &present,
+    };
+    walk.step(&step, || {
+        split::perform(&layout.derivatives, &layout.split, &experiment.split, ui).map(|_| 0)
+    })?;
+    Ok(())
+}
+
+fn train_step(
+    experiment: &Experiment,
+    layout: &Layout,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<ContentHash> {
+    let mut inputs = HashBuilder::new()
+        .part(hash_file(&layout.derivatives.join("scans.tsv"))?.as_str())
+        .part(Split::read(&layout.split)?.content_hash());
+    if let Some(weights) = &experiment.train.weights {
+        inputs = inputs.part(hash_file(weights)?.as_str());
+    }
+    let step = Step {
+        stage: "train",
+        revision: train::STAGE_REVISION,
+        parameters: &experiment.train,
+        inputs: inputs.finish(),
+        outputs: &|| fingerprint::of_folder(&layout.run.join("checkpoints")),
+    };
+    let request = train::Request {
+        derivatives: &layout.derivatives,
+        split: &layout.split,
+        run: &layout.run,
+        config: &experiment.train,
+    };
+    walk.step(&step, || train::perform(&request, ui).map(|_| 0))
+}
+
+fn evaluate_step(
+    layout: &Layout,
+    trained: ContentHash,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<EvaluationReport> {
+    let request = evaluate::Request::of_run(&layout.run);
+    let step = Step {
+        stage: "evaluate",
+        revision: evaluate::STAGE_REVISION,
+        parameters: &request.parameters(),
+        inputs: trained,
+        outputs: &|| fingerprint::of_folder(&layout.run.join("evaluation")),
+    };
+    walk.step(&step, || evaluate::perform(&request, ui).map(|_| 0))?;
+    evaluate::read_report(&layout.run)
+}

@@ -1,0 +1,104 @@
+//! `brainreel split`: subjects to training, validation and test, round robin.
+
+use std::path::{Path, PathBuf};
+
+use brainreel_artifact::write_atomic;
+use brainreel_cohort::{ScanTable, SplitConfig, SplitSummary, split_round_robin};
+use clap::Args;
+use serde::Serialize;
+
+use crate::finish::Finish;
+use crate::ui::Ui;
+
+/// Raise whenever the same table and configuration give another split.
+pub(crate) const STAGE_REVISION: u32 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel split derivatives --out split.tsv
+  brainreel split derivatives --out split.tsv --validation 0.15 --test 0.15
+
+Within each diagnosis, subjects are sorted by their number of scans and dealt in turn to test,
+validation and training until a partition has its share of the scans; the rest goes to training.
+All scans of a subject stay together. The file may be edited by hand; a subject on two sides is
+refused by every command that reads it.";
+
+/// Split the scans into training, validation and test, every subject on one side
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SplitArgs {
+    /// Derivatives, as `brainreel preprocess` writes them
+    derivatives_dir: PathBuf,
+    /// The table to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Share of the scans for validation
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    validation: f64,
+    /// Share of the scans for the test
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    test: f64,
+    /// Replace a split that is already there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// What `split` reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct SplitReport {
+    /// The table that was written.
+    pub(crate) split: PathBuf,
+    /// Hash over its rows.
+    pub content_sha256: String,
+    /// Scans without one of the classes' diagnoses.
+    pub(crate) n_left_out: usize,
+    /// Subjects and scans in each partition.
+    #[serde(flatten)]
+    pub(crate) summary: SplitSummary,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &SplitArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    let config = SplitConfig {
+        train: 1.0 - args.validation - args.test,
+        validation: args.validation,
+        test: args.test,
+        ..SplitConfig::default()
+    };
+    if args.out.exists() && !args.overwrite {
+        anyhow::bail!(
+            "{} exists; pass --overwrite to replace it (models trained with it will no longer match)",
+            args.out.display()
+        );
+    }
+    let report = perform(&args.derivatives_dir, &args.out, &config, ui)?;
+    ui.result(report.summary.to_string().trim_end());
+    ui.summary(&report)?;
+    Ok(Finish::AllWell)
+}
+
+/// Splits the scans of a derivatives folder.
+pub(crate) fn perform(
+    derivatives: &Path,
+    out: &Path,
+    config: &SplitConfig,
+    ui: &Ui,
+) -> anyhow::Result<SplitReport> {
+    let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
+    let split = split_round_robin(table.scans(), config)?;
+    split.join(&table)?;
+    write_atomic(out, split.to_tsv().as_bytes())?;
+    let n_left_out = table.scans().len() - split.rows().len();
+    if n_left_out > 0 {
+        let classes: Vec<_> = config.classes.iter().map(ToString::to_string).collect();
+        ui.note(format!("{:>12} {n_left_out} scans left out: not {}", "split", classes.join(" or ")));
+    }
+    let (summary, content_sha256) = (split.summary(), split.content_hash());
+    let [train, validation, test] = summary.n_scans;
+    ui.note(format!(
+        "{:>12} {train} training, {validation} validation, {test} test scans in {}",
+        "split",
+        out.display()
+    ));
+    Ok(SplitReport { split: out.to_owned(), content_sha256, n_left_out, summary })
+}

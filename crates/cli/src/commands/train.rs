@@ -1,0 +1,286 @@
+//! `brainreel train`: derivatives and a split to a run folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_artifact::{FolderLock, write_atomic, write_json};
+use brainreel_cohort::{Diagnosis, ScanTable, Split};
+use brainreel_models::{FreezePolicy, FrozenNorm};
+use brainreel_training::{
+    AugmentationPreset, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
+};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::finish::Finish;
+use crate::training_view::TrainingView;
+use crate::ui::{Ui, table};
+
+/// Raise whenever the same inputs and configuration give another run.
+pub(crate) const STAGE_REVISION: u32 = 1;
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel train derivatives --split split.tsv --out run --weights r3d_18.safetensors
+  brainreel train derivatives --split split.tsv --out run --config train.toml --epochs 20
+  brainreel train derivatives --split split.tsv --out run-thesis --norm batch --augmentation thesis
+
+R3D-18 with stem, layer1, layer2 and layer3 frozen; layer4 and fc are trained. Without --weights the
+network starts from random numbers: fine for a trial, not for a result.
+Run the same command again after an interruption: training goes on from the last epoch, and ends in
+the same bytes. A run folder that holds another run is never touched.";
+
+/// Train R3D-18 on the training partition, stopping by the validation partition
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct TrainArgs {
+    /// Derivatives, as `brainreel preprocess` writes them
+    derivatives_dir: PathBuf,
+    /// The split, as `brainreel split` writes it
+    #[arg(long, value_name = "FILE")]
+    split: PathBuf,
+    /// Run folder to write to, or to go on with
+    #[arg(long, value_name = "RUN_DIR")]
+    out: PathBuf,
+    /// Settings as TOML; options given here win over it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Pretrained weights, safetensors with torchvision's names
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Most epochs; early stopping usually ends training before
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Scans a step
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Everything random follows from it
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
+    /// those of each batch (the thesis; nothing can be cached then)
+    #[arg(long, value_name = "MODE", value_parser = ["calibrated", "pretrained", "batch"])]
+    norm: Option<String>,
+    /// What is trained: layer4 and fc (thesis), everything (none), fc alone (fc-only)
+    #[arg(long, value_name = "POLICY", value_parser = ["thesis", "none", "fc-only"])]
+    freeze: Option<String>,
+    /// Augmentation of training scans: none, default, or the thesis's order
+    #[arg(long, value_name = "PRESET", value_parser = ["none", "default", "thesis"])]
+    augmentation: Option<String>,
+}
+
+impl TrainArgs {
+    fn config(&self) -> anyhow::Result<TrainConfig> {
+        let mut config = match &self.config {
+            None => TrainConfig::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))?
+            }
+        };
+        if let Some(weights) = &self.weights {
+            config.weights = Some(weights.clone());
+        }
+        config.max_epochs = self.epochs.unwrap_or(config.max_epochs);
+        config.batch_size = self.batch_size.unwrap_or(config.batch_size);
+        config.seed = self.seed.unwrap_or(config.seed);
+        if let Some(mode) = &self.norm {
+            config.frozen_norm = match mode.as_str() {
+                "pretrained" => FrozenNorm::Pretrained,
+                "batch" => FrozenNorm::Batch,
+                _ => FrozenNorm::Calibrated,
+            };
+        }
+        if let Some(policy) = &self.freeze {
+            config.freeze = match policy.as_str() {
+                "none" => FreezePolicy::None,
+                "fc-only" => FreezePolicy::FcOnly,
+                _ => FreezePolicy::Thesis,
+            };
+        }
+        if let Some(preset) = &self.augmentation {
+            config.augmentation.preset = match preset.as_str() {
+                "none" => AugmentationPreset::None,
+                "thesis" => AugmentationPreset::Thesis,
+                _ => AugmentationPreset::Default,
+            };
+        }
+        Ok(config)
+    }
+}
+
+/// What to train on, where to and how.
+pub(crate) struct Request<'a> {
+    /// The derivatives.
+    pub(crate) derivatives: &'a Path,
+    /// The split.
+    pub(crate) split: &'a Path,
+    /// The run folder.
+    pub(crate) run: &'a Path,
+    /// Settings.
+    pub(crate) config: &'a TrainConfig,
+}
+
+/// What a run was made from; `inputs.json` in its folder, for `evaluate`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunInputs {
+    /// The derivatives, relative to the run folder.
+    pub(crate) derivatives: PathBuf,
+    /// Content hash of the split.
+    pub split_sha256: String,
+    /// Whether the split was changed by hand since brainreel wrote it.
+    pub(crate) split_edited_by_hand: bool,
+}
+
+/// What `train` reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct TrainReport {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    /// Content hash of the split.
+    pub split_sha256: String,
+    /// The run.
+    #[serde(flatten)]
+    pub(crate) summary: TrainSummary,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &TrainArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    let config = args.config()?;
+    let request =
+        Request { derivatives: &args.derivatives_dir, split: &args.split, run: &args.out, config: &config };
+    let report = perform(&request, ui)?;
+    ui.result(history_table(&report.summary));
+    ui.summary(&report)?;
+    Ok(Finish::AllWell)
+}
+
+/// Trains, or goes on with, a run.
+pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainReport> {
+    let split = Split::read(request.split)?;
+    let scans = training_scans(request.derivatives, &split)?;
+    if split.edited_by_hand() {
+        ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", request.split.display()));
+    }
+    refuse_other_split(request.run, &split)?;
+    let lock = FolderLock::acquire(request.run)?;
+    lock.remove_litter();
+    let inputs = RunInputs {
+        derivatives: relative_to(request.derivatives, request.run)?,
+        split_sha256: split.content_hash(),
+        split_edited_by_hand: split.edited_by_hand(),
+    };
+    if request.config.weights.is_none() {
+        ui.note(format!("{:>12} no --weights: the network starts from random numbers", "train"));
+    }
+    if !inputs_path(request.run).exists() {
+        write_inputs(request.run, &inputs, &split)?;
+    }
+    let mut view = TrainingView::new(ui, "train");
+    let summary =
+        brainreel_training::train(request.run, &scans, request.config, &mut |event: TrainEvent<'_>| {
+            view.show(&event);
+        })?;
+    view.finish();
+    write_inputs(request.run, &inputs, &split)?;
+    let why = if summary.stopped_early { "stopped early" } else { "all epochs done" };
+    ui.note(format!(
+        "{:>12} {} epochs ({why}), least validation loss in epoch {}, in {}",
+        "train",
+        summary.history.len(),
+        summary.best_loss_epoch + 1,
+        request.run.display()
+    ));
+    Ok(TrainReport { run: request.run.to_owned(), split_sha256: split.content_hash(), summary })
+}
+
+/// The scans of a split, with their images.
+pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Result<Vec<TrainingScan>> {
+    let scan_table = ScanTable::read(&derivatives.join("scans.tsv"))?;
+    let joined = split.join(&scan_table)?;
+    let scans = joined.into_iter().map(|(row, scan)| {
+        let label = match row.diagnosis {
+            Diagnosis::Cn => 0,
+            Diagnosis::Ad => 1,
+            Diagnosis::Mci => anyhow::bail!(
+                "{}: {} is MCI; the classifier knows AD and CN only, take the row out",
+                split.source().display(),
+                row.scan_id
+            ),
+        };
+        Ok(TrainingScan {
+            scan_id: row.scan_id.to_string(),
+            subject_id: row.subject().to_string(),
+            label,
+            image: derivatives.join(&scan.image),
+            sha256: scan.sha256.clone(),
+            partition: match row.partition {
+                brainreel_cohort::Partition::Train => Partition::Train,
+                brainreel_cohort::Partition::Validation => Partition::Validation,
+                brainreel_cohort::Partition::Test => Partition::Test,
+            },
+        })
+    });
+    scans.collect()
+}
+
+/// The table of epochs.
+pub(crate) fn history_table(summary: &TrainSummary) -> String {
+    let rows: Vec<Vec<String>> = summary
+        .history
+        .iter()
+        .map(|epoch| {
+            vec![
+                (epoch.epoch + 1).to_string(),
+                format!("{:.4}", epoch.train_loss),
+                format!("{:.4}", epoch.validation_loss),
+                format!("{:.3}", epoch.validation_accuracy),
+                epoch.validation_auc.map_or_else(|| "n/a".to_owned(), |auc| format!("{auc:.3}")),
+            ]
+        })
+        .collect();
+    table(&["epoch", "train loss", "validation loss", "accuracy", "AUC"], &rows)
+}
+
+/// Reads what a run was made from.
+pub(crate) fn read_inputs(run: &Path) -> anyhow::Result<RunInputs> {
+    let path = inputs_path(run);
+    let bytes = std::fs::read(&path)
+        .with_context(|| format!("{} is not a run folder: cannot read {}", run.display(), path.display()))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+}
+
+fn inputs_path(run: &Path) -> PathBuf {
+    run.join("inputs.json")
+}
+
+fn write_inputs(run: &Path, inputs: &RunInputs, split: &Split) -> anyhow::Result<()> {
+    write_atomic(&run.join("split.tsv"), split.to_tsv().as_bytes())?;
+    Ok(write_json(&inputs_path(run), inputs)?)
+}
+
+fn refuse_other_split(run: &Path, split: &Split) -> anyhow::Result<()> {
+    if !inputs_path(run).exists() {
+        return Ok(());
+    }
+    let earlier = read_inputs(run)?;
+    anyhow::ensure!(
+        earlier.split_sha256 == split.content_hash(),
+        "{} holds a run with another split; choose another folder with --out",
+        run.display()
+    );
+    Ok(())
+}
+
+/// `target` as seen from `folder`, so that both can be moved together.
+fn relative_to(target: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let canonical =
+        |path: &Path| std::fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()));
+    let (target, folder) = (canonical(target)?, canonical(folder)?);
+    let n_common =
+        target.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(n_common).map(|_| std::path::Component::ParentDir);
+    Ok(up.chain(target.components().skip(n_common)).collect())
+}

@@ -1,0 +1,110 @@
+//! `experiment.toml`: one file that says everything about a run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_cohort::SplitConfig;
+use brainreel_preprocess::PreprocessConfig;
+use brainreel_simulate::SimulateConfig;
+use brainreel_training::TrainConfig;
+use serde::{Deserialize, Serialize};
+
+/// An experiment: where the scans come from, and the settings of every stage.
+///
+/// Paths are relative to the folder of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Experiment {
+    /// Folder that all outputs go to.
+    pub(crate) out: PathBuf,
+    /// Where the scans come from.
+    pub(crate) input: Input,
+    /// Settings of `brainreel preprocess`.
+    #[serde(default)]
+    pub(crate) preprocess: PreprocessConfig,
+    /// Settings of `brainreel split`.
+    #[serde(default)]
+    pub(crate) split: SplitConfig,
+    /// Settings of `brainreel train`.
+    #[serde(default)]
+    pub(crate) train: TrainConfig,
+}
+
+/// Where the scans come from: exactly one of the three.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Input {
+    /// A tree of DICOM files.
+    pub(crate) dicom: Option<PathBuf>,
+    /// Label tables for `dicom`; without any, the CSV files in the top folder are tried.
+    #[serde(default)]
+    pub(crate) labels: Vec<PathBuf>,
+    /// A BIDS dataset with diagnoses in its sessions.tsv files.
+    pub(crate) bids: Option<PathBuf>,
+    /// A simulated cohort.
+    pub(crate) simulate: Option<SimulateConfig>,
+    /// Seed of a permutation of the diagnoses among the subjects; a check that nothing leaks.
+    pub(crate) shuffle_labels: Option<u64>,
+}
+
+impl Experiment {
+    /// Reads the file and makes its paths absolute or relative to the current folder.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut experiment: Self =
+            toml::from_str(&text).with_context(|| format!("{} is not an experiment", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let input = &mut experiment.input;
+        let own_paths = input.dicom.iter_mut().chain(&mut input.bids).chain(&mut input.labels);
+        for relative in own_paths.chain([&mut experiment.out]).chain(&mut experiment.train.weights) {
+            *relative = folder.join(&*relative);
+        }
+        experiment.check().with_context(|| path.display().to_string())?;
+        Ok(experiment)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let input = &self.input;
+        let n_sources = usize::from(input.dicom.is_some())
+            + usize::from(input.bids.is_some())
+            + usize::from(input.simulate.is_some());
+        anyhow::ensure!(
+            n_sources == 1,
+            "[input] names {n_sources} sources, expected exactly one of dicom, bids, simulate"
+        );
+        anyhow::ensure!(
+            input.shuffle_labels.is_none() || input.bids.is_none(),
+            "shuffle_labels permutes a label table, so it needs dicom or simulate as input"
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> anyhow::Result<Experiment> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("experiment.toml");
+        std::fs::write(&path, text).unwrap();
+        Experiment::read(&path)
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let experiment = read("out = \"o\"\n[input]\ndicom = \"ADNI\"\nlabels = [\"/abs/l.csv\"]\n").unwrap();
+        assert!(experiment.out.is_absolute() && experiment.out.ends_with("o"));
+        assert!(experiment.input.dicom.unwrap().ends_with("ADNI"));
+        assert_eq!(experiment.input.labels, [PathBuf::from("/abs/l.csv")]);
+    }
+
+    #[test]
+    fn misspelt_keys_and_missing_sources_are_errors() {
+        let message = format!("{:#}", read("out = \"o\"\n[input]\ndicm = \"ADNI\"\n").unwrap_err());
+        assert!(message.contains("dicm") && message.contains("experiment.toml"), "{message}");
+        let message = format!("{:#}", read("out = \"o\"\n[input]\n").unwrap_err());
+        assert!(message.contains("exactly one of"), "{message}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Permuting diagnoses among subjects: the classifier must fall to chance level, or something leaks.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_artifact::{derive_seed, write_atomic};
+use brainreel_cohort::{Diagnosis, LabelTable, SubjectId};
+
+/// Reads label tables and writes one plain table in which the subjects' diagnoses are permuted.
+///
+/// All scans of a subject get the same diagnosis, the most severe one of the subject whose place it
+/// takes, so the numbers of subjects by diagnosis stay.
+///
+/// # Determinism
+/// A function of the tables and the seed.
+pub(crate) fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> anyhow::Result<()> {
+    let labels = LabelTable::from_files(tables)?;
+    let mut severest: BTreeMap<&SubjectId, Diagnosis> = BTreeMap::new();
+    for row in labels.rows() {
+        if let Some(diagnosis) = row.diagnosis() {
+            let known = severest.entry(&row.subject).or_insert(diagnosis);
+            *known = diagnosis.max(*known);
+        }
+    }
+    let mut permuted: Vec<&SubjectId> = severest.keys().copied().collect();
+    permuted.sort_by_cached_key(|subject| derive_seed(seed, "shuffle labels", &[subject.label()]));
+    let shuffled: BTreeMap<&SubjectId, Diagnosis> =
+        permuted.into_iter().zip(severest.values().copied()).collect();
+
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(["image_id", "path", "subject", "session", "diagnosis", "age", "sex", "date"])?;
+    for row in labels.rows() {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        writer.write_record([
+            text(row.image_id.as_ref().map(ToString::to_string)),
+            text(row.image_path.clone()),
+            row.subject.label().to_owned(),
+            text(row.session.as_ref().map(|session| session.label().to_owned())),
+            text(shuffled.get(&row.subject).map(ToString::to_string)),
+            text(row.age_years.map(|age| age.to_string())),
+            text(row.sex.map(|sex| sex.as_str().to_owned())),
+            text(row.acquisition_date.map(|date| date.to_string())),
+        ])?;
+    }
+    let bytes = writer.into_inner().context("writing the shuffled labels")?;
+    Ok(write_atomic(out, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shuffled(seed: u64) -> LabelTable {
+        let dir = tempfile::tempdir().unwrap();
+        let (table, out) = (dir.path().join("labels.csv"), dir.path().join("shuffled.csv"));
+        let mut text = "image_id,subject,diagnosis,session,date\n".to_owned();
+        for subject in 0..40 {
+            for visit in 0..2 {
+                let diagnosis = if subject < 15 { "AD" } else { "CN" };
+                text +=
+                    &format!("{subject}{visit},s{subject:02},{diagnosis},m{visit},2006-0{}-01\n", visit + 1);
+            }
+        }
+        std::fs::write(&table, text).unwrap();
+        shuffle_labels(&[table], seed, &out).unwrap();
+        LabelTable::from_files(&[out]).unwrap()
+    }
+
+    #[test]
+    fn counts_stay_subjects_keep_one_label_and_the_seed_decides() {
+        let table = shuffled(1);
+        let n_ad = |table: &LabelTable, below: usize| {
+            table.rows()[..below].iter().filter(|row| row.diagnosis() == Some(Diagnosis::Ad)).count()
+        };
+        assert_eq!(n_ad(&table, 80), 30, "as many as before");
+        assert_ne!(n_ad(&table, 30), 30, "but of other subjects");
+        assert!(table.rows().chunks(2).all(|visits| visits[0].group == visits[1].group));
+        assert_eq!(table.rows(), shuffled(1).rows());
+        assert_ne!(table.rows(), shuffled(2).rows());
+    }
+}

@@ -1,0 +1,79 @@
+//! Every stage by hand, on a small cohort.
+
+use std::collections::BTreeMap;
+
+use crate::kit::Dir;
+
+/// Simulates, converts, preprocesses and splits a small cohort.
+pub(crate) fn until_split(dir: &Dir) {
+    dir.ok("simulate cohort --subjects 12 --visits 2 --seed 3 --spacing 6 --no-truth --json simulate.json");
+    dir.ok("convert cohort bids --json convert.json");
+    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --json preprocess.json");
+    dir.ok("split derivatives --out split.tsv --validation 0.2 --test 0.2 --json split.json");
+}
+
+#[test]
+fn every_stage_by_hand() {
+    let dir = Dir::new();
+    until_split(&dir);
+    let n_scans = dir.json("simulate.json")["n_scans"].as_u64().unwrap();
+    assert!(n_scans >= 12);
+    assert_eq!(dir.json("preprocess.json")["n_scans"], n_scans);
+
+    let ledger = dir.read("bids/conversion_ledger.tsv");
+    assert_eq!(ledger.lines().filter(|line| line.contains("\tkept\t")).count() as u64, n_scans);
+    let scans = dir.read("derivatives/scans.tsv");
+    assert_eq!(scans.lines().count() as u64, n_scans + 1);
+    assert!(scans.lines().skip(1).all(|line| line.contains("\tAD\t") || line.contains("\tCN\t")), "{scans}");
+    subjects_stay_together(&dir.read("split.tsv"));
+
+    dir.ok("train derivatives --split split.tsv --out run --epochs 2 --json train.json");
+    let metrics = dir.read("run/metrics.csv");
+    assert_eq!(metrics.lines().count(), 3, "a header and two epochs: {metrics}");
+    for checkpoint in ["last", "best_loss", "best_accuracy"] {
+        assert!(dir.path(&format!("run/checkpoints/{checkpoint}.safetensors")).is_file());
+    }
+
+    let evaluated = dir.ok("evaluate run --json evaluate.json");
+    assert!(evaluated.stdout.contains("AUC") && evaluated.stdout.contains("research use only"));
+    let predictions = dir.read("run/evaluation/predictions.tsv");
+    let n_test = dir.read("split.tsv").lines().filter(|line| line.ends_with("\ttest")).count();
+    assert_eq!(predictions.lines().count(), n_test + 1);
+}
+
+fn subjects_stay_together(split: &str) {
+    let mut homes: BTreeMap<&str, &str> = BTreeMap::new();
+    for line in split.lines().filter(|line| line.starts_with("sub-")) {
+        let cells: Vec<&str> = line.split('\t').collect();
+        let home = homes.entry(cells[1]).or_insert(cells[4]);
+        assert_eq!(*home, cells[4], "{} is in two partitions", cells[1]);
+    }
+    assert_eq!(homes.len(), 12);
+}
+
+#[test]
+fn nothing_of_the_patient_reaches_the_outputs() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    dir.ok("convert cohort bids");
+    let written = dir.contents("bids");
+    assert!(written.iter().any(|(path, _)| path.to_string_lossy().ends_with("_T1w.json")));
+    for (path, content) in written {
+        let text = String::from_utf8_lossy(&content);
+        for word in ["PatientName", "PatientBirthDate", "StudyDescription", "InstitutionName"] {
+            assert!(!text.contains(word), "{word} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn help_has_examples_for_every_subcommand() {
+    let dir = Dir::new();
+    let help = dir.ok("--help").stdout;
+    for command in ["simulate", "convert", "preprocess", "split", "train", "evaluate", "run", "demo"] {
+        assert!(help.contains(command));
+        let own = dir.ok(&format!("{command} --help")).stdout;
+        assert!(own.contains(&format!("brainreel {command}")), "no example in:\n{own}");
+        assert!(own.contains("--json"));
+    }
+}
