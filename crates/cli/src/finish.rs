@@ -16,11 +16,6 @@ impl Finish {
     pub(crate) fn from_failures(n_failed: usize) -> Self {
         if n_failed == 0 { Self::AllWell } else { Self::SomeFailed }
     }
-
-    /// The worse of two.
-    pub(crate) fn and(self, other: Self) -> Self {
-        if self == Self::SomeFailed { self } else { other }
-    }
 }
 
 impl From<Finish> for ExitCode {

@@ -68,10 +68,8 @@ impl<'a> TrainingView<'a> {
     }
 
     fn bar(&mut self, label: &'static str) -> &Progress {
-        if self.bar.as_ref().is_none_or(|(current, _)| *current != label) {
-            if let Some((_, bar)) = self.bar.take() {
-                bar.finish();
-            }
+        if let Some((_, bar)) = self.bar.take_if(|(current, _)| *current != label) {
+            bar.finish();
         }
         let ui = self.ui;
         &self.bar.get_or_insert_with(|| (label, ui.progress(label, 0))).1

@@ -14,7 +14,7 @@ fn wrong_paths_and_empty_folders() {
     dir.fails("preprocess empty derivatives", &["empty", "_T1w.nii.gz"]);
     dir.fails("preprocess nowhere derivatives", &["nowhere"]);
     dir.fails("split empty --out split.tsv", &["scans.tsv"]);
-    dir.fails("evaluate empty", &["empty", "config.json"]);
+    dir.fails("evaluate empty", &["empty", "inputs.json"]);
     dir.fails("run nowhere.toml", &["nowhere.toml"]);
     assert_eq!(dir.run("convert empty").code, 2, "a missing argument is bad usage");
     assert_eq!(dir.run("frobnicate").code, 2);

@@ -1,5 +1,7 @@
 //! The binary, from outside: every stage on a small simulated cohort, bad input, interruption.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail there")]
+
 mod bad_input;
 mod kit;
 mod pipeline;
