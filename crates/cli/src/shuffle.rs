@@ -76,7 +76,8 @@ mod tests {
         assert_eq!(n_ad(&table, 80), 30, "as many as before");
         assert_ne!(n_ad(&table, 30), 30, "but of other subjects");
         assert!(table.rows().chunks(2).all(|visits| visits[0].group == visits[1].group));
-        let groups = |table: &LabelTable| table.rows().iter().map(|row| row.group.clone()).collect::<Vec<_>>();
+        let groups =
+            |table: &LabelTable| table.rows().iter().map(|row| row.group.clone()).collect::<Vec<_>>();
         assert!(groups(&table) == groups(&shuffled(1)));
         assert!(groups(&table) != groups(&shuffled(2)));
     }
