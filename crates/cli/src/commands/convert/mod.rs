@@ -3,12 +3,13 @@
 mod plan;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, Provenance, hash_file, write_atomic, write_json};
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
-use brainreel_formats::bids::BidsName;
+use brainreel_formats::bids::{BidsName, list_t1w};
 use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -165,12 +166,17 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
                 ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text()));
                 converted.push(planned);
             }
-            Err(error) => ledger.push(plan::failed_row(planned, format!("{error:#}"))),
+            Err(error) => {
+                // Paths in the ledger are relative to the download: it travels with the dataset.
+                let root = format!("{}/", request.dicom.display());
+                ledger.push(plan::failed_row(planned, format!("{error:#}").replace(&root, "")));
+            }
         }
     }
     let ledger = Ledger { rows: ledger };
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
     tables::write(request.bids, &converted)?;
+    warn_of_strangers(request.bids, &converted, ui)?;
     let report = report(request, &tree, &ledger, &converted, n_up_to_date);
     show(&report, &ledger, ui);
     anyhow::ensure!(
@@ -247,6 +253,26 @@ fn is_done(record: &Path, image: &Path, provenance: &Provenance) -> bool {
 fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
     let id = &planned.scan_id;
     Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
+}
+
+/// Images of an earlier conversion, or of other hands, would go on into the next stages.
+fn warn_of_strangers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
+    let mut ours = BTreeSet::new();
+    for planned in converted {
+        ours.insert(bids.join(bids_name(planned)?.relative_path()));
+    }
+    let images = list_t1w(bids)?;
+    let strangers: Vec<_> = images.iter().filter(|image| !ours.contains(&image.path)).collect();
+    if let Some(first) = strangers.first() {
+        ui.warn(format!(
+            "{} images in {} do not come from this download (the first is {}); delete them, or convert into an \
+             empty folder, if they are left over",
+            strangers.len(),
+            bids.display(),
+            first.path.display()
+        ));
+    }
+    Ok(())
 }
 
 fn report(
