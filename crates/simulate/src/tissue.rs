@@ -1,6 +1,6 @@
 //! Tissues, their label numbers and mixtures of them.
 
-/// What a voxel is made of. Every variant is one column of a [`Mixture`].
+/// What a voxel is made of. Every variant is one column of a mixture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(usize)]
 pub enum Tissue {
