@@ -57,7 +57,9 @@ impl Experiment {
         let folder = path.parent().unwrap_or(Path::new(""));
         let input = &mut experiment.input;
         let own_paths = input.dicom.iter_mut().chain(&mut input.bids).chain(&mut input.labels);
-        for relative in own_paths.chain([&mut experiment.out]).chain(&mut experiment.train.weights) {
+        let train = &mut experiment.train;
+        let own_paths = own_paths.chain(&mut train.weights).chain(&mut train.cache.directory);
+        for relative in own_paths.chain([&mut experiment.out]) {
             *relative = folder.join(&*relative);
         }
         experiment.check().with_context(|| path.display().to_string())?;

@@ -71,6 +71,10 @@ impl<'a> Walk<'a> {
             self.reports.push(StepReport { stage: step.stage.to_owned(), up_to_date: true, n_failed: 0 });
             return Ok(outputs);
         }
+        // An older stamp would vouch for files that are about to change.
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
         let n_failed = work().with_context(|| format!("stage {}", step.stage))?;
         let outputs = (step.outputs)().with_context(|| format!("outputs of stage {}", step.stage))?;
         if n_failed == 0 {

@@ -68,12 +68,20 @@ impl Ui {
         }
     }
 
-    /// Writes a result to standard output.
+    /// Writes a result to standard output, or to standard error if the JSON summary goes there.
     pub(crate) fn result(&self, text: impl AsRef<str>) {
+        if self.json.as_deref() == Some(Path::new("-")) {
+            self.line(text.as_ref());
+        } else {
+            self.to_stdout(text.as_ref());
+        }
+    }
+
+    fn to_stdout(&self, text: &str) {
         self.bars.suspend(|| {
             let mut out = io::stdout().lock();
             // A reader that went away has seen what it wanted.
-            let _ = writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush());
+            let _ = writeln!(out, "{text}").and_then(|()| out.flush());
         });
     }
 
@@ -82,7 +90,7 @@ impl Ui {
         match self.json.as_deref() {
             None => Ok(()),
             Some(path) if path == Path::new("-") => {
-                self.result(serde_json::to_string_pretty(summary)?);
+                self.to_stdout(&serde_json::to_string_pretty(summary)?);
                 Ok(())
             }
             Some(path) => brainreel_artifact::write_json(path, summary).context("writing the JSON summary"),

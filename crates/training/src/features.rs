@@ -19,14 +19,26 @@ pub(crate) struct FeatureSource {
     cache: FeatureCache,
     /// Digest of the trunk that kept features belong to; `None` if nothing may be kept.
     trunk: Option<ContentHash>,
+    /// Whether draws come again, so that their features are worth keeping; plain scans always do.
+    draws_repeat: bool,
 }
 
 impl FeatureSource {
-    /// A source for `trunk`; `fixed` says that its statistics will not change any more.
+    /// A source for `trunk`; `fixed` says that its statistics will not change any more. Augmented draws
+    /// are taken to be new each time, see [`Self::with_repeated_draws`].
     pub(crate) fn new(trunk: &Trunk, fixed: bool, cache: &CacheConfig, run_dir: &Path) -> Self {
         let keep = fixed && !trunk.is_empty() && cache.max_bytes > 0;
         let config = CacheConfig { max_bytes: if keep { cache.max_bytes } else { 0 }, ..cache.clone() };
-        Self { cache: FeatureCache::open(&config, &run_dir.join("cache")), trunk: keep.then(|| trunk.hash()) }
+        Self {
+            cache: FeatureCache::open(&config, &run_dir.join("cache")),
+            trunk: keep.then(|| trunk.hash()),
+            draws_repeat: false,
+        }
+    }
+
+    /// The same source, told whether augmented draws come again.
+    pub(crate) fn with_repeated_draws(self, draws_repeat: bool) -> Self {
+        Self { draws_repeat, ..self }
     }
 
     /// Whether features can be kept at all.
@@ -42,11 +54,11 @@ impl FeatureSource {
         draw: &Draw,
     ) -> Result<Tensor<5>, TrainError> {
         let Features { shape, values } = match &self.trunk {
-            None => compute(trunk, scan, draw)?,
-            Some(hash) => {
+            Some(hash) if draw.is_plain() || self.draws_repeat => {
                 let key = key(hash, scan, draw, &self.cache);
                 self.cache.get_or_compute(&key, || compute(trunk, scan, draw))?
             }
+            _ => compute(trunk, scan, draw)?,
         };
         Ok(Tensor::from_data(TensorData::new(values, shape), trunk.device()))
     }

@@ -132,7 +132,8 @@ impl<'a> Run<'a> {
         };
         let labels: Vec<u8> = training.iter().map(|scan| scan.scan.label).collect();
         let fixed = config.frozen_norm != FrozenNorm::Batch;
-        let features = FeatureSource::new(&network.trunk, fixed, &config.cache, run_dir);
+        let features = FeatureSource::new(&network.trunk, fixed, &config.cache, run_dir)
+            .with_repeated_draws(config.augmentation.n_variants().is_some());
         let class_weights = class_weights(&labels);
         let run = Self {
             run_dir,

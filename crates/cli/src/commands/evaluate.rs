@@ -24,8 +24,8 @@ Examples:
   brainreel evaluate run --checkpoint best-accuracy
   brainreel evaluate run --partition validation
 
-Writes predictions.tsv (scans), subjects.tsv and metrics.json to RUN_DIR/evaluation, or to
-evaluation_validation for the validation partition. Intervals are 95 %; those of AUC and accuracy
+Writes predictions.tsv (scans), subjects.tsv and metrics.json to RUN_DIR/evaluation, or to a folder
+such as evaluation_validation or evaluation_last for another partition or checkpoint. Intervals are 95 %; those of AUC and accuracy
 come from resampling subjects, not scans.";
 
 /// Classify the test partition and measure how well it went
@@ -103,10 +103,16 @@ impl<'a> Request<'a> {
 
     /// Where the result goes.
     fn folder(&self) -> PathBuf {
-        match self.partition {
-            PartitionChoice::Test => self.run.join("evaluation"),
-            PartitionChoice::Validation => self.run.join("evaluation_validation"),
-        }
+        let partition = match self.partition {
+            PartitionChoice::Test => "",
+            PartitionChoice::Validation => "_validation",
+        };
+        let checkpoint = match self.checkpoint {
+            CheckpointChoice::BestLoss => "",
+            CheckpointChoice::BestAccuracy => "_best_accuracy",
+            CheckpointChoice::Last => "_last",
+        };
+        self.run.join(format!("evaluation{partition}{checkpoint}"))
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct PreprocessArgs {
     bids_dir: PathBuf,
     /// Folder to write to
     derivatives_dir: PathBuf,
-    /// Edge of the cubic network input, in voxels; a multiple of 16
+    /// Edge of the cubic network input, in voxels
     #[arg(long, value_name = "VOXELS")]
     size: Option<usize>,
     /// Voxel size before cropping, in mm

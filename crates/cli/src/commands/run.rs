@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file};
-use brainreel_cohort::Split;
+use brainreel_cohort::{ScanTable, Split};
+use brainreel_training::CheckpointKind;
 use clap::Args;
 use serde::Serialize;
 
@@ -99,9 +101,9 @@ pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::R
     let mut walk = Walk::new(out, ui);
     let dataset = dataset(experiment, &layout, n_jobs, &mut walk, ui)?;
     let derivatives = preprocess_step(experiment, &layout, &dataset, n_jobs, &mut walk, ui)?;
-    split_step(experiment, &layout, derivatives, &mut walk, ui)?;
-    let trained = train_step(experiment, &layout, &mut walk, ui)?;
-    let evaluation = evaluate_step(&layout, trained, &mut walk, ui)?;
+    split_step(experiment, &layout, derivatives.clone(), &mut walk, ui)?;
+    train_step(experiment, &layout, &mut walk, ui)?;
+    let evaluation = evaluate_step(&layout, &derivatives, &mut walk, ui)?;
     let (finish, stages) = walk.finish();
     Ok((RunReport { out: out.clone(), stages, evaluation }, finish))
 }
@@ -115,12 +117,12 @@ fn dataset(
 ) -> anyhow::Result<Dataset> {
     let input = &experiment.input;
     if let Some(bids) = &input.bids {
-        return Ok(Dataset { bids: bids.clone(), fingerprint: fingerprint::of_folder(bids)? });
+        return Ok(Dataset { bids: bids.clone(), fingerprint: fingerprint::of_input(bids)? });
     }
     let (dicom, fingerprint) = match &input.simulate {
         None => {
             let dicom = input.dicom.clone().unwrap_or_default();
-            let fingerprint = fingerprint::of_folder(&dicom)?;
+            let fingerprint = fingerprint::of_input(&dicom)?;
             (dicom, fingerprint)
         }
         Some(config) => {
@@ -191,11 +193,12 @@ fn split_step(
     walk: &mut Walk<'_>,
     ui: &Ui,
 ) -> anyhow::Result<()> {
-    // A split that was edited by hand stays: only its existence is asked for.
+    // A split that was edited by hand stays, so only its existence is asked for here.
     let present = || {
         anyhow::ensure!(layout.split.exists(), "{} is missing", layout.split.display());
         Ok(hash_bytes(b"present"))
     };
+    let edited = layout.split.exists() && Split::read(&layout.split)?.edited_by_hand();
     let step = Step {
         stage: "split",
         revision: split::STAGE_REVISION,
@@ -204,17 +207,20 @@ fn split_step(
         outputs: &present,
     };
     walk.step(&step, || {
+        if edited {
+            let table = ScanTable::read(&layout.derivatives.join("scans.tsv"))?;
+            Split::read(&layout.split)?.join(&table).context(
+                "the split was edited by hand and no longer fits the scans; correct it, or delete it to have it made anew",
+            )?;
+            ui.note(format!("{:>12} {} was edited by hand and stays", "split", layout.split.display()));
+            return Ok(0);
+        }
         split::perform(&layout.derivatives, &layout.split, &experiment.split, ui).map(|_| 0)
     })?;
     Ok(())
 }
 
-fn train_step(
-    experiment: &Experiment,
-    layout: &Layout,
-    walk: &mut Walk<'_>,
-    ui: &Ui,
-) -> anyhow::Result<ContentHash> {
+fn train_step(experiment: &Experiment, layout: &Layout, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::Result<()> {
     let mut inputs = HashBuilder::new()
         .part(hash_file(&layout.derivatives.join("scans.tsv"))?.as_str())
         .part(Split::read(&layout.split)?.content_hash());
@@ -224,7 +230,7 @@ fn train_step(
     let step = Step {
         stage: "train",
         revision: train::STAGE_REVISION,
-        parameters: &experiment.train,
+        parameters: &experiment.train.portable(),
         inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.run.join("checkpoints")),
     };
@@ -234,21 +240,26 @@ fn train_step(
         run: &layout.run,
         config: &experiment.train,
     };
-    walk.step(&step, || train::perform(&request, ui).map(|_| 0))
+    walk.step(&step, || train::perform(&request, ui).map(|_| 0))?;
+    Ok(())
 }
 
 fn evaluate_step(
     layout: &Layout,
-    trained: ContentHash,
+    derivatives: &ContentHash,
     walk: &mut Walk<'_>,
     ui: &Ui,
 ) -> anyhow::Result<EvaluationReport> {
     let request = evaluate::Request::of_run(&layout.run);
+    let inputs = HashBuilder::new()
+        .part(hash_file(&CheckpointKind::BestLoss.path(&layout.run))?.as_str())
+        .part(derivatives.as_str())
+        .part(Split::read(&layout.run.join("split.tsv"))?.content_hash());
     let step = Step {
         stage: "evaluate",
         revision: evaluate::STAGE_REVISION,
         parameters: &request.parameters(),
-        inputs: trained,
+        inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.run.join("evaluation")),
     };
     walk.step(&step, || evaluate::perform(&request, ui).map(|_| 0))?;

@@ -7,7 +7,7 @@ use brainreel_artifact::{FolderLock, write_atomic, write_json};
 use brainreel_cohort::{Diagnosis, ScanTable, Split};
 use brainreel_models::{FreezePolicy, FrozenNorm};
 use brainreel_training::{
-    AugmentationPreset, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
+    AugmentationPreset, CheckpointKind, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
 };
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,10 @@ pub(crate) struct TrainArgs {
     /// Augmentation of training scans: none, default, or the thesis's order
     #[arg(long, value_name = "PRESET", value_parser = ["none", "default", "thesis"])]
     augmentation: Option<String>,
+    /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
+    /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
+    #[arg(long, value_name = "K")]
+    pool: Option<usize>,
 }
 
 impl TrainArgs {
@@ -105,7 +109,11 @@ impl TrainArgs {
                 "thesis" => AugmentationPreset::Thesis,
                 _ => AugmentationPreset::Default,
             };
+            if preset == "thesis" {
+                config.augmentation.pool = 0;
+            }
         }
+        config.augmentation.pool = self.pool.unwrap_or(config.augmentation.pool);
         Ok(config)
     }
 }
@@ -262,13 +270,13 @@ fn write_inputs(run: &Path, inputs: &RunInputs, split: &Split) -> anyhow::Result
 }
 
 fn refuse_other_split(run: &Path, split: &Split) -> anyhow::Result<()> {
-    if !inputs_path(run).exists() {
+    if !inputs_path(run).exists() || !CheckpointKind::Last.path(run).exists() {
         return Ok(());
     }
     let earlier = read_inputs(run)?;
     anyhow::ensure!(
         earlier.split_sha256 == split.content_hash(),
-        "{} holds a run with another split; choose another folder with --out",
+        "{} holds a run with another split; move it away, or choose another folder",
         run.display()
     );
     Ok(())

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{ContentHash, FolderLock, Provenance, hash_file, write_atomic, write_json};
+use brainreel_artifact::{
+    ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
+};
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
 use brainreel_formats::bids::{BidsName, list_t1w};
 use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
@@ -47,7 +49,8 @@ pub(crate) struct ConvertArgs {
     /// Also convert series that call themselves T2, FLAIR, localizer...
     #[arg(long)]
     any_contrast: bool,
-    /// Name subjects by a hash of their id
+    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger; whoever has
+    /// the ids can still recompute the hashes
     #[arg(long)]
     hash_subjects: bool,
     /// Series to work on at a time [default: one for each thread, at most 8]
@@ -152,13 +155,17 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     let tree = scan(request.dicom, ui)?;
     let lock = FolderLock::acquire(request.bids)?;
     lock.remove_litter();
-    let rules =
-        Rules { labels: &labels, any_contrast: request.any_contrast, hash_subjects: request.hash_subjects };
+    let rules = Rules {
+        root: request.dicom,
+        labels: &labels,
+        any_contrast: request.any_contrast,
+        hash_subjects: request.hash_subjects,
+    };
     let Plan { kept, left_out } = plan::plan(&tree.series, &rules);
     let outcomes = convert_all(&kept, request, ui);
 
     let (mut ledger, mut converted, mut n_up_to_date) = (left_out, Vec::new(), 0);
-    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, request.dicom)));
+    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &rules)));
     for (planned, outcome) in kept.iter().zip(outcomes) {
         match outcome {
             Ok(up_to_date) => {
@@ -167,16 +174,16 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
                 converted.push(planned);
             }
             Err(error) => {
-                // Paths in the ledger are relative to the download: it travels with the dataset.
-                let root = format!("{}/", request.dicom.display());
-                ledger.push(plan::failed_row(planned, format!("{error:#}").replace(&root, "")));
+                let first = planned.series.paths().next().unwrap_or(request.dicom);
+                let reason = plan::without_root(&format!("{error:#}"), first, &rules);
+                ledger.push(plan::failed_row(planned, reason));
             }
         }
     }
     let ledger = Ledger { rows: ledger };
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
     tables::write(request.bids, &converted)?;
-    warn_of_strangers(request.bids, &converted, ui)?;
+    remove_leftovers(request.bids, &converted, ui)?;
     let report = report(request, &tree, &ledger, &converted, n_up_to_date);
     show(&report, &ledger, ui);
     anyhow::ensure!(
@@ -222,7 +229,7 @@ fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyh
 fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result<bool> {
     let name = bids_name(planned)?;
     let (image, record) = (bids.join(name.relative_path()), bids.join(name.with_extension_json()));
-    let provenance = Provenance::new("convert", STAGE_REVISION, &(), planned.series.fingerprint());
+    let provenance = Provenance::new("convert", STAGE_REVISION, &(), series_hash(planned)?);
     if is_done(&record, &image, &provenance) {
         return Ok(true);
     }
@@ -236,6 +243,13 @@ fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result
     Ok(false)
 }
 
+/// The content of all files of a series; pixels may be corrected in place.
+fn series_hash(planned: &Planned<'_>) -> anyhow::Result<ContentHash> {
+    let mut files = planned.series.paths().map(hash_file).collect::<Result<Vec<_>, _>>()?;
+    files.sort_unstable();
+    Ok(files.iter().fold(HashBuilder::new(), |builder, hash| builder.part(hash.as_str())).finish())
+}
+
 fn fields(sidecar: &Sidecar) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
     match serde_json::to_value(sidecar)? {
         serde_json::Value::Object(fields) => Ok(fields),
@@ -244,8 +258,7 @@ fn fields(sidecar: &Sidecar) -> anyhow::Result<serde_json::Map<String, serde_jso
 }
 
 fn is_done(record: &Path, image: &Path, provenance: &Provenance) -> bool {
-    let read = || -> Option<ImageRecord> { serde_json::from_slice(&std::fs::read(record).ok()?).ok() };
-    read().is_some_and(|record| {
+    read_record(record).is_some_and(|record| {
         record.provenance == *provenance && hash_file(image).is_ok_and(|hash| hash == record.image_sha256)
     })
 }
@@ -255,24 +268,43 @@ fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
     Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
 }
 
-/// Images of an earlier conversion, or of other hands, would go on into the next stages.
-fn warn_of_strangers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
+/// Removes images that an earlier conversion left and that this download no longer gives (their sidecars
+/// say that brainreel made them): they would go on into the next stages. Images of other hands stay, with
+/// a warning.
+fn remove_leftovers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
     let mut ours = BTreeSet::new();
     for planned in converted {
         ours.insert(bids.join(bids_name(planned)?.relative_path()));
     }
     let images = list_t1w(bids)?;
-    let strangers: Vec<_> = images.iter().filter(|image| !ours.contains(&image.path)).collect();
-    if let Some(first) = strangers.first() {
-        ui.warn(format!(
-            "{} images in {} do not come from this download (the first is {}); delete them, or convert into an \
-             empty folder, if they are left over",
-            strangers.len(),
-            bids.display(),
-            first.path.display()
-        ));
+    for image in images.iter().filter(|image| !ours.contains(&image.path)) {
+        let stem = image.path.to_string_lossy();
+        let stem = stem.strip_suffix(".gz").unwrap_or(&stem);
+        let record = PathBuf::from(stem).with_extension("json");
+        let is_leftover = read_record(&record).is_some_and(|record| record.provenance.stage == "convert");
+        if is_leftover {
+            let remove = |path: &Path| {
+                std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+            };
+            remove(&image.path)?;
+            remove(&record)?;
+            ui.note(format!(
+                "{:>12} removed {}, which this download no longer gives",
+                "convert",
+                image.path.display()
+            ));
+        } else {
+            ui.warn(format!(
+                "{} does not come from this download; it will be preprocessed as well",
+                image.path.display()
+            ));
+        }
     }
     Ok(())
+}
+
+fn read_record(path: &Path) -> Option<ImageRecord> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 fn report(

@@ -1,6 +1,7 @@
 //! Which series are converted, and under which names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use brainreel_artifact::hash_bytes;
 use brainreel_cohort::{
@@ -10,6 +11,8 @@ use brainreel_formats::dicom::{FileProblem, SeriesIndex};
 
 /// What the plan depends on beside the series.
 pub(crate) struct Rules<'a> {
+    /// The folder of the download.
+    pub(crate) root: &'a Path,
     /// Who was scanned, when, with which diagnosis.
     pub(crate) labels: &'a LabelTable,
     /// Whether series of other contrasts than T1 are converted as well.
@@ -68,13 +71,13 @@ const OTHER_FILES: [&str; 14] =
 pub(crate) fn plan<'a>(series: &'a [SeriesIndex], rules: &Rules<'a>) -> Plan<'a> {
     let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
     for index in series {
-        let label = find_label(index, rules.labels);
+        let label = find_label(index, rules);
         match examine(index, label, rules) {
             Ok(candidate) => candidates.push(candidate),
-            Err(verdict) => left_out.push(ledger_row(index, label, verdict)),
+            Err(verdict) => left_out.push(ledger_row(index, label, rules, verdict)),
         }
     }
-    let kept = name_scans(candidates, &mut left_out);
+    let kept = name_scans(candidates, rules, &mut left_out);
     Plan { kept, left_out }
 }
 
@@ -86,12 +89,29 @@ struct Candidate<'a> {
     date: Option<Date>,
 }
 
-fn find_label<'a>(series: &SeriesIndex, labels: &'a LabelTable) -> Option<&'a LabelRow> {
-    let by_image = series.image_id.as_deref().and_then(|id| labels.lookup(id));
-    by_image.or_else(|| {
-        let subject = SubjectId::parse(&series.subject).ok()?;
-        labels.lookup_date(&subject, scan_date(series)?)
-    })
+/// The label of a series: by image id, by the path of a file or of its folder, by subject and day.
+fn find_label<'a>(series: &SeriesIndex, rules: &Rules<'a>) -> Option<&'a LabelRow> {
+    let labels = rules.labels;
+    let by_image = || labels.lookup(series.image_id.as_deref()?);
+    let by_path = || {
+        let inside = |path: &Path| {
+            let relative = path.strip_prefix(rules.root).unwrap_or(path);
+            labels.lookup_path(&relative.to_string_lossy())
+        };
+        inside(&series.folder).or_else(|| series.paths().find_map(inside))
+    };
+    let by_day = || labels.lookup_date(&SubjectId::parse(&series.subject).ok()?, scan_date(series)?);
+    by_image().or_else(by_path).or_else(by_day)
+}
+
+/// The subject's name in all outputs. Spellings of one name become one before they are hashed.
+fn output_subject(raw: &str, rules: &Rules<'_>) -> Option<SubjectId> {
+    let subject = SubjectId::parse(raw);
+    if !rules.hash_subjects {
+        return subject.ok();
+    }
+    let key = subject.map_or_else(|_| raw.to_owned(), |subject| subject.person_key());
+    SubjectId::parse(hash_bytes(key.as_bytes()).short()).ok()
 }
 
 fn examine<'a>(
@@ -107,12 +127,19 @@ fn examine<'a>(
         return dropped("not_t1", format!("the series calls itself {word}"));
     }
     let raw = label.map_or(series.subject.as_str(), |row| row.subject.label());
-    let subject = if rules.hash_subjects {
-        SubjectId::parse(hash_bytes(raw.as_bytes()).short())
-    } else {
-        SubjectId::parse(raw)
-    };
-    let subject = subject.map_err(|_| Verdict {
+    let known = SubjectId::parse(&series.subject).ok().filter(|_| is_ptid(&series.subject));
+    if let (Some(row), Some(known)) = (label, known)
+        && row.subject != known
+    {
+        return Err(Verdict {
+            outcome: Outcome::Failed,
+            rule: "label_conflict",
+            reason: "the label table gives this image to another subject than the download does; \
+                     is it the table of this download?"
+                .to_owned(),
+        });
+    }
+    let subject = output_subject(raw, rules).ok_or_else(|| Verdict {
         outcome: Outcome::Failed,
         rule: "no_subject",
         reason: "neither the path, nor PatientID, nor a label table gives a usable subject; add a label \
@@ -120,6 +147,12 @@ fn examine<'a>(
             .to_owned(),
     })?;
     Ok(Candidate { series, label, subject, date: scan_date(series) })
+}
+
+/// `002_S_0413`: a name that only an ADNI participant has.
+fn is_ptid(text: &str) -> bool {
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    text.split_once("_S_").is_some_and(|(site, number)| site.len() == 3 && digits(site) && digits(number))
 }
 
 fn other_contrast(series: &SeriesIndex) -> Option<&'static str> {
@@ -135,7 +168,11 @@ fn scan_date(series: &SeriesIndex) -> Option<Date> {
 
 /// Gives every series its scan id: the visit code if there is one and all its scans are of one day, else
 /// the day; scans of one session are numbered in the order of their image ids.
-fn name_scans<'a>(candidates: Vec<Candidate<'a>>, left_out: &mut Vec<LedgerRow>) -> Vec<Planned<'a>> {
+fn name_scans<'a>(
+    candidates: Vec<Candidate<'a>>,
+    rules: &Rules<'_>,
+    left_out: &mut Vec<LedgerRow>,
+) -> Vec<Planned<'a>> {
     let mut days: BTreeMap<(&SubjectId, String), BTreeSet<Option<Date>>> = BTreeMap::new();
     for candidate in &candidates {
         if let Some(visit) = visit_code(candidate) {
@@ -161,7 +198,7 @@ fn name_scans<'a>(candidates: Vec<Candidate<'a>>, left_out: &mut Vec<LedgerRow>)
             left_out.extend(scans.iter().map(|scan| {
                 let verdict =
                     Verdict { outcome: Outcome::Failed, rule: "label_conflict", reason: reason.clone() };
-                ledger_row(scan.series, scan.label, verdict)
+                ledger_row(scan.series, scan.label, rules, verdict)
             }));
             continue;
         }
@@ -213,16 +250,30 @@ pub(crate) fn failed_row(planned: &Planned<'_>, reason: String) -> LedgerRow {
 }
 
 fn planned_row(planned: &Planned<'_>, verdict: Verdict) -> LedgerRow {
-    let subject = Some(planned.scan_id.subject().to_string());
-    LedgerRow { subject, ..ledger_row(planned.series, planned.label, verdict) }
+    base_row(planned.series, planned.label, Some(planned.scan_id.subject()), verdict)
 }
 
 /// The description comes from the label table: the header's is free text and stays out.
-fn ledger_row(series: &SeriesIndex, label: Option<&LabelRow>, verdict: Verdict) -> LedgerRow {
+fn ledger_row(
+    series: &SeriesIndex,
+    label: Option<&LabelRow>,
+    rules: &Rules<'_>,
+    verdict: Verdict,
+) -> LedgerRow {
+    let subject = label.and_then(|row| output_subject(row.subject.label(), rules));
+    base_row(series, label, subject.as_ref(), verdict)
+}
+
+fn base_row(
+    series: &SeriesIndex,
+    label: Option<&LabelRow>,
+    subject: Option<&SubjectId>,
+    verdict: Verdict,
+) -> LedgerRow {
     LedgerRow {
         series: hash_bytes(series.series_uid.as_bytes()).short().to_owned(),
         image_id: series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok()).map(|id| id.to_string()),
-        subject: label.map(|row| row.subject.to_string()),
+        subject: subject.map(ToString::to_string),
         description: label.and_then(|row| row.description.clone()),
         n_files: series.n_files(),
         outcome: verdict.outcome,
@@ -233,13 +284,12 @@ fn ledger_row(series: &SeriesIndex, label: Option<&LabelRow>, verdict: Verdict) 
 }
 
 /// The ledger's row for a file that is no slice of a series; nothing for files that were never meant to be.
-pub(crate) fn problem_row(problem: &FileProblem, root: &std::path::Path) -> Option<LedgerRow> {
+pub(crate) fn problem_row(problem: &FileProblem, rules: &Rules<'_>) -> Option<LedgerRow> {
     let hidden = problem.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
     let extension = problem.path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
     if hidden || extension.is_some_and(|text| OTHER_FILES.contains(&text.as_str())) {
         return None;
     }
-    let relative = problem.path.strip_prefix(root).unwrap_or(&problem.path);
     Some(LedgerRow {
         series: "n/a".to_owned(),
         image_id: None,
@@ -248,7 +298,21 @@ pub(crate) fn problem_row(problem: &FileProblem, root: &std::path::Path) -> Opti
         n_files: 1,
         outcome: Outcome::Dropped,
         rule: "not_dicom".to_owned(),
-        reason: format!("{} {}", relative.display(), problem.fault),
+        reason: without_root(&format!("{} {}", problem.path.display(), problem.fault), &problem.path, rules),
         output: None,
     })
+}
+
+/// A reason that names `path`, relative to the download, so that the ledger can travel. With hashed
+/// subjects folders and files are hashed too: their names may be those of people.
+pub(crate) fn without_root(reason: &str, path: &Path, rules: &Rules<'_>) -> String {
+    if rules.hash_subjects {
+        let folder = path.parent().unwrap_or(path).to_string_lossy();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hashed = |text: &str| hash_bytes(text.as_bytes()).short().to_owned();
+        let reason = reason.replace(&*folder, &hashed(&folder));
+        return if name.is_empty() { reason } else { reason.replace(&*name, &hashed(&name)) };
+    }
+    let root: PathBuf = rules.root.components().collect();
+    reason.replace(&format!("{}/", root.display()), "")
 }

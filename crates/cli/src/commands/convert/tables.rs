@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use brainreel_artifact::{write_atomic, write_json};
-use brainreel_cohort::{ParticipantRow, ParticipantTable, SessionRow, SessionTable, SubjectId};
+use brainreel_cohort::{ParticipantRow, ParticipantTable, SessionId, SessionRow, SessionTable, SubjectId};
 use brainreel_formats::bids::{DatasetDescription, DatasetKind};
 
 use super::plan::Planned;
@@ -36,19 +36,25 @@ pub(crate) fn write(bids: &Path, converted: &[&Planned<'_>]) -> anyhow::Result<(
         .collect();
     write_atomic(&bids.join("participants.tsv"), ParticipantTable::new(participants).to_tsv().as_bytes())?;
     for (subject, scans) in people {
-        let rows = scans.iter().map(|scan| session_row(scan)).collect();
+        let mut sessions: BTreeMap<_, Vec<&Planned<'_>>> = BTreeMap::new();
+        for scan in scans {
+            sessions.entry(scan.scan_id.session()).or_default().push(scan);
+        }
+        let rows = sessions.into_iter().map(|(session, scans)| session_row(session, &scans)).collect();
         let path = bids.join(subject.to_string()).join(format!("{subject}_sessions.tsv"));
         write_atomic(&path, SessionTable::new(rows).to_tsv().as_bytes())?;
     }
     Ok(())
 }
 
-fn session_row(scan: &Planned<'_>) -> SessionRow {
+/// What any of the session's scans knows; conflicting labels were refused before.
+fn session_row(session: &SessionId, scans: &[&Planned<'_>]) -> SessionRow {
+    let labels = || scans.iter().filter_map(|scan| scan.label);
     SessionRow {
-        session: scan.scan_id.session().clone(),
-        age_years: scan.label.and_then(|row| row.age_years),
-        group: scan.label.and_then(|row| row.group.clone()),
-        acquisition_date: scan.date,
-        visit: scan.label.and_then(|row| row.session.as_ref()).map(|visit| visit.label().to_owned()),
+        session: session.clone(),
+        age_years: labels().find_map(|row| row.age_years),
+        group: labels().find_map(|row| row.group.clone()),
+        acquisition_date: scans.iter().find_map(|scan| scan.date),
+        visit: labels().find_map(|row| row.session.as_ref()).map(|visit| visit.label().to_owned()),
     }
 }
