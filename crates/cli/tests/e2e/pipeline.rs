@@ -67,6 +67,41 @@ fn nothing_of_the_patient_reaches_the_outputs() {
 }
 
 #[test]
+fn scans_taken_out_of_the_download_leave_the_dataset() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 3 --visits 1 --seed 3 --spacing 8 --no-truth");
+    dir.ok("convert cohort bids");
+    let images = |dir: &Dir| {
+        let files = dir.contents("bids");
+        files.iter().filter(|(path, _)| path.to_string_lossy().ends_with("_T1w.nii.gz")).count()
+    };
+    assert_eq!(images(&dir), 3);
+    let subject = std::fs::read_dir(dir.path("cohort/ADNI")).unwrap().next().unwrap().unwrap();
+    std::fs::remove_dir_all(subject.path()).unwrap();
+    dir.ok("convert cohort bids");
+    assert_eq!(images(&dir), 2);
+}
+
+#[test]
+fn hashed_subjects_appear_nowhere_by_name() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 2 --visits 1 --seed 3 --spacing 8 --no-truth");
+    let names: Vec<String> = std::fs::read_dir(dir.path("cohort/ADNI"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    dir.write(&format!("cohort/ADNI/{}/stray.dcm", names[0]), b"not DICOM");
+    dir.ok("convert cohort bids --hash-subjects");
+    for (path, content) in dir.contents("bids") {
+        let text = format!("{} {}", path.display(), String::from_utf8_lossy(&content));
+        for name in &names {
+            let label: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+            assert!(!text.contains(name) && !text.contains(&label), "{name} in {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn help_has_examples_for_every_subcommand() {
     let dir = Dir::new();
     let help = dir.ok("--help").stdout;
