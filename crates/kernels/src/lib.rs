@@ -13,11 +13,17 @@
 //! ```
 
 mod bspline;
+#[expect(unsafe_code, reason = "vectors and threads over memory whose extents the drivers check once")]
+mod conv;
 mod histogram;
 mod mapped;
 mod separable;
+#[expect(unsafe_code, reason = "vector instructions")]
+mod simd;
 
 pub use bspline::{Outside, prefilter, sample_reference};
+pub use conv::*;
 pub use histogram::{otsu_threshold, percentiles};
 pub use mapped::{PointMap, resample_mapped};
 pub use separable::{AxisPlan, resample_separable, resample_separable_reference, spline_coefficients};
+pub use simd::{ISA_VARIABLE, InstructionSet, LANES, UnknownInstructionSet};

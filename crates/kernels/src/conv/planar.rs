@@ -1,0 +1,117 @@
+//! Direct convolution of a planar input `[image][channel][depth][height][width]`: the first layer.
+//!
+//! With one or three channels the blocked layout would be mostly zeros. Here a tap has one channel,
+//! and the same driver runs over it.
+
+use super::direct::tap_offsets;
+use super::epilogue::Finish;
+use super::job::{Job, Source};
+use super::pack::pack_planar;
+use super::parallel::Shared;
+use super::{Buffer, ConvShape, Epilogue, MapMut};
+use crate::LANES;
+use crate::simd::InstructionSet;
+
+/// A first-layer convolution with its weights packed.
+#[derive(Debug, Clone)]
+pub struct PlanarConv {
+    shape: ConvShape,
+    weights: Buffer,
+}
+
+impl PlanarConv {
+    /// Packs weights `[channels_out, channels_in, depth, height, width]`.
+    ///
+    /// # Panics
+    /// If their number is not [`ConvShape::n_weights`].
+    #[must_use]
+    pub fn new(shape: ConvShape, weights: &[f32]) -> Self {
+        Self { shape, weights: pack_planar(&shape, weights) }
+    }
+
+    /// What it computes.
+    #[must_use]
+    pub const fn shape(&self) -> &ConvShape {
+        &self.shape
+    }
+
+    /// Numbers of scratch memory for an input of `dims`: one padded image.
+    #[must_use]
+    pub fn scratch_len(&self, dims: [usize; 3]) -> usize {
+        self.padded(dims).into_iter().product::<usize>() * self.shape.channels_in
+    }
+
+    fn padded(&self, dims: [usize; 3]) -> [usize; 3] {
+        std::array::from_fn(|axis| dims[axis] + 2 * self.shape.padding[axis])
+    }
+
+    /// Convolves images `[image][channel][depth][height][width]` of `dims`.
+    ///
+    /// # Panics
+    /// If sizes do not fit each other, or the scratch memory is smaller than [`PlanarConv::scratch_len`].
+    ///
+    /// # Determinism
+    /// The same bits for any number of threads and images.
+    pub fn forward(
+        &self,
+        isa: InstructionSet,
+        (input, dims): (&[f32], [usize; 3]),
+        output: &mut MapMut<'_>,
+        epilogue: &Epilogue<'_>,
+        scratch: &mut [f32],
+    ) {
+        let layout = *output.layout();
+        let image_len = self.shape.channels_in * dims.into_iter().product::<usize>();
+        assert_eq!(layout.dims, self.shape.output_dims(dims), "size of the output");
+        assert_eq!(layout.channels, self.shape.channels_out, "channels of the output");
+        assert_eq!(input.len(), output.n_images() * image_len, "numbers of the input");
+        let bias = epilogue.check_and_pad_bias(&layout, output.n_images());
+        let padded = self.padded(dims);
+        let scratch = &mut scratch[..self.scratch_len(dims)];
+        let [plane, row] = [padded[1] * padded[2], padded[2]];
+        let channel_len = padded[0] * plane;
+        let stride = self.shape.stride;
+        for (image, input) in input.chunks_exact(image_len).enumerate() {
+            self.pad(input, dims, scratch);
+            let taps = (0..self.shape.channels_in)
+                .flat_map(|c| {
+                    tap_offsets([plane, row, 1], self.shape.kernel).map(move |o| c * channel_len + o)
+                })
+                .collect();
+            let source = Source {
+                x: scratch.as_ptr(),
+                steps: [plane * stride[0], row * stride[1], stride[2]],
+                taps,
+                plane_taps: self.shape.kernel[1] * self.shape.kernel[2],
+            };
+            let job = Job {
+                sources: &[source],
+                weights: self.weights.as_slice(),
+                output: Shared(output.data()[image * layout.image() + layout.origin()..].as_mut_ptr()),
+                output_steps: [layout.plane(), layout.row(), LANES],
+                output_block: layout.block(),
+                output_blocks: layout.blocks(),
+                output_dims: layout.dims,
+                finish: Some(Finish::new(epilogue, &bias, &layout, image)),
+            };
+            // SAFETY: the padded image holds every tap of every output, and the output has the
+            // convolution's size, both checked above; `isa` is available by construction.
+            unsafe {
+                job.run::<1>(isa);
+            }
+        }
+    }
+
+    /// Copies an image into a border of zeros.
+    fn pad(&self, input: &[f32], dims: [usize; 3], padded: &mut [f32]) {
+        let [_, height, width] = self.padded(dims);
+        let low = self.shape.padding;
+        padded.fill(0.0);
+        let depth = dims[0] + 2 * low[0];
+        for (i, row) in input.chunks_exact(dims[2]).enumerate() {
+            let (channel, d, h) = (i / (dims[0] * dims[1]), i / dims[1] % dims[0], i % dims[1]);
+            let start = ((channel * depth + d + low[0]) * height + h + low[1]) * width + low[2];
+            padded[start..start + dims[2]].copy_from_slice(row);
+        }
+    }
+}
