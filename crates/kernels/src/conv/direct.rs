@@ -35,7 +35,7 @@ impl DirectConv {
     /// Halo that [`DirectConv::forward`] needs around an input of `dims`: low, high.
     #[must_use]
     pub fn halo(&self, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-        halo(&self.shape, dims)
+        direct_halo(&self.shape, dims)
     }
 
     /// Convolves `inputs`, whose channels follow each other as if concatenated.
@@ -104,8 +104,9 @@ impl DirectConv {
     }
 }
 
-/// Halo of a direct convolution of an input of `dims`.
-pub(crate) fn halo(shape: &ConvShape, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+/// Halo that a direct convolution needs around an input of `dims`: low, high.
+#[must_use]
+pub fn direct_halo(shape: &ConvShape, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
     let out = shape.output_dims(dims);
     let high = std::array::from_fn(|axis| {
         let end = (out[axis] - 1) * shape.stride[axis] + shape.kernel[axis];

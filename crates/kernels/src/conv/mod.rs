@@ -19,7 +19,7 @@ mod transpose;
 mod winograd;
 
 pub use buffer::Buffer;
-pub use direct::DirectConv;
+pub use direct::{DirectConv, direct_halo};
 pub use epilogue::Epilogue;
 pub use gradient::{GradInput, grad_weight, grad_weight_halo};
 pub use layout::{Layout, Map, MapMut};
@@ -30,4 +30,4 @@ pub use pool::{average, max_pool, upsample};
 pub use reference::{conv_reference, grad_input_reference, grad_weight_reference};
 pub use shape::{Activation, ConvShape};
 pub use transpose::{clear_halo, from_blocked, to_blocked};
-pub use winograd::{Input, TileSize, WinogradConv, suits_winograd};
+pub use winograd::{Input, TileSize, WinogradConv, suits_winograd, winograd_halo};

@@ -49,7 +49,7 @@ impl NarrowConv {
     /// Halo that [`NarrowConv::forward`] needs around an input of `dims`: low, high.
     #[must_use]
     pub fn halo(&self, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-        super::direct::halo(&self.shape, dims)
+        super::direct::direct_halo(&self.shape, dims)
     }
 
     /// Convolves `input` into planar `output` `[image][channel][depth][height][width]`, adding one bias a

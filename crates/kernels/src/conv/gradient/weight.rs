@@ -1,6 +1,6 @@
 //! Gradient with respect to the weights: for every tap a matrix product over all voxels.
 
-use super::super::direct::{halo, tap_offsets};
+use super::super::direct::{direct_halo, tap_offsets};
 use super::super::parallel::{Shared, for_each_task};
 use super::super::{ConvShape, Map};
 use crate::LANES;
@@ -15,7 +15,7 @@ const GROUP: usize = 2;
 /// Halo that [`grad_weight`] needs around an input of `dims`: low, high.
 #[must_use]
 pub fn grad_weight_halo(shape: &ConvShape, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-    halo(shape, dims)
+    direct_halo(shape, dims)
 }
 
 /// The gradient `[channels_out, channels_in, depth, height, width]` of a convolution's weights.

@@ -28,6 +28,8 @@ use crate::simd::InstructionSet;
 
 /// Transformed weights above this size are read once for many tiles, which all threads share.
 const SHARED_WEIGHTS: usize = 4 << 20;
+/// Tiles of a round that all threads share, at most.
+const SHARED_ROUND: usize = 144;
 /// Numbers between the products of a tile beside those needed: powers of two would all fall into
 /// one set of the cache.
 const STAGGER: usize = LANES;
@@ -56,6 +58,17 @@ pub struct WinogradConv {
     size: TileSize,
     /// `[product][block out][block in][channel in][channel out]`.
     weights: Buffer,
+}
+
+/// Halo that a Winograd convolution needs around an input of `dims`: low, high. Tiles stand out over the
+/// end of the map.
+#[must_use]
+pub fn winograd_halo(shape: &ConvShape, size: TileSize, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
+    let outputs = size.outputs(shape.kernel);
+    let high = std::array::from_fn(|axis| {
+        dims[axis].next_multiple_of(outputs[axis]) - dims[axis] + shape.padding[axis]
+    });
+    (shape.padding, high)
 }
 
 /// How the tiles are worked off.
@@ -107,14 +120,9 @@ impl WinogradConv {
     }
 
     /// Halo that [`WinogradConv::forward`] needs around an input of `dims`, not upsampled: low, high.
-    /// Tiles stand out over the end of the map.
     #[must_use]
     pub fn halo(&self, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-        let outputs = self.size.outputs(self.shape.kernel);
-        let high = std::array::from_fn(|axis| {
-            dims[axis].next_multiple_of(outputs[axis]) - dims[axis] + self.shape.padding[axis]
-        });
-        (self.shape.padding, high)
+        winograd_halo(&self.shape, self.size, dims)
     }
 
     /// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
@@ -130,14 +138,17 @@ impl WinogradConv {
         let blocks_out = self.shape.channels_out.div_ceil(LANES);
         let (_, pixels) = isa.tile();
         let shared = self.weights.len() > SHARED_WEIGHTS;
-        let round = if shared {
-            pixels * (128 / pixels).max(1)
+        let most = if shared {
+            SHARED_ROUND
         } else {
             // About a megabyte of transformed tiles and sums.
             let per_tile = tiles.n_products() * (blocks_in + blocks_out) * LANES;
             pixels * ((256 << 10) / (per_tile * pixels)).clamp(1, 8)
         };
-        let round = round.min(tiles.len().max(1));
+        let n_rounds = tiles.len().div_ceil(most).max(1);
+        // Even rounds; those of a thread of its own in whole runs of the micro-kernel.
+        let round = tiles.len().div_ceil(n_rounds).max(1);
+        let round = if shared { round } else { round.next_multiple_of(pixels).min(tiles.len().max(1)) };
         Plan { tiles, round, shared, blocks_in, blocks_out }
     }
 

@@ -1,0 +1,96 @@
+//! Runs 3-D convolutional networks on the CPU.
+//!
+//! A [`Network`] is a list of convolutions, poolings, upsamplings and concatenations. A [`Program`] is a
+//! network compiled for a size of input: layouts with the halos that its convolutions read, an
+//! algorithm for each of them, packed weights, and one arena in which maps that are not needed any more
+//! make room for others.
+//!
+//! ```
+//! use brainreel_engine::{Activation, Conv, ConvShape, Network, Options, Program};
+//!
+//! # fn main() -> Result<(), brainreel_engine::EngineError> {
+//! let shape = ConvShape::same(1, 16, [3; 3]);
+//! let mut network = Network::new(1);
+//! let conv = Conv {
+//!     shape,
+//!     weights: vec![0.1; shape.n_weights()].into(),
+//!     bias: vec![],
+//!     norm: None,
+//!     residual: None,
+//!     activation: Activation::Relu,
+//! };
+//! let map = network.conv(network.input(), conv)?;
+//! let mut program = Program::new(&network, map, [8, 9, 10], 1, &Options::default())?;
+//! let output = program.run(&vec![1.0; 8 * 9 * 10])?;
+//! assert_eq!(output.len(), 16 * 8 * 9 * 10);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It knows neither files nor patients, and has no automatic differentiation: gradients of single
+//! convolutions are in `brainreel_kernels`.
+
+mod algorithm;
+mod arena;
+mod graph;
+mod program;
+mod step;
+
+pub use algorithm::{Algorithm, Policy};
+pub use brainreel_kernels::{Activation, ConvShape, InstructionSet};
+pub use graph::{Conv, Network, Node, Norm};
+pub use program::{Moments, NormMode, Options, Program, Progress};
+
+/// What can go wrong when a network is built, compiled or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A layer's parts do not fit each other.
+    #[error("{got} {what}, expected {expected}")]
+    Build {
+        /// The part.
+        what: &'static str,
+        /// What was given.
+        got: usize,
+        /// What fits.
+        expected: usize,
+    },
+    /// Two maps that are added or concatenated have different sizes.
+    #[error("a map of {got:?} voxels beside one of {expected:?}")]
+    Size {
+        /// Size of the one.
+        got: [usize; 3],
+        /// Size of the other.
+        expected: [usize; 3],
+    },
+    /// The input is too small for the network.
+    #[error("an input of {dims:?} voxels is too small for the network")]
+    TooSmall {
+        /// Its size.
+        dims: [usize; 3],
+    },
+    /// The input has another length than the program was compiled for.
+    #[error("{got} numbers of input, expected {expected}")]
+    Input {
+        /// What was given.
+        got: usize,
+        /// What the program takes.
+        expected: usize,
+    },
+    /// The caller asked to stop.
+    #[error("stopped at layer {layer} of {n_layers}")]
+    Cancelled {
+        /// The layer that was next.
+        layer: usize,
+        /// Layers in all.
+        n_layers: usize,
+    },
+    /// The maps need more memory than allowed.
+    #[error("the network's maps need {need_bytes} bytes, the limit is {limit_bytes}")]
+    Memory {
+        /// What is needed.
+        need_bytes: usize,
+        /// What is allowed.
+        limit_bytes: usize,
+    },
+}
