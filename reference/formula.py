@@ -46,13 +46,14 @@ def volume(name, shape):
     return (3.4 * (uniform(name, int(np.prod(shape))) - 0.5)).astype(np.float32).reshape(shape)
 
 
-def r3d18():
-    """torchvision's r3d_18 with a one-channel stem, two outputs and the formula's weights."""
+def video(name):
+    """torchvision's r3d_18, mc3_18 or r2plus1d_18 with a one-channel stem, two outputs and the formula's weights."""
     import torch
     import torchvision
 
-    model = torchvision.models.video.r3d_18(weights=None)
-    model.stem[0] = torch.nn.Conv3d(1, 64, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False)
+    model = getattr(torchvision.models.video, name)(weights=None)
+    old = model.stem[0]
+    model.stem[0] = torch.nn.Conv3d(1, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
     model.fc = torch.nn.Linear(512, 2)
     state = {
         name: torch.tensor(0) if name.endswith("tracked") else torch.from_numpy(tensor(name, tuple(value.shape)))
@@ -60,3 +61,7 @@ def r3d18():
     }
     model.load_state_dict(state, strict=True)
     return model
+
+
+def r3d18():
+    return video("r3d_18")

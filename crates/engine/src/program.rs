@@ -77,6 +77,8 @@ pub struct Program {
     algorithms: Vec<Algorithm>,
     input_len: usize,
     input_dims: [usize; 3],
+    output_dims: [usize; 3],
+    output_channels: usize,
     n_images: usize,
     output: Output,
     arena: Buffer,
@@ -180,6 +182,18 @@ impl Program {
     #[must_use]
     pub fn moments(&self) -> &[Moments] {
         &self.moments
+    }
+
+    /// Size of the output.
+    #[must_use]
+    pub const fn output_dims(&self) -> [usize; 3] {
+        self.output_dims
+    }
+
+    /// Channels of the output.
+    #[must_use]
+    pub const fn output_channels(&self) -> usize {
+        self.output_channels
     }
 
     /// Which algorithm each convolution got.
@@ -495,6 +509,8 @@ impl<'a> Compiler<'a> {
                 * self.network.channels(Node(0))
                 * self.dims[0].iter().product::<usize>(),
             input_dims: self.dims[0],
+            output_dims: self.dims[self.output.0],
+            output_channels: channels,
             n_images: self.n_images,
             output,
             arena: Buffer::zeroed(arena_len),

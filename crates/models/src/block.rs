@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::conv3d;
+use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{BlockSpec, ConvNormSpec, StageSpec};
+use crate::device::EngineKind;
+use crate::native::{self, is_ours};
 use crate::network::ParameterVisitor;
 use crate::norm::{BatchNorm, NormStatistics, to_host};
 use crate::state::{HostTensor, StateDict};
@@ -30,6 +32,7 @@ pub(crate) struct ConvNorm {
     stride: [usize; 3],
     padding: [usize; 3],
     norm: BatchNorm,
+    engine: EngineKind,
 }
 
 impl ConvNorm {
@@ -42,6 +45,7 @@ impl ConvNorm {
             stride: spec.stride,
             padding: spec.padding,
             norm: BatchNorm::load(&spec.norm, weights, device),
+            engine: EngineKind::default(),
         }
     }
 
@@ -52,15 +56,24 @@ impl ConvNorm {
                 let (scale, shift) = self.norm.affine();
                 let channels = scale.dims()[0];
                 let kernel = self.kernel.clone() * scale.reshape([channels, 1, 1, 1, 1]);
-                conv3d(x, kernel, Some(shift), options())
+                module::conv3d(x, kernel, Some(shift), options())
             }
-            Pass::Running => self.norm.forward_running(conv3d(x, self.kernel.clone(), None, options())),
+            Pass::Running => self.norm.forward_running(self.convolve(x, options())),
             Pass::Batch(gathered) => {
-                let (y, statistics) =
-                    self.norm.forward_batch(conv3d(x, self.kernel.clone(), None, options()));
+                let (y, statistics) = self.norm.forward_batch(self.convolve(x, options()));
                 gathered.push(statistics);
                 y
             }
+        }
+    }
+
+    /// By our own kernels where they can and may.
+    fn convolve(&self, x: Tensor<5>, options: ConvOptions<3>) -> Tensor<5> {
+        let kernel = self.kernel.clone();
+        if self.engine == EngineKind::Native && is_ours(&x) && is_ours(&kernel) {
+            native::conv3d(x, kernel, self.stride, self.padding)
+        } else {
+            module::conv3d(x, kernel, None, options)
         }
     }
 
@@ -85,8 +98,8 @@ impl ConvNorm {
 /// Input `[N, c_in, d, h, w]`, output `[N, c_out, ceil(d / s), ceil(h / s), ceil(w / s)]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    conv1: ConvNorm,
-    conv2: ConvNorm,
+    /// Both parts, in order.
+    main: Vec<ConvNorm>,
     downsample: Option<ConvNorm>,
 }
 
@@ -94,15 +107,15 @@ impl Block {
     fn load(spec: &BlockSpec, weights: &StateDict, device: &Device) -> Self {
         let conv = |spec: &ConvNormSpec| ConvNorm::load(spec, weights, device);
         Self {
-            conv1: conv(&spec.conv1),
-            conv2: conv(&spec.conv2),
+            main: spec.conv1.iter().chain(&spec.conv2).map(conv).collect(),
             downsample: spec.downsample.as_ref().map(conv),
         }
     }
 
     fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
-        let y = relu(self.conv1.forward(x.clone(), pass));
-        let y = self.conv2.forward(y, pass);
+        let (last, before) = self.main.split_last().expect("a block has convolutions");
+        let y = before.iter().fold(x.clone(), |y, conv| relu(conv.forward(y, pass)));
+        let y = last.forward(y, pass);
         let shortcut = match &self.downsample {
             Some(conv) => conv.forward(x, pass),
             None => x,
@@ -111,25 +124,27 @@ impl Block {
     }
 
     fn convolutions(&self) -> impl Iterator<Item = &ConvNorm> {
-        [Some(&self.conv1), Some(&self.conv2), self.downsample.as_ref()].into_iter().flatten()
+        self.main.iter().chain(&self.downsample)
     }
 
     fn convolutions_mut(&mut self) -> impl Iterator<Item = &mut ConvNorm> {
-        [Some(&mut self.conv1), Some(&mut self.conv2), self.downsample.as_mut()].into_iter().flatten()
+        self.main.iter_mut().chain(&mut self.downsample)
     }
 }
 
 /// The stem or a layer of blocks.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
-    Stem(Box<ConvNorm>),
+    Stem(Vec<ConvNorm>),
     Layer(Vec<Block>),
 }
 
 impl Stage {
     pub(crate) fn load(spec: &StageSpec, weights: &StateDict, device: &Device) -> Self {
         match spec {
-            StageSpec::Stem(conv) => Self::Stem(Box::new(ConvNorm::load(conv, weights, device))),
+            StageSpec::Stem(convs) => {
+                Self::Stem(convs.iter().map(|conv| ConvNorm::load(conv, weights, device)).collect())
+            }
             StageSpec::Layer(blocks) => {
                 Self::Layer(blocks.iter().map(|block| Block::load(block, weights, device)).collect())
             }
@@ -138,21 +153,21 @@ impl Stage {
 
     pub(crate) fn forward(&self, x: Tensor<5>, pass: &mut Pass<'_>) -> Tensor<5> {
         match self {
-            Self::Stem(conv) => relu(conv.forward(x, pass)),
+            Self::Stem(convs) => convs.iter().fold(x, |x, conv| relu(conv.forward(x, pass))),
             Self::Layer(blocks) => blocks.iter().fold(x, |x, block| block.forward(x, pass)),
         }
     }
 
     fn convolutions(&self) -> Vec<&ConvNorm> {
         match self {
-            Self::Stem(conv) => vec![conv],
+            Self::Stem(convs) => convs.iter().collect(),
             Self::Layer(blocks) => blocks.iter().flat_map(Block::convolutions).collect(),
         }
     }
 
     fn convolutions_mut(&mut self) -> Vec<&mut ConvNorm> {
         match self {
-            Self::Stem(conv) => vec![conv],
+            Self::Stem(convs) => convs.iter_mut().collect(),
             Self::Layer(blocks) => blocks.iter_mut().flat_map(Block::convolutions_mut).collect(),
         }
     }
@@ -168,14 +183,18 @@ impl Stage {
 
     pub(crate) fn without_autodiff(&self) -> Self {
         let block = |block: &Block| Block {
-            conv1: block.conv1.without_autodiff(),
-            conv2: block.conv2.without_autodiff(),
+            main: block.main.iter().map(ConvNorm::without_autodiff).collect(),
             downsample: block.downsample.as_ref().map(ConvNorm::without_autodiff),
         };
         match self {
-            Self::Stem(conv) => Self::Stem(Box::new(conv.without_autodiff())),
+            Self::Stem(convs) => Self::Stem(convs.iter().map(ConvNorm::without_autodiff).collect()),
             Self::Layer(blocks) => Self::Layer(blocks.iter().map(block).collect()),
         }
+    }
+
+    /// Says who computes the convolutions.
+    pub(crate) fn set_engine(&mut self, engine: EngineKind) {
+        self.convolutions_mut().into_iter().for_each(|conv| conv.engine = engine);
     }
 
     pub(crate) fn visit_parameters(&mut self, visitor: &mut impl ParameterVisitor) {

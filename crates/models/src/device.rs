@@ -22,6 +22,26 @@ pub enum DeviceKind {
     Metal,
 }
 
+/// Who computes convolutions on the CPU. Other devices compute with Burn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// brainreel's own engine: Winograd's algorithm on blocked maps.
+    #[default]
+    Native,
+    /// Burn's `flex` backend, for comparison.
+    Burn,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Burn => "burn",
+        })
+    }
+}
+
 impl DeviceKind {
     /// The first device of this kind, without autodiff.
     ///

@@ -20,19 +20,23 @@ mod axes;
 mod block;
 mod device;
 mod import;
+mod native;
 mod network;
 mod norm;
 mod random;
 mod state;
+mod synthstrip;
 
-pub use architecture::{ParameterCounts, Role, TensorSpec, r3d18_tensors};
+pub use architecture::{Architecture, ParameterCounts, Role, TensorSpec, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
-pub use device::DeviceKind;
+pub use device::{DeviceKind, EngineKind};
 pub use import::{ImportOptions, StemConversion, decode_safetensors, read_weights};
+pub use native::whole_network;
 pub use network::{FreezePolicy, Head, Network, ParameterVisitor, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
 pub use random::Random;
 pub use state::{HostTensor, StateDict};
+pub use synthstrip::{SynthStripConv, synthstrip_convs, synthstrip_network};
 
 use std::path::PathBuf;
 

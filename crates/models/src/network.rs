@@ -1,14 +1,17 @@
-//! R3D-18, cut into a frozen trunk and a trained head.
+//! A video network, cut into a frozen trunk and a trained head.
 
 use std::collections::BTreeMap;
 
-use brainreel_artifact::ContentHash;
+use brainreel_artifact::{ContentHash, HashBuilder};
+use brainreel_engine::{NormMode, Policy};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{N_FEATURES, ParameterCounts, StageSpec, r3d18_stages, r3d18_tensors};
+use crate::architecture::{Architecture, N_FEATURES, ParameterCounts, StageSpec};
 use crate::block::{Pass, Stage};
-use crate::norm::{NormTally, to_host};
+use crate::device::EngineKind;
+use crate::native::{self, NativeTrunk};
+use crate::norm::{NormStatistics, NormTally, to_host};
 use crate::state::{HostTensor, StateDict};
 use crate::{ModelError, N_CLASSES};
 
@@ -45,8 +48,11 @@ pub trait ParameterVisitor {
 /// The frozen stages: computed without autodiff, so that their output can be kept.
 #[derive(Debug, Clone)]
 pub struct Trunk {
+    specs: Vec<StageSpec>,
     stages: Vec<Stage>,
     device: Device,
+    /// Our own engine, unless Burn computes.
+    native: Option<NativeTrunk>,
 }
 
 /// The trained stages, the average pool and the final layer, on an autodiff device.
@@ -64,17 +70,20 @@ pub struct Network {
     pub trunk: Trunk,
     /// The trained rest.
     pub head: Head,
+    architecture: Architecture,
     policy: FreezePolicy,
 }
 
 impl Network {
-    /// Loads the weights onto `device` and cuts the network as `policy` says.
+    /// Loads the weights onto `device` and cuts the network as `policy` says. On the CPU our own engine
+    /// computes, see [`Network::with_engine`].
     ///
     /// # Errors
     /// None today; a device may come to refuse.
     pub fn new(weights: &StateDict, policy: FreezePolicy, device: &Device) -> Result<Self, ModelError> {
         let (plain, autodiff) = (device.clone().without_autodiff(), device.clone().autodiff());
-        let specs = r3d18_stages();
+        let architecture = weights.architecture();
+        let specs = architecture.stages();
         let (frozen, trained) = specs.split_at(policy.n_frozen_stages());
         let load = |specs: &[StageSpec], device: &Device| -> Vec<Stage> {
             specs.iter().map(|spec| Stage::load(spec, weights, device)).collect()
@@ -86,7 +95,25 @@ impl Network {
             fc_weight: Tensor::from_data(fc_weight, &autodiff).require_grad(),
             fc_bias: Tensor::from_data(fc_bias, &autodiff).require_grad(),
         };
-        Ok(Self { trunk: Trunk { stages: load(frozen, &plain), device: plain }, head, policy })
+        let trunk =
+            Trunk { specs: frozen.to_vec(), stages: load(frozen, &plain), device: plain, native: None };
+        Ok(Self { trunk, head, architecture, policy }.with_engine(EngineKind::default()))
+    }
+
+    /// The same network with its convolutions computed by `engine`; devices other than the CPU compute
+    /// with Burn in any case.
+    #[must_use]
+    pub fn with_engine(mut self, engine: EngineKind) -> Self {
+        let native = engine == EngineKind::Native && NativeTrunk::takes(&self.trunk.device);
+        self.trunk.native = native.then(|| NativeTrunk::new(Policy::Fast));
+        self.head.stages.iter_mut().for_each(|stage| stage.set_engine(engine));
+        self
+    }
+
+    /// What kind of network it is.
+    #[must_use]
+    pub const fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// Where the network was cut.
@@ -98,7 +125,8 @@ impl Network {
     /// Counts of parameters, buffers left out.
     #[must_use]
     pub fn n_parameters(&self) -> ParameterCounts {
-        let total = r3d18_tensors().iter().filter(|t| t.is_parameter()).map(|t| t.n_elements()).sum();
+        let total =
+            self.architecture.tensors().iter().filter(|t| t.is_parameter()).map(|t| t.n_elements()).sum();
         let mut count = Count(0);
         self.head.clone().visit_parameters(&mut count);
         ParameterCounts { total, trainable: count.0, frozen: total - count.0 }
@@ -111,7 +139,7 @@ impl Network {
         self.trunk.stages.iter().chain(&self.head.stages).for_each(|stage| stage.export(&mut tensors));
         tensors.insert("fc.weight".to_owned(), to_host(self.head.fc_weight.clone()));
         tensors.insert("fc.bias".to_owned(), to_host(self.head.fc_bias.clone()));
-        StateDict::unchecked(tensors)
+        StateDict::unchecked(self.architecture, tensors)
     }
 }
 
@@ -143,36 +171,66 @@ impl Trunk {
     ///
     /// # Determinism
     /// The same bits for any number of threads; each scan of a batch is independent of the others.
+    ///
+    /// # Panics
+    /// If the input is too small for the network.
     #[must_use]
     pub fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        self.stages.iter().fold(x, |x, stage| stage.forward(x, &mut Pass::Folded))
+        match &self.native {
+            Some(native) if !self.is_empty() => {
+                native.forward(x, NormMode::Running, || self.native_network()).0
+            }
+            _ => self.stages.iter().fold(x, |x, stage| stage.forward(x, &mut Pass::Folded)),
+        }
     }
 
     /// Features by the batch's own statistics, which also move the running ones.
     #[must_use]
     pub fn forward_batch(&mut self, x: Tensor<5>) -> Tensor<5> {
-        forward_and_update(&mut self.stages, x)
+        let (y, statistics) = self.normalised_by_batch(x);
+        update(&mut self.stages, &statistics);
+        y
     }
 
     /// Adds the statistics of `x`, normalised by themselves all the way, to `tally`.
     pub fn observe(&self, x: Tensor<5>, tally: &mut NormTally) {
-        let mut gathered = Vec::new();
-        let stages = self.stages.iter();
-        let _ = stages.fold(x, |x, stage| stage.forward(x, &mut Pass::Batch(&mut gathered)));
-        tally.add(&gathered);
+        tally.add(&self.normalised_by_batch(x).1);
+    }
+
+    fn normalised_by_batch(&self, x: Tensor<5>) -> (Tensor<5>, Vec<NormStatistics>) {
+        match &self.native {
+            Some(native) if !self.is_empty() => native.forward(x, NormMode::Batch, || self.native_network()),
+            _ => {
+                let mut gathered = Vec::new();
+                let stages = self.stages.iter();
+                let y = stages.fold(x, |x, stage| stage.forward(x, &mut Pass::Batch(&mut gathered)));
+                (y, gathered)
+            }
+        }
     }
 
     /// Takes the gathered statistics as the running ones.
     pub fn calibrate(&mut self, tally: &NormTally) {
         tally.store(self.stages.iter_mut().flat_map(Stage::norms_mut).collect());
+        self.native.iter_mut().for_each(NativeTrunk::forget);
     }
 
     /// A digest of everything that decides the output of [`Trunk::forward`].
     #[must_use]
     pub fn hash(&self) -> ContentHash {
+        let tag = self.native.as_ref().map_or_else(|| "burn".to_owned(), NativeTrunk::tag);
+        let weights = self.state().hash(|_| true);
+        HashBuilder::new().part(tag).part(weights.as_str()).finish()
+    }
+
+    fn state(&self) -> StateDict {
         let mut tensors = BTreeMap::new();
         self.stages.iter().for_each(|stage| stage.export(&mut tensors));
-        StateDict::unchecked(tensors).hash(|_| true)
+        StateDict::unchecked(Architecture::default(), tensors)
+    }
+
+    fn native_network(&self) -> native::Built {
+        native::network(&self.specs, &self.state())
     }
 }
 
@@ -224,15 +282,20 @@ impl Head {
 fn forward_and_update(stages: &mut [Stage], x: Tensor<5>) -> Tensor<5> {
     let mut gathered = Vec::new();
     let y = stages.iter().fold(x, |x, stage| stage.forward(x, &mut Pass::Batch(&mut gathered)));
-    for (norm, statistics) in stages.iter_mut().flat_map(Stage::norms_mut).zip(&gathered) {
+    update(stages, &gathered);
+    y
+}
+
+/// Moves the running statistics towards those of a batch.
+fn update(stages: &mut [Stage], statistics: &[NormStatistics]) {
+    for (norm, statistics) in stages.iter_mut().flat_map(Stage::norms_mut).zip(statistics) {
         norm.update(statistics);
     }
-    y
 }
 
 impl StateDict {
     /// Tensors that come out of a network and therefore need no check.
-    fn unchecked(tensors: BTreeMap<String, HostTensor>) -> Self {
-        Self { tensors }
+    fn unchecked(architecture: Architecture, tensors: BTreeMap<String, HostTensor>) -> Self {
+        Self { architecture, tensors }
     }
 }

@@ -10,7 +10,7 @@ use crate::network::ParameterVisitor;
 use crate::state::{HostTensor, StateDict};
 
 /// Added to the variance before the root.
-const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 /// Share of the new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
@@ -34,6 +34,19 @@ pub enum FrozenNorm {
 pub struct NormStatistics {
     mean: Tensor<1>,
     variance: Tensor<1>,
+}
+
+impl NormStatistics {
+    /// From means and biased variances; `unbias` is the factor between the variances.
+    #[expect(clippy::cast_possible_truncation, reason = "statistics are kept in single precision")]
+    pub(crate) fn from_moments(channels: &[(f64, f64)], unbias: f64, device: &Device) -> Self {
+        let (mean, variance): (Vec<f32>, Vec<f32>) =
+            channels.iter().map(|&(mean, variance)| (mean as f32, (variance * unbias) as f32)).unzip();
+        Self {
+            mean: Tensor::from_data(mean.as_slice(), device),
+            variance: Tensor::from_data(variance.as_slice(), device),
+        }
+    }
 }
 
 /// Batch normalisation over `[N, C, D, H, W]`.

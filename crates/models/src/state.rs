@@ -6,7 +6,7 @@ use std::path::Path;
 use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, derive_seed, write_atomic};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::architecture::{N_FEATURES, Role, TensorSpec, r3d18_tensors};
+use crate::architecture::{Architecture, N_FEATURES, Role, TensorSpec};
 use crate::random::Random;
 use crate::{ModelError, N_CLASSES};
 
@@ -22,19 +22,32 @@ pub struct HostTensor {
 /// All tensors of a network by torchvision's names, each checked to be there and in shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateDict {
+    pub(crate) architecture: Architecture,
     pub(crate) tensors: BTreeMap<String, HostTensor>,
 }
 
 impl StateDict {
+    /// [`StateDict::of`] an R3D-18.
+    ///
+    /// # Errors
+    /// As [`StateDict::of`].
+    pub fn new(found: BTreeMap<String, HostTensor>, origin: &str) -> Result<Self, ModelError> {
+        Self::of(Architecture::R3d18, found, origin)
+    }
+
     /// Checks that every tensor of the network is there, has its shape and holds finite numbers
     /// (variances not negative). Tensors that the network does not have are dropped.
     ///
     /// # Errors
     /// [`ModelError::MissingTensor`], [`ModelError::Shape`] or [`ModelError::Value`], all with
     /// `origin` saying where the tensors came from.
-    pub fn new(mut found: BTreeMap<String, HostTensor>, origin: &str) -> Result<Self, ModelError> {
+    pub fn of(
+        architecture: Architecture,
+        mut found: BTreeMap<String, HostTensor>,
+        origin: &str,
+    ) -> Result<Self, ModelError> {
         let mut tensors = BTreeMap::new();
-        for spec in r3d18_tensors() {
+        for spec in architecture.tensors() {
             let Some(tensor) = found.remove(&spec.name) else {
                 return Err(missing(&spec, origin));
             };
@@ -42,7 +55,19 @@ impl StateDict {
             check_values(&spec, &tensor, origin)?;
             tensors.insert(spec.name, tensor);
         }
-        Ok(Self { tensors })
+        Ok(Self { architecture, tensors })
+    }
+
+    /// What kind of network the tensors are of.
+    #[must_use]
+    pub const fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// [`StateDict::random_of`] an R3D-18.
+    #[must_use]
+    pub fn random(seed: u64) -> Self {
+        Self::random_of(Architecture::R3d18, seed)
     }
 
     /// Random weights as torchvision draws them: kernels normal with variance `2 / fan_out`,
@@ -51,10 +76,10 @@ impl StateDict {
     /// # Determinism
     /// The same seed gives the same bits on every machine; each tensor has a stream of its own.
     #[must_use]
-    pub fn random(seed: u64) -> Self {
-        let tensors = r3d18_tensors();
+    pub fn random_of(architecture: Architecture, seed: u64) -> Self {
+        let tensors = architecture.tensors();
         let drawn = tensors.into_iter().map(|spec| (spec.name.clone(), random_tensor(&spec, seed)));
-        Self { tensors: drawn.collect() }
+        Self { architecture, tensors: drawn.collect() }
     }
 
     /// The tensor called `name`.
@@ -152,13 +177,13 @@ fn random_tensor(spec: &TensorSpec, seed: u64) -> HostTensor {
 /// A fresh final layer, drawn as [`StateDict::random`] draws it.
 pub(crate) fn random_final_layer(seed: u64) -> BTreeMap<String, HostTensor> {
     debug_assert_eq!(N_CLASSES, 2);
-    let specs = r3d18_tensors().into_iter().filter(|spec| spec.name.starts_with("fc."));
+    let specs = Architecture::R3d18.tensors().into_iter().filter(|spec| spec.name.starts_with("fc."));
     specs.map(|spec| (spec.name.clone(), random_tensor(&spec, seed))).collect()
 }
 
 /// A fresh kernel for the stem.
 pub(crate) fn random_stem(seed: u64) -> HostTensor {
-    random_tensor(&r3d18_tensors()[0], seed)
+    random_tensor(&Architecture::R3d18.tensors()[0], seed)
 }
 
 pub(crate) fn missing(spec: &TensorSpec, origin: &str) -> ModelError {

@@ -1,10 +1,13 @@
-//! Against torchvision's `r3d_18`: golden logits of `reference/r3d18.py`, weights by formula.
+//! Against torchvision: golden logits of `reference/r3d18.py` and `reference/video_networks.py`, weights by
+//! formula, on our own engine and on Burn.
 //!
 //! Tolerance 1e-4 of the largest logit: both sides sum in single precision, in other orders.
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{FreezePolicy, HostTensor, Network, NormTally, StateDict, r3d18_tensors};
+use brainreel_models::{
+    Architecture, EngineKind, FreezePolicy, HostTensor, Network, NormTally, StateDict, r3d18_tensors,
+};
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use burn::tensor::{Device, Tensor};
 
@@ -63,6 +66,68 @@ fn where_the_network_is_cut_does_not_matter() {
     let expected = golden().array("logits_odd").data.clone();
     for policy in [FreezePolicy::None, FreezePolicy::FcOnly] {
         assert_close(&logits(&network(policy), input()), &expected, Tolerance::relative(1e-4));
+    }
+}
+
+#[test]
+fn the_other_architectures_agree() {
+    let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "video_networks");
+    for architecture in [Architecture::Mc318, Architecture::R2plus1d18] {
+        let weights = formula::state_dict_of(architecture);
+        let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
+        for engine in [EngineKind::Native, EngineKind::Burn] {
+            for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly] {
+                let mut network =
+                    Network::new(&weights, policy, &Device::flex()).unwrap().with_engine(engine);
+                let expected = &golden.array(&format!("logits_{architecture}_odd")).data;
+                assert_close(&logits(&network, input()), expected, Tolerance::relative(1e-4));
+                let expected = &golden.array(&format!("logits_train_{architecture}")).data;
+                let features = network.trunk.forward_batch(input());
+                let got = values(network.head.forward_train(features));
+                assert_close(&got, expected, Tolerance::relative(1e-3));
+            }
+        }
+        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
+        let got = logits(&network, formula::volume("cube48", [1, 1, 48, 48, 48]));
+        let expected = &golden.array(&format!("logits_{architecture}_cube48")).data;
+        assert_close(&got, expected, Tolerance::relative(1e-4));
+        assert_eq!(golden.parameters[format!("total_{architecture}")], network.n_parameters().total);
+    }
+}
+
+/// Features and gradients of our engine beside Burn's own convolutions.
+#[test]
+fn both_engines_agree() {
+    let run = |engine| {
+        let mut network = network(FreezePolicy::Thesis).with_engine(engine);
+        let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
+        let by_batch = values(network.trunk.clone().forward_batch(input()));
+        let features = network.trunk.forward(input());
+        let plain = values(features.clone());
+        let loss = network.head.forward_train(features.autodiff()).powf_scalar(2.0).sum();
+        let mut gradients = loss.backward();
+        let mut all = GradientValues(&mut gradients, Vec::new());
+        network.head.visit_parameters(&mut all);
+        (by_batch, plain, all.1)
+    };
+    let (native, burn) = (run(EngineKind::Native), run(EngineKind::Burn));
+    let double = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+    assert_close(&native.0, &double(&burn.0), Tolerance::relative(1e-4));
+    assert_close(&native.1, &double(&burn.1), Tolerance::relative(1e-4));
+    for ((name, got), (_, expected)) in native.2.iter().zip(&burn.2) {
+        let largest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+        for (got, expected) in got.iter().zip(expected) {
+            assert!((got - expected).abs() <= 2e-3 * largest, "{name}: {got}, expected {expected}");
+        }
+    }
+}
+
+struct GradientValues<'a>(&'a mut burn::tensor::Gradients, Vec<(String, Vec<f32>)>);
+
+impl brainreel_models::ParameterVisitor for GradientValues<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, parameter: &mut Tensor<D>) {
+        let gradient = parameter.grad_remove(self.0).unwrap_or_else(|| panic!("no gradient for {name}"));
+        self.1.push((name.to_owned(), values(gradient)));
     }
 }
 

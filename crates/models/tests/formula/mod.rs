@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{HostTensor, Role, StateDict, TensorSpec, r3d18_tensors};
+use brainreel_models::{Architecture, HostTensor, Role, StateDict, TensorSpec};
 use burn::tensor::{Device, Tensor, TensorData};
 
 fn fnv1a(name: &str) -> u64 {
@@ -36,11 +36,16 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
     HostTensor { shape: spec.shape.clone(), values }
 }
 
-/// The formula's weights.
+/// The formula's weights of R3D-18.
 pub(crate) fn state_dict() -> StateDict {
+    state_dict_of(Architecture::R3d18)
+}
+
+/// The formula's weights.
+pub(crate) fn state_dict_of(architecture: Architecture) -> StateDict {
     let tensors: BTreeMap<String, HostTensor> =
-        r3d18_tensors().iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
-    StateDict::new(tensors, "formula").expect("the formula fills every tensor")
+        architecture.tensors().iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
+    StateDict::of(architecture, tensors, "formula").expect("the formula fills every tensor")
 }
 
 /// The formula's input.
