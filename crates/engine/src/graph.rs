@@ -122,6 +122,20 @@ impl Network {
         self.channels[node.0]
     }
 
+    /// The map in front of the last `n_convs` convolutions up to `node`, in the order in which they were added.
+    ///
+    /// # Panics
+    /// If there are fewer convolutions, or `n_convs` is zero.
+    #[must_use]
+    pub fn before(&self, node: Node, n_convs: usize) -> Node {
+        let convs = self.ops[..=node.0].iter().rev().filter_map(|op| match op {
+            Op::Conv { input, .. } => Some(*input),
+            _ => None,
+        });
+        let first = n_convs.checked_sub(1).and_then(|n| convs.skip(n).next());
+        first.expect("the network has that many convolutions")
+    }
+
     /// The convolutions with batch normalisation, in the order in which they were added.
     pub fn norms(&self) -> impl Iterator<Item = &Norm> {
         self.ops.iter().filter_map(|op| match op {

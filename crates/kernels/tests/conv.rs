@@ -3,7 +3,7 @@
 use brainreel_kernels::{
     Activation, Buffer, ConvShape, DirectConv, Epilogue, GradInput, Input, InstructionSet, Layout, Map,
     MapMut, PlanarConv, TileSize, WinogradConv, average, conv_reference, from_blocked, grad_input_reference,
-    grad_weight, grad_weight_halo, grad_weight_reference, max_pool, suits_winograd, to_blocked, upsample,
+    grad_weight, grad_weight_halos, grad_weight_reference, max_pool, suits_winograd, to_blocked, upsample,
 };
 use proptest::prelude::*;
 
@@ -149,11 +149,14 @@ impl Case {
         let weight_expected = grad_weight_reference(&self.shape, &self.input, self.dims, &grad_output);
         let grad = GradInput::new(self.shape, self.dims, &self.weights);
         let (low, high) = grad.halo();
+        let [input_halo, output_halo] = grad_weight_halos(&self.shape, self.dims);
+        let (input, input_layout) = self.blocked(input_halo);
+        let both = |a: [usize; 3], b: [usize; 3]| std::array::from_fn(|axis| a[axis].max(b[axis]));
+        let (low, high) = (both(low, output_halo.0), both(high, output_halo.1));
         let layout = Layout::new(self.shape.channels_out, self.out()).with_halo(low, high);
         let mut blocked = Buffer::zeroed(self.n_images * layout.image());
         to_blocked(&grad_output, &mut MapMut::new(blocked.as_mut_slice(), layout));
         let grad_output = Map::new(blocked.as_slice(), layout);
-        let (input, input_layout) = self.blocked(grad_weight_halo(&self.shape, self.dims));
         for isa in InstructionSet::available() {
             let to = Layout::new(self.shape.channels_in, self.dims).with_halo([1; 3], [2; 3]);
             let mut grad_input = Buffer::zeroed(self.n_images * to.image());

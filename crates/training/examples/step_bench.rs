@@ -1,4 +1,4 @@
-//! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached`.
+//! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached [native|burn]`.
 //!
 //! `cached` reads the trunk's output from the feature cache, `uncached` computes it for each scan.
 //! `bench/training_step.py` runs this beside PyTorch.
@@ -9,7 +9,7 @@ use std::fs;
 use std::time::Instant;
 
 use brainreel_artifact::hash_bytes;
-use brainreel_models::{DeviceKind, FreezePolicy, Network, Random, StateDict, volume_tensor};
+use brainreel_models::{DeviceKind, EngineKind, FreezePolicy, Network, Random, StateDict, volume_tensor};
 use brainreel_training::{
     AdamW, AdamWConfig, CacheConfig, FeatureCache, Features, TrainError, training_step,
 };
@@ -17,22 +17,30 @@ use burn::tensor::{Tensor, TensorData};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [edge, n_steps, mode] = arguments.as_slice() else { return Err("EDGE STEPS cached|uncached".into()) };
+    let [edge, n_steps, mode, engine @ ..] = arguments.as_slice() else {
+        return Err("EDGE STEPS cached|uncached [native|burn]".into());
+    };
+    let engine = if engine == ["burn"] { EngineKind::Burn } else { EngineKind::Native };
     let (edge, n_steps): (usize, usize) = (edge.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
-    let mut network = Network::new(&StateDict::random(0), FreezePolicy::Thesis, &device)?;
+    let mut network = Network::new(&StateDict::random(0), FreezePolicy::Thesis, &device)?.with_engine(engine);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let folder = std::env::temp_dir().join(format!("brainreel-step-bench-{}", std::process::id()));
     let max_bytes = if mode == "cached" { 1 << 30 } else { 0 };
     let mut cache = FeatureCache::open(&CacheConfig { max_bytes, ..CacheConfig::default() }, &folder);
+    let volumes: Vec<Vec<f32>> = (0..2)
+        .map(|scan| {
+            let mut random = Random::new(scan);
+            (0..edge.pow(3)).map(|_| random.uniform() as f32).collect()
+        })
+        .collect();
     let mut seconds = Vec::new();
     for _ in 0..=n_steps {
         let start = Instant::now();
         let mut batch = Vec::new();
-        for scan in 0..2_u64 {
+        for scan in 0..2 {
             let features = cache.get_or_compute(&hash_bytes(&[scan as u8]), || {
-                let mut random = Random::new(scan);
-                let voxels = (0..edge.pow(3)).map(|_| random.uniform() as f32).collect();
+                let voxels = volumes[scan].clone();
                 let output = network.trunk.forward(volume_tensor(voxels, [edge; 3], &device));
                 let shape = output.dims();
                 let values = output.into_data().try_into_vec().expect("single precision");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
-use brainreel_models::{DeviceKind, FreezePolicy, FrozenNorm, StemConversion};
+use brainreel_models::{DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -19,6 +19,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Where tensors are computed.
     pub device: DeviceKind,
+    /// Who computes convolutions on the CPU.
+    pub engine: EngineKind,
     /// Safetensors file of pretrained weights in torchvision's naming; without it they are random.
     pub weights: Option<PathBuf>,
     /// How a three-channel stem of those weights becomes a one-channel one.
@@ -55,6 +57,7 @@ impl Default for TrainConfig {
         Self {
             seed: 0,
             device: DeviceKind::Cpu,
+            engine: EngineKind::Native,
             weights: None,
             stem: StemConversion::Sum,
             freeze: FreezePolicy::Thesis,

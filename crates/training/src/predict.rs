@@ -59,7 +59,8 @@ pub fn predict_with(
     let (state, weights) = Checkpoint::read_weights(&checkpoint.path(run_dir))?;
     progress(TrainEvent::Checking { n_scans: scans.len() });
     let scans = check_scans(scans, Some(state.dims))?;
-    let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?;
+    let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?
+        .with_engine(state.config.engine);
     // In `batch` mode the statistics change with every step, so that keeping features is of no use.
     let fixed = state.config.frozen_norm != FrozenNorm::Batch;
     let mut cache = machine.cache.clone();

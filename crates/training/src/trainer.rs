@@ -117,13 +117,14 @@ impl<'a> Run<'a> {
         let (state, network, optimizer) = match resumed {
             Some(checkpoint) => {
                 let state = continued(checkpoint.state, &fresh, &last)?;
-                let network = Network::new(&checkpoint.weights, config.freeze, &device)?;
+                let network =
+                    Network::new(&checkpoint.weights, config.freeze, &device)?.with_engine(config.engine);
                 let optimizer = AdamW::restore(config.optimizer(), state.n_steps, checkpoint.moments);
                 progress(TrainEvent::Resumed { epoch: state.n_epochs });
                 (state, network, optimizer)
             }
             None => {
-                let mut network = Network::new(&initial, config.freeze, &device)?;
+                let mut network = Network::new(&initial, config.freeze, &device)?.with_engine(config.engine);
                 if config.frozen_norm == FrozenNorm::Calibrated {
                     calibrate(&mut network, &training, config, progress)?;
                 }

@@ -21,7 +21,7 @@ mod winograd;
 pub use buffer::Buffer;
 pub use direct::{DirectConv, direct_halo};
 pub use epilogue::Epilogue;
-pub use gradient::{GradInput, grad_weight, grad_weight_halo};
+pub use gradient::{GradInput, grad_weight, grad_weight_halos};
 pub use layout::{Layout, Map, MapMut};
 pub use narrow::NarrowConv;
 pub use norm::{channel_moments, scale_in_place};

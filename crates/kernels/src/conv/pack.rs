@@ -26,8 +26,13 @@ pub(crate) fn pack_weights(shape: &ConvShape, weights: &[f32]) -> Buffer {
     packed
 }
 
-/// One pair of blocks: `[tap][channel in][channel out]`.
-fn pack_block(shape: &ConvShape, weights: &[f32], [block_out, block_in]: [usize; 2], part: &mut [f32]) {
+/// The weights between two blocks: `[tap][channel in][channel out]`.
+pub(crate) fn pack_block(
+    shape: &ConvShape,
+    weights: &[f32],
+    [block_out, block_in]: [usize; 2],
+    part: &mut [f32],
+) {
     let n_taps = shape.n_taps();
     for lane_out in 0..LANES.min(shape.channels_out - block_out * LANES) {
         let channel_out = block_out * LANES + lane_out;
@@ -35,6 +40,26 @@ fn pack_block(shape: &ConvShape, weights: &[f32], [block_out, block_in]: [usize;
             let start = (channel_out * shape.channels_in + block_in * LANES + lane_in) * n_taps;
             for (tap, &weight) in weights[start..start + n_taps].iter().enumerate() {
                 part[(tap * LANES + lane_in) * LANES + lane_out] = weight;
+            }
+        }
+    }
+}
+
+/// The weights between two blocks of the convolution that gives the gradient of the input: input and output
+/// channels changed, taps in reverse order. `[tap][channel out][channel in]`.
+pub(crate) fn pack_turned_block(
+    shape: &ConvShape,
+    weights: &[f32],
+    [block_in, block_out]: [usize; 2],
+    part: &mut [f32],
+) {
+    let n_taps = shape.n_taps();
+    for lane_out in 0..LANES.min(shape.channels_out - block_out * LANES) {
+        let channel_out = block_out * LANES + lane_out;
+        for lane_in in 0..LANES.min(shape.channels_in - block_in * LANES) {
+            let start = (channel_out * shape.channels_in + block_in * LANES + lane_in) * n_taps;
+            for (tap, &weight) in weights[start..start + n_taps].iter().rev().enumerate() {
+                part[(tap * LANES + lane_out) * LANES + lane_in] = weight;
             }
         }
     }

@@ -3,7 +3,7 @@
 use brainreel_engine::{Algorithm, Policy};
 use brainreel_kernels::{
     Buffer, ConvShape, DirectConv, Epilogue, GradInput, Input, InstructionSet, Layout, Map, MapMut,
-    PlanarConv, WinogradConv, from_blocked, grad_weight, grad_weight_halo, to_blocked,
+    PlanarConv, WinogradConv, from_blocked, grad_weight, grad_weight_halos, to_blocked,
 };
 
 /// Input channels up to which the planar kernel is used.
@@ -97,10 +97,10 @@ impl ConvCase {
 
     /// The gradient of the weights, given that of the output.
     pub(crate) fn grad_weight(&self, x: &[f32], grad_output: &[f32]) -> Vec<f32> {
-        let halo = grad_weight_halo(&self.shape, self.dims);
+        let [halo, halo_out] = grad_weight_halos(&self.shape, self.dims);
         let (x, from) = blocked(x, self.shape.channels_in, self.dims, self.n_images, halo);
-        let none = ([0; 3], [0; 3]);
-        let (dy, of) = blocked(grad_output, self.shape.channels_out, self.dims_out(), self.n_images, none);
+        let (dy, of) =
+            blocked(grad_output, self.shape.channels_out, self.dims_out(), self.n_images, halo_out);
         let (x, dy) = (Map::new(x.as_slice(), from), Map::new(dy.as_slice(), of));
         grad_weight(InstructionSet::detect(), &self.shape, &x, &dy)
     }

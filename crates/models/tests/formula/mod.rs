@@ -50,7 +50,11 @@ pub(crate) fn state_dict_of(architecture: Architecture) -> StateDict {
 
 /// The formula's input.
 pub(crate) fn volume(name: &str, shape: [usize; 5]) -> Tensor<5> {
-    let count = shape.iter().product();
-    let values: Vec<f32> = uniform(name, count).map(|u| (3.4 * (u - 0.5)) as f32).collect();
+    let values = numbers(name, shape.iter().product());
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}
+
+/// Numbers of variance about one, as in [`volume`].
+pub(crate) fn numbers(name: &str, count: usize) -> Vec<f32> {
+    uniform(name, count).map(|u| (3.4 * (u - 0.5)) as f32).collect()
 }

@@ -49,13 +49,7 @@ impl GradInput {
     pub fn new(shape: ConvShape, dims: [usize; 3], weights: &[f32]) -> Self {
         assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
         let method = if suits_winograd(&shape) && shape.channels_in >= LANES {
-            let all: [Vec<usize>; 3] = shape.kernel.map(|n| (0..n).rev().collect());
-            let (turned_shape, turned) = turn(&shape, weights, &all);
-            Method::Winograd(WinogradConv::new(
-                ConvShape { padding: shape.padding, ..turned_shape },
-                TileSize::Two,
-                &turned,
-            ))
+            Method::Winograd(WinogradConv::turned(&shape, TileSize::Two, weights))
         } else {
             Method::Classes(classes(&shape, dims, weights))
         };

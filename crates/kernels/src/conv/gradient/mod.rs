@@ -4,4 +4,4 @@ mod input;
 mod weight;
 
 pub use input::GradInput;
-pub use weight::{grad_weight, grad_weight_halo};
+pub use weight::{grad_weight, grad_weight_halos};

@@ -2,7 +2,8 @@
 
 use super::super::direct::{direct_halo, tap_offsets};
 use super::super::parallel::{Shared, for_each_task};
-use super::super::{ConvShape, Map};
+use super::super::winograd::{grad_weight_winograd, grad_weight_winograd_halos};
+use super::super::{ConvShape, Map, suits_winograd};
 use crate::LANES;
 use crate::simd::{InstructionSet, Kernel, Lanes16};
 
@@ -12,16 +13,26 @@ const CHUNK_VOXELS: usize = 256;
 /// Blocks of output channels of a task, at most.
 const GROUP: usize = 2;
 
-/// Halo that [`grad_weight`] needs around an input of `dims`: low, high.
+/// Halos that [`grad_weight`] needs around an input of `dims` and around the gradient of its output: low,
+/// high of each.
 #[must_use]
-pub fn grad_weight_halo(shape: &ConvShape, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-    direct_halo(shape, dims)
+pub fn grad_weight_halos(shape: &ConvShape, dims: [usize; 3]) -> [([usize; 3], [usize; 3]); 2] {
+    if by_winograd(shape) {
+        grad_weight_winograd_halos(shape, dims)
+    } else {
+        [direct_halo(shape, dims), ([0; 3], [0; 3])]
+    }
+}
+
+/// Few channels would leave its matrix products too small.
+fn by_winograd(shape: &ConvShape) -> bool {
+    suits_winograd(shape) && shape.channels_in >= LANES && shape.channels_out >= LANES
 }
 
 /// The gradient `[channels_out, channels_in, depth, height, width]` of a convolution's weights.
 ///
 /// # Panics
-/// If sizes do not fit each other or the input's halo is narrower than [`grad_weight_halo`].
+/// If sizes do not fit each other or a halo is narrower than [`grad_weight_halos`].
 ///
 /// # Determinism
 /// The same bits for any number of threads.
@@ -37,8 +48,17 @@ pub fn grad_weight(
     assert_eq!(y.channels, shape.channels_out, "channels of the output's gradient");
     assert_eq!(y.dims, shape.output_dims(x.dims), "size of the output's gradient");
     assert_eq!(input.n_images(), grad_output.n_images(), "images of input and output");
-    let (low, high) = grad_weight_halo(shape, x.dims);
+    if by_winograd(shape) {
+        return grad_weight_winograd(isa, shape, input, grad_output);
+    }
+    let (low, high) = direct_halo(shape, x.dims);
     assert!(x.has_halo(low, high), "{x:?} needs a halo of {low:?}, {high:?}");
+    direct(isa, shape, input, grad_output)
+}
+
+/// By sums over all voxels; sizes and halo are checked.
+fn direct(isa: InstructionSet, shape: &ConvShape, input: &Map<'_>, grad_output: &Map<'_>) -> Vec<f32> {
+    let (x, y) = (*input.layout(), *grad_output.layout());
     let corner =
         x.origin() - shape.padding[0] * x.plane() - shape.padding[1] * x.row() - shape.padding[2] * LANES;
     let taps: Vec<usize> = tap_offsets([x.plane(), x.row(), LANES], shape.kernel).collect();

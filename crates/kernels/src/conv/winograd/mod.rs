@@ -6,12 +6,14 @@
 //! Convolutional Neural Networks* (2016), arXiv:1509.09308, here in three dimensions.
 
 mod gemm;
+mod gradient;
 mod input;
 mod output;
 mod tiles;
 mod transform;
 mod weights;
 
+pub(crate) use gradient::{grad_weight_winograd, halos as grad_weight_winograd_halos};
 pub use tiles::{TileSize, suits_winograd};
 
 use self::gemm::GemmTask;
@@ -20,7 +22,7 @@ use self::output::OutputTask;
 use self::tiles::{Segment, Tiles};
 use self::weights::transform_weights;
 use super::epilogue::Finish;
-use super::pack::pack_weights;
+use super::pack::{pack_block, pack_turned_block};
 use super::parallel::{Shared, for_each_task, n_workers};
 use super::{Buffer, ConvShape, Epilogue, Layout, Map, MapMut};
 use crate::LANES;
@@ -109,8 +111,18 @@ impl WinogradConv {
     #[must_use]
     pub fn new(shape: ConvShape, size: TileSize, weights: &[f32]) -> Self {
         assert!(suits_winograd(&shape), "{shape:?} has no Winograd form");
-        let packed = pack_weights(&shape, weights);
-        Self { shape, size, weights: transform_weights(&shape, size, packed.as_slice()) }
+        assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
+        let fill = |blocks: [usize; 2], part: &mut [f32]| pack_block(&shape, weights, blocks, part);
+        Self { shape, size, weights: transform_weights(&shape, size, fill) }
+    }
+
+    /// The convolution that gives the gradient of the input of `shape`.
+    pub(crate) fn turned(shape: &ConvShape, size: TileSize, weights: &[f32]) -> Self {
+        assert!(suits_winograd(shape), "{shape:?} has no Winograd form");
+        assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
+        let turned = ConvShape { channels_in: shape.channels_out, channels_out: shape.channels_in, ..*shape };
+        let fill = |blocks: [usize; 2], part: &mut [f32]| pack_turned_block(shape, weights, blocks, part);
+        Self { shape: turned, size, weights: transform_weights(&turned, size, fill) }
     }
 
     /// What it computes.
