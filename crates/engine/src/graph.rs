@@ -128,11 +128,11 @@ impl Network {
     /// If there are fewer convolutions, or `n_convs` is zero.
     #[must_use]
     pub fn before(&self, node: Node, n_convs: usize) -> Node {
-        let convs = self.ops[..=node.0].iter().rev().filter_map(|op| match op {
+        let mut convs = self.ops[..=node.0].iter().rev().filter_map(|op| match op {
             Op::Conv { input, .. } => Some(*input),
             _ => None,
         });
-        let first = n_convs.checked_sub(1).and_then(|n| convs.skip(n).next());
+        let first = n_convs.checked_sub(1).and_then(|n| convs.nth(n));
         first.expect("the network has that many convolutions")
     }
 

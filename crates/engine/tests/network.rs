@@ -66,7 +66,7 @@ impl Builder {
             activation,
         };
         let reference = self.reference(&input.1, &conv, residual);
-        (self.network.conv(input.0, conv).unwrap(), reference)
+        (self.network.conv(input.0, conv).expect("the shapes fit"), reference)
     }
 
     fn reference(&mut self, input: &Reference, conv: &Conv, residual: Option<&Layer>) -> Reference {
@@ -75,7 +75,7 @@ impl Builder {
         let (dims, channels) = (conv.shape.output_dims(input.dims), conv.shape.channels_out);
         let n_voxels: usize = dims.iter().product();
         let channel = |i: usize| i / n_voxels % channels;
-        let norm = conv.norm.as_ref().unwrap();
+        let norm = conv.norm.as_ref().expect("every layer of the tests has one");
         let moments: Vec<(f64, f64)> = (0..channels)
             .map(|c| match self.mode {
                 NormMode::Running => (f64::from(norm.mean[c]), f64::from(norm.variance[c])),
@@ -126,7 +126,10 @@ impl Builder {
                 Some(channel) => b.1.at(image * b.1.channels + channel, voxel),
             }
         });
-        (self.network.concat(&[a.0, b.0]).unwrap(), Reference { values, dims: a.1.dims, channels })
+        (
+            self.network.concat(&[a.0, b.0]).expect("channels are multiples of sixteen"),
+            Reference { values, dims: a.1.dims, channels },
+        )
     }
 }
 

@@ -38,9 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..=n_steps {
         let start = Instant::now();
         let mut batch = Vec::new();
-        for scan in 0..2 {
+        for (scan, volume) in volumes.iter().enumerate() {
             let features = cache.get_or_compute(&hash_bytes(&[scan as u8]), || {
-                let voxels = volumes[scan].clone();
+                let voxels = volume.clone();
                 let output = network.trunk.forward(volume_tensor(voxels, [edge; 3], &device));
                 let shape = output.dims();
                 let values = output.into_data().try_into_vec().expect("single precision");

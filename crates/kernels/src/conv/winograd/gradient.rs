@@ -158,6 +158,7 @@ impl Kernel for SpreadTask {
 
 impl SpreadTask {
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "the indices are coordinates of a tile")]
     unsafe fn spread<V: Lanes16, D: Axis, H: Axis, W: Axis>(&self) {
         for tile in 0..self.n_tiles {
             // SAFETY: as `run`.

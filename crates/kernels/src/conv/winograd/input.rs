@@ -41,6 +41,7 @@ impl InputTask {
     /// Depth and height are transformed once for each column of voxels, which neighbouring tiles
     /// share, the width for each tile.
     #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "the index is that of a voxel in a column")]
     unsafe fn transform<V: Lanes16, D: Axis, H: Axis, W: Axis>(&self) {
         // SAFETY: as `run`.
         unsafe {
