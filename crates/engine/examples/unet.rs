@@ -21,7 +21,8 @@ fn conv(network: &mut Network, input: Node, channels_out: usize) -> Result<Node,
 
 fn main() -> Result<(), EngineError> {
     let mut network = Network::new(1);
-    let skip = conv(&mut network, network.input(), 16)?;
+    let input = network.input();
+    let skip = conv(&mut network, input, 16)?;
     let down = network.max_pool(skip, [2; 3]);
     let deep = conv(&mut network, down, 32)?;
     let up = network.upsample(deep);
@@ -30,9 +31,9 @@ fn main() -> Result<(), EngineError> {
 
     let dims = [64, 64, 64];
     let mut program = Program::new(&network, last, dims, 1, &Options::default())?;
-    let input = vec![1.0; dims.iter().product()];
+    let voxels: Vec<f32> = vec![1.0; dims.iter().product()];
     let start = Instant::now();
-    let output = program.run(&input)?;
+    let output = program.run(&voxels)?;
     let (seconds, megabytes) = (start.elapsed().as_secs_f64(), program.memory_bytes() / 1_000_000);
     println!("{} numbers in {seconds:.3} s, {megabytes} MB of maps", output.len());
     println!("algorithms: {:?}", program.algorithms());

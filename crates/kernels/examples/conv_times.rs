@@ -1,5 +1,6 @@
 //! Times of the convolutions of R3D-18 and SynthStrip: `cargo run --release -p brainreel-kernels --example
 //! conv_times [filter]`.
+#![expect(clippy::print_stdout, reason = "a program of its own")]
 
 use std::time::Instant;
 
