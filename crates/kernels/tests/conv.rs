@@ -129,7 +129,7 @@ impl Case {
             .enumerate()
             .map(|(i, error)| (i, if error.is_nan() { f64::INFINITY } else { error }))
             .max_by(|a, b| a.1.total_cmp(&b.1))
-            .unwrap();
+            .expect("there are outputs");
         assert!(
             error <= tolerance * self.scale.max(1.0),
             "{what}, {:?}, {} of {:?}: output {worst} is {}, expected {} (error {error:.2e})",
