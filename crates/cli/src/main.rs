@@ -9,6 +9,7 @@ mod failures;
 mod fingerprint;
 mod finish;
 mod hints;
+mod run_inputs;
 mod shuffle;
 mod stages;
 mod training_view;

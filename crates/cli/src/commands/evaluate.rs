@@ -10,8 +10,9 @@ use brainreel_training::{CheckpointKind, Partition, Prediction, TrainingScan, pr
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::train::{read_inputs, training_scans};
+use crate::commands::train::training_scans;
 use crate::finish::Finish;
+use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
@@ -150,7 +151,7 @@ pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
 /// Classifies a partition and writes predictions and metrics.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<EvaluationReport> {
     let run = request.run;
-    let inputs = read_inputs(run)?;
+    let inputs = RunInputs::read(run)?;
     let split = Split::read(&run.join("split.tsv"))?;
     anyhow::ensure!(
         split.content_hash() == inputs.split_sha256,
@@ -175,6 +176,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Evaluati
         .into_iter()
         .filter(|scan| scan.partition == wanted)
         .collect();
+    inputs.check_images(&derivatives, run, &scans)?;
     let mut view = TrainingView::new(ui, "evaluate");
     let predictions = predict(run, request.checkpoint.into(), &scans, &mut |event| view.show(&event))?;
     view.finish();

@@ -103,6 +103,9 @@ struct Sidecar {
     transform: NetworkTransform,
     quality: QcRecord,
     image_sha256: ContentHash,
+    /// The whole resampled volume, where it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resampled_sha256: Option<ContentHash>,
     provenance: Provenance,
 }
 
@@ -177,22 +180,20 @@ fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<D
     let folder = request.derivatives;
     let output = image.name.derivative("network", "preproc");
     let sidecar_path = folder.join(output.with_extension_json());
-    let parameters = (request.config, request.keep_resampled);
-    let provenance = Provenance::new("preprocess", STAGE_REVISION, &parameters, hash_file(&image.path)?);
+    let provenance = Provenance::new("preprocess", STAGE_REVISION, request.config, hash_file(&image.path)?);
     let relative = output.relative_path_text();
     let image_path = folder.join(&relative);
-    if let Some(sha256) = finished_before(&sidecar_path, &image_path, &provenance) {
+    let resampled = folder.join(image.name.derivative("native", "resampled").relative_path_text());
+    let wanted = request.keep_resampled.then_some(resampled.as_path());
+    if let Some(sha256) = finished_before(&sidecar_path, &image_path, wanted, &provenance) {
         return Ok(Done { image: relative, sha256, up_to_date: true });
     }
     let native = nifti::read_f32(&image.path)?;
     let Preprocessed { network_input, native_1mm, transform, qc } =
         preprocess(&native, request.config).with_context(|| image.path.display().to_string())?;
     nifti::write(&image_path, &network_input)?;
-    if request.keep_resampled {
-        nifti::write(
-            &folder.join(image.name.derivative("native", "resampled").relative_path_text()),
-            &native_1mm,
-        )?;
+    if let Some(path) = wanted {
+        nifti::write(path, &native_1mm)?;
     }
     let sha256 = hash_file(&image_path)?;
     let sidecar = Sidecar {
@@ -202,6 +203,7 @@ fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<D
         transform,
         quality: qc,
         image_sha256: sha256.clone(),
+        resampled_sha256: wanted.map(hash_file).transpose()?,
         provenance,
     };
     write_json(&sidecar_path, &sidecar)?;
@@ -209,11 +211,33 @@ fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<D
 }
 
 /// The hash of the image, if the sidecar says that it was made from the same input in the same way, and
-/// the image is still the one that was written.
-fn finished_before(sidecar: &Path, image: &Path, provenance: &Provenance) -> Option<ContentHash> {
-    let sidecar: Sidecar = serde_json::from_slice(&std::fs::read(sidecar).ok()?).ok()?;
+/// the image (and the resampled volume, if it is wanted) is still the one that was written.
+fn finished_before(
+    sidecar: &Path,
+    image: &Path,
+    resampled: Option<&Path>,
+    provenance: &Provenance,
+) -> Option<ContentHash> {
+    let sidecar: Sidecar = read_sidecar(sidecar)?;
+    if let Some(path) = resampled
+        && Some(hash_file(path).ok()?) != sidecar.resampled_sha256
+    {
+        return None;
+    }
     let intact = sidecar.provenance == *provenance && hash_file(image).ok()? == sidecar.image_sha256;
     intact.then_some(sidecar.image_sha256)
+}
+
+fn read_sidecar(path: &Path) -> Option<Sidecar> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Hash of the settings that a network input was made with, as its sidecar says; nothing if brainreel did
+/// not make it.
+pub(crate) fn settings_of(image: &Path) -> Option<ContentHash> {
+    let text = image.to_string_lossy();
+    let stem = text.strip_suffix(".gz").unwrap_or(&text);
+    Some(read_sidecar(&PathBuf::from(stem).with_extension("json"))?.provenance.parameters)
 }
 
 /// What the dataset's tables say about its people.

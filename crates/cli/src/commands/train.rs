@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{FolderLock, write_atomic, write_json};
+use brainreel_artifact::FolderLock;
 use brainreel_cohort::{Diagnosis, ScanTable, Split};
 use brainreel_models::{FreezePolicy, FrozenNorm};
 use brainreel_training::{
-    AugmentationPreset, CheckpointKind, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
+    AugmentationPreset, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
 };
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::finish::Finish;
+use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
@@ -130,18 +131,6 @@ pub(crate) struct Request<'a> {
     pub(crate) config: &'a TrainConfig,
 }
 
-/// What a run was made from; `inputs.json` in its folder, for `evaluate`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RunInputs {
-    /// The derivatives, relative to the run folder.
-    pub(crate) derivatives: PathBuf,
-    /// Content hash of the split.
-    pub split_sha256: String,
-    /// Whether the split was changed by hand since brainreel wrote it.
-    pub(crate) split_edited_by_hand: bool,
-}
-
 /// What `train` reports.
 #[derive(Debug, Serialize)]
 pub(crate) struct TrainReport {
@@ -172,19 +161,15 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     if split.edited_by_hand() {
         ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", request.split.display()));
     }
-    refuse_other_split(request.run, &split)?;
     let lock = FolderLock::acquire(request.run)?;
     lock.remove_litter();
-    let inputs = RunInputs {
-        derivatives: relative_to(request.derivatives, request.run)?,
-        split_sha256: split.content_hash(),
-        split_edited_by_hand: split.edited_by_hand(),
-    };
+    let inputs = RunInputs::of(request.derivatives, request.run, &split, &scans)?;
+    inputs.check_same_run(request.run)?;
     if request.config.weights.is_none() {
         ui.note(format!("{:>12} no --weights: the network starts from random numbers", "train"));
     }
-    if !inputs_path(request.run).exists() {
-        write_inputs(request.run, &inputs, &split)?;
+    if !run_inputs::is_started(request.run) {
+        inputs.write(request.run, &split)?;
     }
     let mut view = TrainingView::new(ui, "train");
     let summary =
@@ -192,7 +177,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
             view.show(&event);
         })?;
     view.finish();
-    write_inputs(request.run, &inputs, &split)?;
+    inputs.write(request.run, &split)?;
     let why = if summary.stopped_early { "stopped early" } else { "all epochs done" };
     ui.note(format!(
         "{:>12} {} epochs ({why}), least validation loss in epoch {}, in {}",
@@ -250,45 +235,4 @@ pub(crate) fn history_table(summary: &TrainSummary) -> String {
         })
         .collect();
     table(&["epoch", "train loss", "validation loss", "accuracy", "AUC"], &rows)
-}
-
-/// Reads what a run was made from.
-pub(crate) fn read_inputs(run: &Path) -> anyhow::Result<RunInputs> {
-    let path = inputs_path(run);
-    let bytes = std::fs::read(&path)
-        .with_context(|| format!("{} is not a run folder: cannot read {}", run.display(), path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
-}
-
-fn inputs_path(run: &Path) -> PathBuf {
-    run.join("inputs.json")
-}
-
-fn write_inputs(run: &Path, inputs: &RunInputs, split: &Split) -> anyhow::Result<()> {
-    write_atomic(&run.join("split.tsv"), split.to_tsv().as_bytes())?;
-    Ok(write_json(&inputs_path(run), inputs)?)
-}
-
-fn refuse_other_split(run: &Path, split: &Split) -> anyhow::Result<()> {
-    if !inputs_path(run).exists() || !CheckpointKind::Last.path(run).exists() {
-        return Ok(());
-    }
-    let earlier = read_inputs(run)?;
-    anyhow::ensure!(
-        earlier.split_sha256 == split.content_hash(),
-        "{} holds a run with another split; move it away, or choose another folder",
-        run.display()
-    );
-    Ok(())
-}
-
-/// `target` as seen from `folder`, so that both can be moved together.
-fn relative_to(target: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let canonical =
-        |path: &Path| std::fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()));
-    let (target, folder) = (canonical(target)?, canonical(folder)?);
-    let n_common =
-        target.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
-    let up = folder.components().skip(n_common).map(|_| std::path::Component::ParentDir);
-    Ok(up.chain(target.components().skip(n_common)).collect())
 }

@@ -116,3 +116,22 @@ fn a_run_folder_of_another_configuration_is_not_touched() {
     dir.write("run/checkpoints/best_accuracy.safetensors", b"not a checkpoint");
     dir.fails("evaluate run", &["safetensors"]);
 }
+
+#[test]
+fn a_model_is_not_tested_on_scans_preprocessed_otherwise() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.ok("train derivatives --split split.tsv --out run --epochs 1");
+    let inputs = dir.json("run/inputs.json");
+    let n_scans = dir.read("derivatives/scans.tsv").lines().count() - 1;
+    assert_eq!(inputs["images"].as_object().unwrap().len(), n_scans);
+    dir.ok("preprocess bids other --size 32 --spacing 6 --padding 0");
+    dir.ok("evaluate run");
+    dir.fails("evaluate run --derivatives other", &["other", "other settings", "--derivatives"]);
+    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --keep-resampled");
+    dir.ok("evaluate run");
+    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --padding 0");
+    dir.fails("evaluate run", &["derivatives", "sub-", "preprocess again", "train anew"]);
+    dir.fails("train derivatives --split split.tsv --out run --epochs 2", &["holds another run"]);
+    assert_eq!(inputs, dir.json("run/inputs.json"));
+}
