@@ -9,6 +9,8 @@ use brainreel_simulate::SimulateConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::folders;
+
 /// An experiment: where the scans come from, and the settings of every stage.
 ///
 /// Paths are relative to the folder of the file.
@@ -79,6 +81,15 @@ impl Experiment {
             input.shuffle_labels.is_none() || input.bids.is_none(),
             "shuffle_labels permutes a label table, so it needs dicom or simulate as input"
         );
+        self.check_folders()
+    }
+
+    /// `out` may hold the input, but not where a stage writes; it may not be the input or lie inside it.
+    fn check_folders(&self) -> anyhow::Result<()> {
+        let Some(source) = self.input.dicom.as_ref().or(self.input.bids.as_ref()) else { return Ok(()) };
+        for folder in ["bids", "derivatives", "run"] {
+            folders::check_apart(source, &self.out.join(folder))?;
+        }
         Ok(())
     }
 }
@@ -106,6 +117,11 @@ mod tests {
     fn misspelt_keys_and_missing_sources_are_errors() {
         let message = format!("{:#}", read("out = \"o\"\n[input]\ndicm = \"ADNI\"\n").unwrap_err());
         assert!(message.contains("dicm") && message.contains("experiment.toml"), "{message}");
+        for nested in ["ADNI", "ADNI/out", "."] {
+            let text = format!("out = \"{nested}\"\n[input]\ndicom = \"ADNI\"\n");
+            assert_eq!(read(&text).is_err(), nested != ".", "{nested}");
+        }
+        assert!(read("out = \".\"\n[input]\nbids = \"bids\"\n").is_err());
         let message = format!("{:#}", read("out = \"o\"\n[input]\n").unwrap_err());
         assert!(message.contains("exactly one of"), "{message}");
     }

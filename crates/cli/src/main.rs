@@ -8,6 +8,7 @@ mod experiment;
 mod failures;
 mod fingerprint;
 mod finish;
+mod folders;
 mod hints;
 mod run_inputs;
 mod shuffle;

@@ -16,10 +16,14 @@ use serde::{Deserialize, Serialize};
 use crate::batch;
 use crate::failures::{self, Failure};
 use crate::finish::Finish;
+use crate::folders;
 use crate::ui::Ui;
 
 /// Raise whenever the same scan and configuration give other numbers.
 pub(crate) const STAGE_REVISION: u32 = 1;
+
+/// The name of the dataset, by which the folder is known again.
+const DATASET_NAME: &str = "Network inputs made by brainreel; for research use only";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -126,6 +130,10 @@ pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> 
 /// Preprocesses every T1-weighted image of a dataset.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<PreprocessReport> {
     request.config.validated()?;
+    folders::check_input(request.bids, "a BIDS dataset")?;
+    folders::check_apart(request.bids, request.derivatives)?;
+    refuse_derivatives(request.bids)?;
+    refuse_foreign(request.derivatives)?;
     let images = bids::list_t1w(request.bids)?;
     if images.is_empty() {
         anyhow::bail!(
@@ -274,9 +282,47 @@ impl<'a> People<'a> {
     }
 }
 
+/// What `dataset_description.json` of a folder says, if it is there and JSON.
+fn description_of(folder: &Path) -> Option<serde_json::Value> {
+    serde_json::from_slice(&std::fs::read(folder.join("dataset_description.json")).ok()?).ok()
+}
+
+/// Network inputs are no scans to start from.
+fn refuse_derivatives(bids: &Path) -> anyhow::Result<()> {
+    let is_derivative = description_of(bids)
+        .is_some_and(|description| description["DatasetType"].as_str() == Some("derivative"));
+    anyhow::ensure!(
+        !is_derivative,
+        "{} holds derivatives (its dataset_description.json says DatasetType derivative); expected a raw BIDS \
+         dataset, as `brainreel convert` writes it",
+        bids.display()
+    );
+    Ok(())
+}
+
+/// Refuses a folder with a dataset, tables or texts that `brainreel preprocess` did not write.
+fn refuse_foreign(derivatives: &Path) -> anyhow::Result<()> {
+    let path = derivatives.join("dataset_description.json");
+    let ours = description_of(derivatives).is_some_and(|description| {
+        description["Name"].as_str() == Some(DATASET_NAME)
+            && description["GeneratedBy"][0]["Name"].as_str() == Some("brainreel")
+    });
+    let foreign = ["dataset_description.json", ".bidsignore", "scans.tsv", "failures.csv"]
+        .into_iter()
+        .find(|name| !ours && derivatives.join(name).exists());
+    if let Some(name) = foreign {
+        anyhow::bail!(
+            "{} was not written by `brainreel preprocess` ({} does not say so) and would be overwritten; \
+             choose another folder",
+            derivatives.join(name).display(),
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 fn write_dataset_description(derivatives: &Path) -> anyhow::Result<()> {
-    let name = "Network inputs made by brainreel; for research use only";
-    let description = DatasetDescription::new(name, DatasetKind::Derivative);
+    let description = DatasetDescription::new(DATASET_NAME, DatasetKind::Derivative);
     write_json(&derivatives.join("dataset_description.json"), &description)?;
     Ok(write_atomic(&derivatives.join(".bidsignore"), b"scans.tsv\nfailures.csv\n.brainreel*\n")?)
 }

@@ -7,7 +7,9 @@ use brainreel_cohort::{ScanTable, SplitConfig, SplitSummary, split_round_robin};
 use clap::Args;
 use serde::Serialize;
 
+use crate::commands::train::DERIVATIVES;
 use crate::finish::Finish;
+use crate::folders;
 use crate::ui::Ui;
 
 /// Raise whenever the same table and configuration give another split.
@@ -84,6 +86,7 @@ pub(crate) fn perform(
     config: &SplitConfig,
     ui: &Ui,
 ) -> anyhow::Result<SplitReport> {
+    folders::check_input(derivatives, DERIVATIVES)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let split = split_round_robin(table.scans(), config)?;
     split.join(&table)?;

@@ -13,12 +13,16 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::finish::Finish;
+use crate::folders;
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
 /// Raise whenever the same inputs and configuration give another run.
 pub(crate) const STAGE_REVISION: u32 = 1;
+
+/// What the input folder should be.
+pub(crate) const DERIVATIVES: &str = "derivatives, as `brainreel preprocess` writes them";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -156,6 +160,8 @@ pub(crate) fn execute(args: &TrainArgs, ui: &Ui) -> anyhow::Result<Finish> {
 
 /// Trains, or goes on with, a run.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainReport> {
+    folders::check_input(request.derivatives, DERIVATIVES)?;
+    folders::check_apart(request.derivatives, request.run)?;
     let split = Split::read(request.split)?;
     let scans = training_scans(request.derivatives, &split)?;
     if split.edited_by_hand() {

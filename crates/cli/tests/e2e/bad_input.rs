@@ -135,3 +135,67 @@ fn a_model_is_not_tested_on_scans_preprocessed_otherwise() {
     dir.fails("train derivatives --split split.tsv --out run --epochs 2", &["holds another run"]);
     assert_eq!(inputs, dir.json("run/inputs.json"));
 }
+
+#[test]
+fn input_and_output_must_be_apart_and_of_the_right_kind() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.fails("convert cohort cohort", &["same folder"]);
+    dir.fails("convert cohort cohort/bids", &["cohort/bids", "inside the input"]);
+    dir.fails("preprocess bids bids", &["same folder"]);
+    dir.fails("preprocess bids bids/derivatives", &["inside the input"]);
+    dir.fails("preprocess derivatives again", &["derivatives", "DatasetType derivative"]);
+    dir.fails("train derivatives --split split.tsv --out derivatives", &["same folder"]);
+    dir.fails("train derivatives --split split.tsv --out derivatives/run", &["inside the input"]);
+    dir.fails("convert split.tsv bids", &["split.tsv is a file", "DICOM"]);
+    dir.write("experiment.toml", b"out = \"cohort/out\"\n[input]\ndicom = \"cohort\"\n");
+    dir.fails("run experiment.toml", &["experiment.toml", "inside the input"]);
+    assert!(!dir.path("cohort/bids").exists() && !dir.path("cohort/out").exists());
+}
+
+#[test]
+fn another_download_does_not_replace_a_conversion_unasked() {
+    let dir = Dir::new();
+    dir.ok("simulate one --subjects 2 --visits 1 --seed 3 --spacing 8 --no-truth");
+    dir.ok("simulate two --subjects 2 --visits 1 --seed 4 --spacing 8 --no-truth");
+    dir.ok("convert one bids");
+    let before = dir.contents("bids");
+    dir.fails("convert two bids -q", &["bids", "another download", "2 of its 2 images", "--replace"]);
+    assert!(before == dir.contents("bids"));
+    // The same scans from elsewhere lose nothing.
+    std::fs::rename(dir.path("one"), dir.path("moved")).unwrap();
+    dir.ok("convert moved bids");
+    assert!(before == dir.contents("bids"));
+    let ran = dir.ok("convert two bids -q --replace");
+    assert!(ran.stderr.contains("warning") && ran.stderr.contains("removed"), "{}", ran.stderr);
+}
+
+#[test]
+fn files_of_other_hands_are_not_overwritten() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 2 --visits 1 --seed 3 --spacing 8 --no-truth");
+    for name in ["README", "participants.tsv", "dataset_description.json"] {
+        dir.write(&format!("bids/{name}"), b"mine");
+        dir.fails("convert cohort bids", &[name, "would be overwritten"]);
+        assert_eq!(dir.read(&format!("bids/{name}")), "mine");
+        std::fs::remove_file(dir.path(&format!("bids/{name}"))).unwrap();
+    }
+    dir.ok("convert cohort bids");
+    dir.ok("convert cohort bids");
+    let files = dir.contents("bids");
+    let ends = |end: &str| {
+        let found = files.iter().find(|(path, _)| path.to_string_lossy().ends_with(end)).unwrap();
+        format!("bids/{}", found.0.display())
+    };
+    let sessions = ends("_sessions.tsv");
+    dir.write(&sessions, (dir.read(&sessions) + "ses-late\tn/a\tAD\tn/a\tn/a\n").as_bytes());
+    dir.fails("convert cohort bids", &["_sessions.tsv", "would be overwritten"]);
+    let image = ends("_T1w.nii.gz");
+    let copy = image.replacen("bids", "own", 1);
+    dir.write(&copy, b"an image of mine");
+    dir.fails("convert cohort own", &["_T1w.nii.gz", "not made by brainreel"]);
+    dir.write("der/dataset_description.json", b"{\"Name\": \"fMRIPrep\"}");
+    dir.fails("preprocess bids der", &["dataset_description.json", "would be overwritten"]);
+    dir.write("der2/scans.tsv", b"mine");
+    dir.fails("preprocess bids der2", &["scans.tsv", "would be overwritten"]);
+}

@@ -1,9 +1,9 @@
 //! `brainreel convert`: a tree of DICOM files to a BIDS dataset.
 
+mod ownership;
 mod plan;
 mod tables;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -11,15 +11,17 @@ use brainreel_artifact::{
     ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
 };
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
-use brainreel_formats::bids::{BidsName, list_t1w};
+use brainreel_formats::bids::BidsName;
 use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::batch;
 use crate::finish::Finish;
+use crate::folders;
 use crate::ui::{Ui, table};
 
+use ownership::Origin;
 use plan::{Plan, Planned, Rules};
 
 /// Raise whenever the same files give another dataset.
@@ -53,6 +55,9 @@ pub(crate) struct ConvertArgs {
     /// the ids can still recompute the hashes
     #[arg(long)]
     hash_subjects: bool,
+    /// Go on though images of another download in BIDS_DIR are lost by it
+    #[arg(long)]
+    replace: bool,
     /// Series to work on at a time [default: one for each thread, at most 8]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -70,6 +75,8 @@ pub(crate) struct Request<'a> {
     pub(crate) any_contrast: bool,
     /// Whether subjects get the hash of their id for a name.
     pub(crate) hash_subjects: bool,
+    /// Whether images of another download may be lost.
+    pub(crate) replace: bool,
     /// Series in memory at a time.
     pub(crate) n_jobs: usize,
 }
@@ -77,7 +84,7 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// The usual request.
     pub(crate) fn new(dicom: &'a Path, bids: &'a Path, labels: &'a [PathBuf], n_jobs: usize) -> Self {
-        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, n_jobs }
+        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, replace: false, n_jobs }
     }
 }
 
@@ -120,11 +127,13 @@ struct ImageRecord {
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &ConvertArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    folders::check_input(&args.dicom_dir, "a tree of DICOM files")?;
     let labels =
         if args.labels.is_empty() { find_label_tables(&args.dicom_dir)? } else { args.labels.clone() };
     let request = Request {
         any_contrast: args.any_contrast,
         hash_subjects: args.hash_subjects,
+        replace: args.replace,
         ..Request::new(
             &args.dicom_dir,
             &args.bids_dir,
@@ -151,6 +160,8 @@ pub(crate) fn find_label_tables(dicom: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Converts every T1-weighted series of a tree.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertReport> {
+    folders::check_input(request.dicom, "a tree of DICOM files")?;
+    folders::check_apart(request.dicom, request.bids)?;
     let labels = LabelTable::from_files(request.labels)?;
     let tree = scan(request.dicom, ui)?;
     let lock = FolderLock::acquire(request.bids)?;
@@ -162,6 +173,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
         hash_subjects: request.hash_subjects,
     };
     let Plan { kept, left_out } = plan::plan(&tree.series, &rules);
+    let mut origin = Origin::begin(request, &kept, &tables::contents(&kept.iter().collect::<Vec<_>>())?, ui)?;
     let outcomes = convert_all(&kept, request, ui);
 
     let (mut ledger, mut converted, mut n_up_to_date) = (left_out, Vec::new(), 0);
@@ -182,8 +194,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     }
     let ledger = Ledger { rows: ledger };
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
-    tables::write(request.bids, &converted)?;
-    remove_leftovers(request.bids, &converted, ui)?;
+    origin.write_files(request.bids, &tables::contents(&converted)?)?;
+    ownership::remove_leftovers(request.bids, &converted, ui)?;
     let report = report(request, &tree, &ledger, &converted, n_up_to_date);
     show(&report, &ledger, ui);
     anyhow::ensure!(
@@ -197,7 +209,6 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
 }
 
 fn scan(dicom: &Path, ui: &Ui) -> anyhow::Result<SeriesTree> {
-    anyhow::ensure!(dicom.is_dir(), "{} is not a folder; expected a tree of DICOM files", dicom.display());
     let bar = ui.progress("read headers", 0);
     let tree = scan_tree(dicom, &|done, total| bar.set(done, total));
     bar.finish();
@@ -266,41 +277,6 @@ fn is_done(record: &Path, image: &Path, provenance: &Provenance) -> bool {
 fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
     let id = &planned.scan_id;
     Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
-}
-
-/// Removes images that an earlier conversion left and that this download no longer gives (their sidecars
-/// say that brainreel made them): they would go on into the next stages. Images of other hands stay, with
-/// a warning.
-fn remove_leftovers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
-    let mut ours = BTreeSet::new();
-    for planned in converted {
-        ours.insert(bids.join(bids_name(planned)?.relative_path()));
-    }
-    let images = list_t1w(bids)?;
-    for image in images.iter().filter(|image| !ours.contains(&image.path)) {
-        let stem = image.path.to_string_lossy();
-        let stem = stem.strip_suffix(".gz").unwrap_or(&stem);
-        let record = PathBuf::from(stem).with_extension("json");
-        let is_leftover = read_record(&record).is_some_and(|record| record.provenance.stage == "convert");
-        if is_leftover {
-            let remove = |path: &Path| {
-                std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
-            };
-            remove(&image.path)?;
-            remove(&record)?;
-            ui.note(format!(
-                "{:>12} removed {}, which this download no longer gives",
-                "convert",
-                image.path.display()
-            ));
-        } else {
-            ui.warn(format!(
-                "{} does not come from this download; it will be preprocessed as well",
-                image.path.display()
-            ));
-        }
-    }
-    Ok(())
 }
 
 fn read_record(path: &Path) -> Option<ImageRecord> {
