@@ -9,7 +9,9 @@ use brainreel_cohort::{
 };
 use brainreel_formats::bids::{self, BidsImage, DatasetDescription, DatasetKind};
 use brainreel_formats::nifti;
-use brainreel_preprocess::{NetworkTransform, PreprocessConfig, Preprocessed, QcRecord, preprocess};
+use brainreel_preprocess::{
+    NetworkTransform, PreprocessConfig, Preprocessed, QcRecord, QcWarning, preprocess,
+};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,8 @@ pub(crate) struct PreprocessReport {
     pub(crate) n_scans: usize,
     /// Of those, scans that an earlier run had already done.
     pub(crate) n_up_to_date: usize,
+    /// Scans that a person should look at, and why.
+    pub(crate) warnings: Vec<Failure>,
     /// Scans that failed, all listed in `failures.csv`.
     pub(crate) failures: Vec<Failure>,
 }
@@ -152,16 +156,19 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
         outcome
     });
     bar.finish();
-    let (mut scans, mut failures, mut n_up_to_date) = (Vec::new(), Vec::new(), 0);
+    let (mut scans, mut warnings, mut failures, mut n_up_to_date) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (image, outcome) in images.iter().zip(outcomes) {
-        match outcome.and_then(|done| Ok((people.describe(image, &done)?, done.up_to_date))) {
-            Ok((scan, up_to_date)) => {
+        match outcome.and_then(|done| Ok((people.describe(image, &done)?, done.up_to_date, done.warnings))) {
+            Ok((scan, up_to_date, of_scan)) => {
+                let named = |warning: &QcWarning| Failure::noted(image.name.scan_id(), warning);
+                warnings.extend(of_scan.iter().map(named));
                 n_up_to_date += usize::from(up_to_date);
                 scans.push(scan);
             }
             Err(error) => failures.push(Failure::new(image.name.scan_id(), &error)),
         }
     }
+    failures::warn("preprocess", &warnings, ui);
     failures::report(&request.derivatives.join("failures.csv"), "preprocess", &failures, ui)?;
     if scans.is_empty() {
         anyhow::bail!("none of the {} scans could be preprocessed", images.len());
@@ -174,7 +181,13 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
         failures.len(),
         request.derivatives.display()
     ));
-    Ok(PreprocessReport { derivatives: request.derivatives.to_owned(), n_scans, n_up_to_date, failures })
+    Ok(PreprocessReport {
+        derivatives: request.derivatives.to_owned(),
+        n_scans,
+        n_up_to_date,
+        warnings,
+        failures,
+    })
 }
 
 /// A network input that is on the disk.
@@ -182,6 +195,7 @@ struct Done {
     image: String,
     sha256: ContentHash,
     up_to_date: bool,
+    warnings: Vec<QcWarning>,
 }
 
 fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<Done> {
@@ -193,8 +207,9 @@ fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<D
     let image_path = folder.join(&relative);
     let resampled = folder.join(image.name.derivative("native", "resampled").relative_path_text());
     let wanted = request.keep_resampled.then_some(resampled.as_path());
-    if let Some(sha256) = finished_before(&sidecar_path, &image_path, wanted, &provenance) {
-        return Ok(Done { image: relative, sha256, up_to_date: true });
+    if let Some(earlier) = finished_before(&sidecar_path, &image_path, wanted, &provenance) {
+        let (sha256, warnings) = (earlier.image_sha256, earlier.quality.warnings);
+        return Ok(Done { image: relative, sha256, up_to_date: true, warnings });
     }
     let native = nifti::read_f32(&image.path)?;
     let Preprocessed { network_input, native_1mm, transform, qc } =
@@ -215,17 +230,17 @@ fn preprocess_scan(image: &BidsImage, request: &Request<'_>) -> anyhow::Result<D
         provenance,
     };
     write_json(&sidecar_path, &sidecar)?;
-    Ok(Done { image: relative, sha256, up_to_date: false })
+    Ok(Done { image: relative, sha256, up_to_date: false, warnings: sidecar.quality.warnings })
 }
 
-/// The hash of the image, if the sidecar says that it was made from the same input in the same way, and
+/// The sidecar, if it says that it was made from the same input in the same way, and
 /// the image (and the resampled volume, if it is wanted) is still the one that was written.
 fn finished_before(
     sidecar: &Path,
     image: &Path,
     resampled: Option<&Path>,
     provenance: &Provenance,
-) -> Option<ContentHash> {
+) -> Option<Sidecar> {
     let sidecar: Sidecar = read_sidecar(sidecar)?;
     if let Some(path) = resampled
         && Some(hash_file(path).ok()?) != sidecar.resampled_sha256
@@ -233,7 +248,7 @@ fn finished_before(
         return None;
     }
     let intact = sidecar.provenance == *provenance && hash_file(image).ok()? == sidecar.image_sha256;
-    intact.then_some(sidecar.image_sha256)
+    intact.then_some(sidecar)
 }
 
 fn read_sidecar(path: &Path) -> Option<Sidecar> {

@@ -199,3 +199,108 @@ fn files_of_other_hands_are_not_overwritten() {
     dir.write("der2/scans.tsv", b"mine");
     dir.fails("preprocess bids der2", &["scans.tsv", "would be overwritten"]);
 }
+
+/// The slices of the only series of a cohort, in the order of their InstanceNumber.
+fn slices(dir: &Dir, cohort: &str) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = dir
+        .contents(cohort)
+        .into_iter()
+        .filter(|(path, _)| path.extension().is_some_and(|extension| extension == "dcm"))
+        .map(|(path, bytes)| (number_of(&bytes), dir.path(cohort).join(path)))
+        .collect();
+    files.sort();
+    files.into_iter().map(|(_, path)| path).collect()
+}
+
+/// InstanceNumber (0020,0013), an IS of two letters before the length.
+fn number_of(bytes: &[u8]) -> i64 {
+    let tag = [0x20, 0, 0x13, 0, b'I', b'S'];
+    let at = bytes.windows(6).position(|window| window == tag).unwrap();
+    let length = usize::from(bytes[at + 6]);
+    String::from_utf8_lossy(&bytes[at + 8..at + 8 + length]).trim().parse().unwrap()
+}
+
+#[test]
+fn a_series_that_was_cut_short_is_named() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    let files = slices(&dir, "cohort");
+    for file in &files[..3] {
+        fs::remove_file(file).unwrap();
+    }
+    let ran = dir.ok("convert cohort bids -q --json convert.json");
+    assert!(ran.stderr.contains("sub-") && ran.stderr.contains("InstanceNumber 1 to 3 missing"));
+    assert!(dir.read("bids/conversion_ledger.tsv").contains("InstanceNumber 1 to 3 missing"));
+    assert_eq!(dir.json("convert.json")["incomplete"].as_array().unwrap().len(), 1);
+
+    for file in &files[3..files.len() - 6] {
+        fs::remove_file(file).unwrap();
+    }
+    dir.ok("convert cohort bids");
+    for _ in 0..2 {
+        let ran = dir.ok("preprocess bids derivatives --size 16 --spacing 8 -q --json preprocess.json");
+        assert!(ran.stderr.contains("field of view") && ran.stderr.contains(" mm"), "{}", ran.stderr);
+        assert_eq!(dir.json("preprocess.json")["warnings"].as_array().unwrap().len(), 1);
+    }
+    let sidecar = dir.contents("derivatives").into_iter().find(|(path, _)| is_sidecar(path)).unwrap();
+    let sidecar: serde_json::Value = serde_json::from_slice(&sidecar.1).unwrap();
+    assert_eq!(sidecar["Quality"]["warnings"][0]["kind"], "small_field_of_view");
+}
+
+fn is_sidecar(path: &std::path::Path) -> bool {
+    path.to_string_lossy().ends_with("_T1w.json")
+}
+
+#[test]
+fn a_slice_that_cannot_be_read_is_a_failure_and_hashed_names_stay_hidden() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    let last = slices(&dir, "cohort").pop().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    fs::remove_file(&last).unwrap();
+    let secret = last.with_file_name("SECRET_DOE.dcm");
+    // Cut in its header, in its pixels, or to nothing: the other slices still make a volume.
+    for n_bytes in [600, bytes.len() - 10, 0] {
+        fs::write(&secret, &bytes[..n_bytes]).unwrap();
+        let ran = dir.run("convert cohort bids");
+        let all_gone = n_bytes == bytes.len() - 10;
+        assert_eq!(ran.code, if all_gone { 1 } else { 3 }, "{n_bytes} bytes:\n{}", ran.stderr);
+        assert!(ran.stderr.contains("SECRET_DOE.dcm"), "{}", ran.stderr);
+        let hashed = dir.run("convert cohort hashed --hash-subjects");
+        let said = hashed.stderr + &dir.read("hashed/conversion_ledger.tsv");
+        assert!(said.contains("failed") && !said.contains("SECRET") && !said.contains("DOE"), "{said}");
+    }
+}
+
+/// Replaces a value of the header by one of the same length.
+fn retag(dir: &Dir, cohort: &str, from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len());
+    for file in slices(dir, cohort) {
+        let mut bytes = fs::read(&file).unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to);
+        fs::write(&file, bytes).unwrap();
+    }
+}
+
+#[test]
+fn diffusion_and_echo_planar_series_are_left_out_by_name() {
+    let dir = Dir::new();
+    let cases: [(&str, &[u8], &[u8]); 3] = [
+        ("diffusion", br"ORIGINAL\PRIMARY\M\ND", br"ORIGINAL\DIFFUSION\ND"),
+        ("echo_planar", br"GR\IR", br"EP\SE"),
+        ("computed", br"ORIGINAL\PRIMARY\M\ND", br"DERIVED\PRIMARY\MIP\A"),
+    ];
+    for (rule, from, to) in cases {
+        dir.ok(&format!("simulate {rule} --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth"));
+        retag(&dir, rule, from, to);
+        dir.fails(&format!("convert {rule} bids-{rule}"), &["none of the 1 series", "ledger"]);
+        assert!(
+            dir.read(&format!("bids-{rule}/conversion_ledger.tsv")).contains(&format!("dropped\t{rule}"))
+        );
+        dir.ok(&format!("convert {rule} any-{rule} --any-contrast"));
+    }
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    dir.ok("convert cohort bids");
+    assert!(dir.read("bids/conversion_ledger.tsv").contains("as far as the header says (ScanningSequence"));
+}

@@ -1,9 +1,11 @@
 //! `brainreel convert`: a tree of DICOM files to a BIDS dataset.
 
+mod contrast;
 mod ownership;
 mod plan;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -17,6 +19,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::batch;
+use crate::failures::{self, Failure};
 use crate::finish::Finish;
 use crate::folders;
 use crate::ui::{Ui, table};
@@ -51,8 +54,9 @@ pub(crate) struct ConvertArgs {
     /// Also convert series that call themselves T2, FLAIR, localizer...
     #[arg(long)]
     any_contrast: bool,
-    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger; whoever has
-    /// the ids can still recompute the hashes
+    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger and the
+    /// screen; whoever has the ids can still recompute the hashes. Exam dates stay: in sessions.tsv, and
+    /// in session names where there is no visit code
     #[arg(long)]
     hash_subjects: bool,
     /// Go on though images of another download in BIDS_DIR are lost by it
@@ -101,14 +105,18 @@ pub(crate) struct ConvertReport {
     pub(crate) n_up_to_date: usize,
     /// Of those, series with a diagnosis.
     pub(crate) n_labelled: usize,
+    /// Series that were converted though the numbers of their slices say that some are missing.
+    pub(crate) incomplete: Vec<Failure>,
+    /// Words in the label table's group column that are no diagnosis.
+    pub(crate) unknown_diagnoses: BTreeSet<String>,
     /// Series and files left out by a rule.
     pub(crate) n_dropped: usize,
-    /// Series that should have been converted but could not be.
+    /// Series that should have been converted but could not be, and slices that could not be read.
     pub(crate) failures: Vec<LedgerRow>,
 }
 
 impl ConvertReport {
-    /// Number of series that could not be converted.
+    /// Number of series and files that went wrong.
     pub(crate) fn n_failed(&self) -> usize {
         self.failures.len()
     }
@@ -163,7 +171,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     folders::check_input(request.dicom, "a tree of DICOM files")?;
     folders::check_apart(request.dicom, request.bids)?;
     let labels = LabelTable::from_files(request.labels)?;
-    let tree = scan(request.dicom, ui)?;
+    let tree = scan(request, ui)?;
     let lock = FolderLock::acquire(request.bids)?;
     lock.remove_litter();
     let rules = Rules {
@@ -174,20 +182,19 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     };
     let Plan { kept, left_out } = plan::plan(&tree.series, &rules);
     let mut origin = Origin::begin(request, &kept, &tables::contents(&kept.iter().collect::<Vec<_>>())?, ui)?;
-    let outcomes = convert_all(&kept, request, ui);
+    let outcomes = convert_all(&kept, request, &rules, ui);
 
     let (mut ledger, mut converted, mut n_up_to_date) = (left_out, Vec::new(), 0);
-    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &rules)));
+    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &kept, &rules)));
     for (planned, outcome) in kept.iter().zip(outcomes) {
         match outcome {
             Ok(up_to_date) => {
                 n_up_to_date += usize::from(up_to_date);
-                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text()));
+                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text(), &rules));
                 converted.push(planned);
             }
             Err(error) => {
-                let first = planned.series.paths().next().unwrap_or(request.dicom);
-                let reason = plan::without_root(&format!("{error:#}"), first, &rules);
+                let reason = plan::portable(&format!("{error:#}"), planned.series.paths(), &rules);
                 ledger.push(plan::failed_row(planned, reason));
             }
         }
@@ -208,27 +215,35 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     Ok(report)
 }
 
-fn scan(dicom: &Path, ui: &Ui) -> anyhow::Result<SeriesTree> {
+fn scan(request: &Request<'_>, ui: &Ui) -> anyhow::Result<SeriesTree> {
+    let dicom = request.dicom;
     let bar = ui.progress("read headers", 0);
     let tree = scan_tree(dicom, &|done, total| bar.set(done, total));
     bar.finish();
     if tree.series.is_empty() {
-        let first = tree.problems.first();
-        let found = first.map_or_else(
-            || "it holds no file".to_owned(),
-            |problem| {
+        let found = match tree.problems.first() {
+            None => "it holds no file".to_owned(),
+            Some(problem) if request.hash_subjects => {
+                format!("the first of {} files {}", tree.n_files, problem.fault)
+            }
+            Some(problem) => {
                 format!("the first of {} files, {}, {}", tree.n_files, problem.path.display(), problem.fault)
-            },
-        );
+            }
+        };
         anyhow::bail!("there is no DICOM image in {}: {found}", dicom.display());
     }
     Ok(tree)
 }
 
-fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyhow::Result<bool>> {
+fn convert_all(
+    kept: &[Planned<'_>],
+    request: &Request<'_>,
+    rules: &Rules<'_>,
+    ui: &Ui,
+) -> Vec<anyhow::Result<bool>> {
     let bar = ui.progress("convert", kept.len());
     let outcomes = batch::map(kept, request.n_jobs, |planned| {
-        let outcome = convert_series(planned, request.bids, ui);
+        let outcome = convert_series(planned, request.bids, rules, ui);
         bar.inc();
         outcome
     });
@@ -237,7 +252,7 @@ fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyh
 }
 
 /// Converts one series; `true` if an earlier run had already done it.
-fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result<bool> {
+fn convert_series(planned: &Planned<'_>, bids: &Path, rules: &Rules<'_>, ui: &Ui) -> anyhow::Result<bool> {
     let name = bids_name(planned)?;
     let (image, record) = (bids.join(name.relative_path()), bids.join(name.with_extension_json()));
     let provenance = Provenance::new("convert", STAGE_REVISION, &(), series_hash(planned)?);
@@ -246,7 +261,8 @@ fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result
     }
     let loaded = load_series(planned.series)?;
     for warning in &loaded.warnings {
-        ui.warn(format!("{}: {warning}", planned.scan_id));
+        let text = plan::portable(&warning.to_string(), planned.series.paths(), rules);
+        ui.warn(format!("convert: {}: {text}", planned.scan_id));
     }
     loaded.volume.write_nifti(&image)?;
     let image_sha256 = hash_file(&image)?;
@@ -297,6 +313,13 @@ fn report(
         n_kept: converted.len(),
         n_up_to_date,
         n_labelled: converted.iter().filter(labelled).count(),
+        incomplete: converted
+            .iter()
+            .filter_map(|planned| {
+                Some(Failure::noted(planned.scan_id.to_string(), planned.series.missing_slices()?))
+            })
+            .collect(),
+        unknown_diagnoses: converted.iter().filter_map(|planned| plan::unknown_diagnosis(planned)).collect(),
         n_dropped: ledger.count(Outcome::Dropped),
         failures: ledger.rows.iter().filter(|row| row.outcome == Outcome::Failed).cloned().collect(),
     }
@@ -314,9 +337,15 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
     ));
     if report.n_labelled < report.n_kept {
         ui.warn(format!(
-            "{} of {} series have no diagnosis: pass the IDA collection table with --labels",
+            "{} of {} series have no diagnosis: {}",
             report.n_kept - report.n_labelled,
-            report.n_kept
+            report.n_kept,
+            if report.unknown_diagnoses.is_empty() {
+                "pass the IDA collection table with --labels".to_owned()
+            } else {
+                let words: Vec<&str> = report.unknown_diagnoses.iter().map(String::as_str).take(5).collect();
+                format!("the label table says `{}`, expected CN, MCI or AD", words.join("`, `"))
+            }
         ));
     }
     let mut rules: Vec<(&str, usize)> = Vec::new();
@@ -332,7 +361,15 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
             rules.iter().map(|(rule, count)| vec![(*rule).to_owned(), count.to_string()]).collect();
         ui.note(table(&["left out by", "number"], &rows));
     }
+    failures::warn("convert", &report.incomplete, ui);
     for failure in report.failures.iter().take(5) {
         ui.warn(format!("convert: {}", failure.reason));
+    }
+    if !report.failures.is_empty() {
+        ui.warn(format!(
+            "convert: {} failed, all listed in {}",
+            report.failures.len(),
+            report.bids.join("conversion_ledger.tsv").display()
+        ));
     }
 }
