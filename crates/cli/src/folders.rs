@@ -35,6 +35,20 @@ pub(crate) fn check_input(folder: &Path, expected: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses a file that is not there or is a folder. `expected` says what it should be.
+pub(crate) fn check_file(file: &Path, expected: &str) -> anyhow::Result<()> {
+    match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_dir() => {
+            anyhow::bail!("{} is a folder; expected a file: {expected}", file.display())
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            anyhow::bail!("{} does not exist; expected {expected}", file.display())
+        }
+        Err(error) => Err(anyhow::Error::from(error).context(format!("cannot read {}", file.display()))),
+    }
+}
+
 /// An absolute path without `..` and, as far as it exists, without links.
 fn resolved(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{ContentHash, FolderLock, Provenance, hash_file, write_atomic, write_json};
+use brainreel_artifact::{
+    ContentHash, FolderLock, Provenance, hash_file, hash_json, write_atomic, write_json,
+};
 use brainreel_cohort::{
     ParticipantTable, Scan, ScanId, ScanTable, SessionId, SessionRow, SessionTable, SubjectId,
 };
@@ -261,6 +263,11 @@ pub(crate) fn settings_of(image: &Path) -> Option<ContentHash> {
     let text = image.to_string_lossy();
     let stem = text.strip_suffix(".gz").unwrap_or(&text);
     Some(read_sidecar(&PathBuf::from(stem).with_extension("json"))?.provenance.parameters)
+}
+
+/// Hash of settings, as sidecars have it.
+pub(crate) fn hash_of_settings(config: &PreprocessConfig) -> ContentHash {
+    hash_json(config)
 }
 
 /// What the dataset's tables say about its people.

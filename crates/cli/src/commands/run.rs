@@ -95,6 +95,7 @@ struct Dataset {
 
 /// Walks all stages.
 pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::Result<(RunReport, Finish)> {
+    experiment.check_ready()?;
     let out = &experiment.out;
     let _lock = FolderLock::acquire(out)?;
     let layout = Layout::below(out);

@@ -304,3 +304,63 @@ fn diffusion_and_echo_planar_series_are_left_out_by_name() {
     dir.ok("convert cohort bids");
     assert!(dir.read("bids/conversion_ledger.tsv").contains("as far as the header says (ScanningSequence"));
 }
+
+#[test]
+fn run_looks_at_everything_before_the_first_stage() {
+    let dir = Dir::new();
+    let simulated = "out = \"out\"\n[input]\nsimulate = { n_subjects = 8, n_visits = 1, seed = 5, spacing_mm = 8.0, truth_images = false }\n";
+    let cases = [
+        (format!("{simulated}[train]\nweights = \"gone.safetensors\"\n"), "stage train", "gone.safetensors"),
+        (format!("{simulated}[train]\nbatch_size = 0\n"), "stage train", "batch_size"),
+        (format!("{simulated}[preprocess]\nsize_voxels = 2\n"), "stage preprocess", "size_voxels"),
+        (format!("{simulated}[split]\nvalidation = 0.9\ntest = 0.9\n"), "stage split", "fractions"),
+        ("out = \"out\"\n[input]\ndicom = \"gone\"\n".to_owned(), "stage convert", "gone does not exist"),
+        ("out = \"out\"\n[input]\nbids = \"gone\"\n".to_owned(), "stage preprocess", "gone does not exist"),
+        (
+            "out = \"out\"\n[input]\ndicom = \"scans\"\nlabels = [\"gone.csv\"]\n".to_owned(),
+            "stage convert",
+            "gone.csv does not exist",
+        ),
+    ];
+    dir.write("elsewhere/scans/a.dcm", b"");
+    for (text, stage, word) in cases {
+        dir.write("elsewhere/experiment.toml", text.as_bytes());
+        dir.fails("run elsewhere/experiment.toml", &[stage, word]);
+        assert!(!dir.path("elsewhere/out").exists(), "{text}");
+    }
+}
+
+#[test]
+fn run_does_not_replace_the_network_inputs_of_a_trained_run() {
+    let dir = Dir::new();
+    let experiment = |padding: usize| {
+        format!(
+            "out = \"out\"\n[input]\nsimulate = {{ n_subjects = 8, n_visits = 1, seed = 5, spacing_mm = 8.0, \
+             truth_images = false }}\n[preprocess]\nsize_voxels = 16\nspacing_mm = 8.0\npadding_voxels = {padding}\n\
+             [split]\nvalidation = 0.25\ntest = 0.25\n[train]\nmax_epochs = 1\n"
+        )
+    };
+    dir.write("experiment.toml", experiment(3).as_bytes());
+    dir.ok("run experiment.toml");
+    let before = dir.contents("out");
+    dir.write("experiment.toml", experiment(0).as_bytes());
+    dir.fails("run experiment.toml", &["stage preprocess", "change `out`"]);
+    assert!(before == dir.contents("out"));
+}
+
+#[test]
+fn a_split_without_any_diagnosis_says_where_diagnoses_go() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 2 --visits 1 --seed 3 --spacing 8 --no-truth");
+    for (path, _) in dir.contents("cohort") {
+        if path.extension().is_some_and(|extension| extension == "csv") {
+            fs::remove_file(dir.path("cohort").join(path)).unwrap();
+        }
+    }
+    dir.ok("convert cohort bids");
+    dir.ok("preprocess bids derivatives --size 16 --spacing 8");
+    dir.fails(
+        "split derivatives --out split.tsv",
+        &["none of the 2 scans", "CN or AD", "_sessions.tsv", "--labels"],
+    );
+}
