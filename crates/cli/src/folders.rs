@@ -35,6 +35,63 @@ pub(crate) fn check_input(folder: &Path, expected: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses an output folder that is a file.
+pub(crate) fn check_output(folder: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        folder.is_dir() || !folder.exists(),
+        "{} is a file; expected a folder to write to",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// A kind of folder that a stage reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A BIDS dataset.
+    Bids,
+    /// What `preprocess` writes.
+    Derivatives,
+    /// What `train` writes.
+    Run,
+}
+
+impl Kind {
+    const ALL: [Self; 3] = [Self::Run, Self::Derivatives, Self::Bids];
+
+    fn is(self, folder: &Path) -> bool {
+        match self {
+            Self::Bids => {
+                folder.join("participants.tsv").is_file() || folder.join("dataset_description.json").is_file()
+            }
+            Self::Derivatives => folder.join("scans.tsv").is_file(),
+            Self::Run => folder.join("inputs.json").is_file(),
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Bids => "a BIDS dataset, as `brainreel convert` writes it",
+            Self::Derivatives => "derivatives, as `brainreel preprocess` writes them",
+            Self::Run => "a run folder, as `brainreel train` writes it",
+        }
+    }
+}
+
+/// Refuses a folder that is plainly of another kind than `expected`. A folder of no known kind passes: what
+/// is missing in it will be named.
+pub(crate) fn check_kind(folder: &Path, expected: Kind) -> anyhow::Result<()> {
+    if expected.is(folder) {
+        return Ok(());
+    }
+    match Kind::ALL.into_iter().find(|kind| kind.is(folder)) {
+        None => Ok(()),
+        Some(found) => {
+            anyhow::bail!("{} is {}; expected {}", folder.display(), found.describe(), expected.describe())
+        }
+    }
+}
+
 /// Refuses a file that is not there or is a folder. `expected` says what it should be.
 pub(crate) fn check_file(file: &Path, expected: &str) -> anyhow::Result<()> {
     match std::fs::metadata(file) {

@@ -9,7 +9,7 @@ use brainreel_cohort::Split;
 use brainreel_training::{CheckpointKind, TrainingScan};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::preprocess;
+use crate::commands::{preprocess, train};
 
 /// What a run was made from.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +25,9 @@ pub(crate) struct RunInputs {
     /// make them.
     #[serde(default)]
     pub(crate) preprocess_parameters: Option<ContentHash>,
+    /// Hash of the pretrained weights; nothing if the network started from random numbers.
+    #[serde(default)]
+    pub(crate) weights_sha256: Option<ContentHash>,
     /// SHA-256 of the network input of every scan of the split, the test partition included.
     #[serde(default)]
     pub(crate) images: BTreeMap<String, String>,
@@ -33,11 +36,11 @@ pub(crate) struct RunInputs {
 impl RunInputs {
     /// Looks at the scans that a run is about to start from; the run folder must exist.
     pub(crate) fn of(
-        derivatives: &Path,
-        run: &Path,
+        request: &train::Request<'_>,
         split: &Split,
         scans: &[TrainingScan],
     ) -> anyhow::Result<Self> {
+        let train::Request { derivatives, run, config, .. } = request;
         let settings = settings_of(scans);
         anyhow::ensure!(
             settings.len() < 2,
@@ -51,6 +54,7 @@ impl RunInputs {
             split_sha256: split.content_hash(),
             split_edited_by_hand: split.edited_by_hand(),
             preprocess_parameters: settings.into_iter().next(),
+            weights_sha256: config.weights.as_deref().map(hash_file).transpose()?,
             images: images_of(scans)?,
         })
     }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch;
 use crate::failures::{self, Failure};
 use crate::finish::Finish;
-use crate::folders;
+use crate::folders::{self, Kind};
 use crate::ui::Ui;
 
 /// Raise whenever the same scan and configuration give other numbers.
@@ -46,14 +46,14 @@ pub(crate) struct PreprocessArgs {
     /// Folder to write to
     derivatives_dir: PathBuf,
     /// Edge of the cubic network input, in voxels
-    #[arg(long, value_name = "VOXELS")]
-    size: Option<usize>,
+    #[arg(long, value_name = "VOXELS", default_value_t = PreprocessConfig::default().size_voxels)]
+    size: usize,
     /// Voxel size before cropping, in mm
-    #[arg(long, value_name = "MM")]
-    spacing: Option<f64>,
+    #[arg(long, value_name = "MM", default_value_t = PreprocessConfig::default().spacing_mm)]
+    spacing: f64,
     /// Voxels of air kept around the head
-    #[arg(long, value_name = "VOXELS")]
-    padding: Option<usize>,
+    #[arg(long, value_name = "VOXELS", default_value_t = PreprocessConfig::default().padding_voxels)]
+    padding: usize,
     /// Also keep each whole resampled volume (`desc-resampled`), before crop and zoom
     #[arg(long)]
     keep_resampled: bool,
@@ -64,12 +64,11 @@ pub(crate) struct PreprocessArgs {
 
 impl PreprocessArgs {
     fn config(&self) -> PreprocessConfig {
-        let default = PreprocessConfig::default();
         PreprocessConfig {
-            size_voxels: self.size.unwrap_or(default.size_voxels),
-            spacing_mm: self.spacing.unwrap_or(default.spacing_mm),
-            padding_voxels: self.padding.unwrap_or(default.padding_voxels),
-            ..default
+            size_voxels: self.size,
+            spacing_mm: self.spacing,
+            padding_voxels: self.padding,
+            ..PreprocessConfig::default()
         }
     }
 }
@@ -139,6 +138,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
     folders::check_input(request.bids, "a BIDS dataset")?;
     folders::check_apart(request.bids, request.derivatives)?;
     refuse_derivatives(request.bids)?;
+    folders::check_kind(request.bids, Kind::Bids)?;
+    folders::check_output(request.derivatives)?;
     refuse_foreign(request.derivatives)?;
     let images = bids::list_t1w(request.bids)?;
     if images.is_empty() {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::commands::train::DERIVATIVES;
 use crate::finish::Finish;
-use crate::folders;
+use crate::folders::{self, Kind};
 use crate::ui::Ui;
 
 /// Raise whenever the same table and configuration give another split.
@@ -87,6 +87,7 @@ pub(crate) fn perform(
     ui: &Ui,
 ) -> anyhow::Result<SplitReport> {
     folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     refuse_unlabelled(derivatives, &table, config)?;
     let split = split_round_robin(table.scans(), config)?;

@@ -13,13 +13,16 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::finish::Finish;
-use crate::folders;
+use crate::folders::{self, Kind};
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
 /// Raise whenever the same inputs and configuration give another run.
 pub(crate) const STAGE_REVISION: u32 = 1;
+
+/// Goes into every report that holds results.
+pub(crate) const NOTICE: &str = "for research use only; not a medical device";
 
 /// What the input folder should be.
 pub(crate) const DERIVATIVES: &str = "derivatives, as `brainreel preprocess` writes them";
@@ -53,29 +56,33 @@ pub(crate) struct TrainArgs {
     /// Pretrained weights, safetensors with torchvision's names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Most epochs; early stopping usually ends training before
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = with_default(
+        "Most epochs; early stopping usually ends training before", TrainConfig::default().max_epochs))]
     epochs: Option<usize>,
-    /// Scans a step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = with_default("Scans a step", TrainConfig::default().batch_size))]
     batch_size: Option<usize>,
-    /// Everything random follows from it
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S",
+          help = with_default("Everything random follows from it", TrainConfig::default().seed))]
     seed: Option<u64>,
     /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
-    /// those of each batch (the thesis; nothing can be cached then)
+    /// those of each batch (the thesis; nothing can be cached then) [default: calibrated]
     #[arg(long, value_name = "MODE", value_parser = ["calibrated", "pretrained", "batch"])]
     norm: Option<String>,
-    /// What is trained: layer4 and fc (thesis), everything (none), fc alone (fc-only)
+    /// What is trained: layer4 and fc (thesis), everything (none), fc alone (fc-only) [default: thesis]
     #[arg(long, value_name = "POLICY", value_parser = ["thesis", "none", "fc-only"])]
     freeze: Option<String>,
-    /// Augmentation of training scans: none, default, or the thesis's order
+    /// Augmentation of training scans: none, default, or the thesis's order [default: default]
     #[arg(long, value_name = "PRESET", value_parser = ["none", "default", "thesis"])]
     augmentation: Option<String>,
     /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
     /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
     #[arg(long, value_name = "K")]
     pool: Option<usize>,
+}
+
+/// Options that a file may set as well have no default of clap's; the help tells it all the same.
+fn with_default(help: &str, default: impl std::fmt::Display) -> String {
+    format!("{help} [default: {default}]")
 }
 
 impl TrainArgs {
@@ -138,6 +145,8 @@ pub(crate) struct Request<'a> {
 /// What `train` reports.
 #[derive(Debug, Serialize)]
 pub(crate) struct TrainReport {
+    /// What this is, and what it is not for.
+    pub(crate) notice: &'static str,
     /// The run folder.
     pub(crate) run: PathBuf,
     /// Content hash of the split.
@@ -154,6 +163,7 @@ pub(crate) fn execute(args: &TrainArgs, ui: &Ui) -> anyhow::Result<Finish> {
         Request { derivatives: &args.derivatives_dir, split: &args.split, run: &args.out, config: &config };
     let report = perform(&request, ui)?;
     ui.result(history_table(&report.summary));
+    ui.result("\nFor research use only: not a medical device.");
     ui.summary(&report)?;
     Ok(Finish::AllWell)
 }
@@ -167,12 +177,17 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     if split.edited_by_hand() {
         ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", request.split.display()));
     }
+    request.config.validate()?;
+    if let Some(weights) = &request.config.weights {
+        folders::check_file(weights, "safetensors with torchvision's names")?;
+    }
+    folders::check_output(request.run)?;
     let lock = FolderLock::acquire(request.run)?;
     lock.remove_litter();
-    let inputs = RunInputs::of(request.derivatives, request.run, &split, &scans)?;
+    let inputs = RunInputs::of(request, &split, &scans)?;
     inputs.check_same_run(request.run)?;
     if request.config.weights.is_none() {
-        ui.note(format!("{:>12} no --weights: the network starts from random numbers", "train"));
+        ui.warn("train: no weights given: the network starts from random numbers; fine for a trial, not for a result");
     }
     if !run_inputs::is_started(request.run) {
         inputs.write(request.run, &split)?;
@@ -192,11 +207,17 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         summary.best_loss_epoch + 1,
         request.run.display()
     ));
-    Ok(TrainReport { run: request.run.to_owned(), split_sha256: split.content_hash(), summary })
+    Ok(TrainReport {
+        notice: NOTICE,
+        run: request.run.to_owned(),
+        split_sha256: split.content_hash(),
+        summary,
+    })
 }
 
 /// The scans of a split, with their images.
 pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Result<Vec<TrainingScan>> {
+    folders::check_kind(derivatives, Kind::Derivatives)?;
     let scan_table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let joined = split.join(&scan_table)?;
     let scans = joined.into_iter().map(|(row, scan)| {

@@ -47,9 +47,9 @@ pub(crate) struct ConvertArgs {
     dicom_dir: PathBuf,
     /// Folder to write to
     bids_dir: PathBuf,
-    /// Label tables: IDA collection CSV, or a CSV with image_id, subject, diagnosis
-    /// [default: the CSV files in DICOM_DIR that are such tables]
-    #[arg(long, value_name = "TABLE.csv", num_args = 1..)]
+    /// Label table: IDA collection CSV, or a CSV with image_id, subject, diagnosis; may be given several
+    /// times [default: the CSV files in DICOM_DIR that are such tables]
+    #[arg(long, value_name = "TABLE.csv")]
     labels: Vec<PathBuf>,
     /// Also convert series that call themselves T2, FLAIR, localizer...
     #[arg(long)]
@@ -172,6 +172,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     folders::check_apart(request.dicom, request.bids)?;
     let labels = LabelTable::from_files(request.labels)?;
     let tree = scan(request, ui)?;
+    folders::check_output(request.bids)?;
     let lock = FolderLock::acquire(request.bids)?;
     lock.remove_litter();
     let rules = Rules {
