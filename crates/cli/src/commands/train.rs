@@ -10,7 +10,7 @@ use brainreel_training::{
     AugmentationPreset, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
 };
 use clap::Args;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
@@ -151,8 +151,8 @@ pub(crate) struct TrainReport {
     pub(crate) run: PathBuf,
     /// Content hash of the split.
     pub split_sha256: String,
-    /// The run.
-    #[serde(flatten)]
+    /// The run; epochs are counted from 1, as on the screen and in `metrics.csv`.
+    #[serde(flatten, serialize_with = "from_one")]
     pub(crate) summary: TrainSummary,
 }
 
@@ -244,6 +244,17 @@ pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Resul
         })
     });
     scans.collect()
+}
+
+/// A summary whose epochs count from 1, for people.
+fn from_one<S: Serializer>(summary: &TrainSummary, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut counted = summary.clone();
+    counted.best_accuracy_epoch += 1;
+    counted.best_loss_epoch += 1;
+    for row in &mut counted.history {
+        row.epoch += 1;
+    }
+    counted.serialize(serializer)
 }
 
 /// The table of epochs.
