@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_cohort::SplitConfig;
+use brainreel_cohort::{LabelTable, SplitConfig};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
+
+use crate::commands::preprocess;
+use crate::folders;
+use crate::run_inputs::{self, RunInputs};
 
 /// An experiment: where the scans come from, and the settings of every stage.
 ///
@@ -79,6 +83,58 @@ impl Experiment {
             input.shuffle_labels.is_none() || input.bids.is_none(),
             "shuffle_labels permutes a label table, so it needs dicom or simulate as input"
         );
+        self.check_folders()
+    }
+
+    /// Checks, before the first stage, what a later one would stumble over hours from now.
+    pub(crate) fn check_ready(&self) -> anyhow::Result<()> {
+        let Self { input, preprocess, split, train, .. } = self;
+        if let Some(config) = &input.simulate {
+            config.validate().context("stage simulate")?;
+        }
+        if let Some(dicom) = &input.dicom {
+            folders::check_input(dicom, "a tree of DICOM files").context("stage convert: input.dicom")?;
+        }
+        if let Some(bids) = &input.bids {
+            folders::check_input(bids, "a BIDS dataset").context("stage preprocess: input.bids")?;
+        }
+        for table in &input.labels {
+            folders::check_file(table, "a label table").context("stage convert: input.labels")?;
+        }
+        LabelTable::from_files(&input.labels).context("stage convert: input.labels")?;
+        preprocess.validated().context("stage preprocess")?;
+        split.validate().context("stage split")?;
+        train.validate().context("stage train")?;
+        if let Some(weights) = &train.weights {
+            folders::check_file(weights, "safetensors with torchvision's names")
+                .context("stage train: train.weights")?;
+        }
+        self.check_trained_run()
+    }
+
+    /// Other settings of preprocessing would replace the network inputs that a trained run belongs to.
+    fn check_trained_run(&self) -> anyhow::Result<()> {
+        let run = self.out.join("run");
+        if !run_inputs::is_started(&run) {
+            return Ok(());
+        }
+        let settings = preprocess::hash_of_settings(&self.preprocess);
+        let trained_with = RunInputs::read(&run)?.preprocess_parameters;
+        anyhow::ensure!(
+            trained_with.is_none_or(|trained_with| trained_with == settings),
+            "stage preprocess: [preprocess] was changed since {} was trained, and would replace the network \
+             inputs that the run was trained with; change `out` to start anew, or restore the settings",
+            run.display()
+        );
+        Ok(())
+    }
+
+    /// `out` may hold the input, but not where a stage writes; it may not be the input or lie inside it.
+    fn check_folders(&self) -> anyhow::Result<()> {
+        let Some(source) = self.input.dicom.as_ref().or(self.input.bids.as_ref()) else { return Ok(()) };
+        for folder in ["bids", "derivatives", "run"] {
+            folders::check_apart(source, &self.out.join(folder))?;
+        }
         Ok(())
     }
 }
@@ -103,9 +159,27 @@ mod tests {
     }
 
     #[test]
+    fn training_takes_what_validation_and_test_leave() {
+        let split = |text: &str| {
+            read(&format!("out = \"o\"\n[input]\nbids = \"b\"\n[split]\n{text}")).map(|read| read.split)
+        };
+        let config = split("validation = 0.25\ntest = 0.25\n").unwrap();
+        assert!((config.train - 0.5).abs() < 1e-12 && config.validate().is_ok());
+        assert_eq!(split("").unwrap(), SplitConfig::default());
+        assert!(split("train = 0.7\n").unwrap().validate().is_err());
+        assert!(split("validation = 0.6\ntest = 0.6\n").unwrap().validate().is_err());
+        assert!(split("tests = 0.1\n").is_err());
+    }
+
+    #[test]
     fn misspelt_keys_and_missing_sources_are_errors() {
         let message = format!("{:#}", read("out = \"o\"\n[input]\ndicm = \"ADNI\"\n").unwrap_err());
         assert!(message.contains("dicm") && message.contains("experiment.toml"), "{message}");
+        for nested in ["ADNI", "ADNI/out", "."] {
+            let text = format!("out = \"{nested}\"\n[input]\ndicom = \"ADNI\"\n");
+            assert_eq!(read(&text).is_err(), nested != ".", "{nested}");
+        }
+        assert!(read("out = \".\"\n[input]\nbids = \"bids\"\n").is_err());
         let message = format!("{:#}", read("out = \"o\"\n[input]\n").unwrap_err());
         assert!(message.contains("exactly one of"), "{message}");
     }

@@ -25,6 +25,21 @@ impl Failure {
     pub(crate) fn new(scan: impl Into<String>, error: &anyhow::Error) -> Self {
         Self { scan: scan.into(), error: format!("{error:#}") }
     }
+
+    /// A scan that went on, with something to look at.
+    pub(crate) fn noted(scan: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        Self { scan: scan.into(), error: what.to_string() }
+    }
+}
+
+/// Tells the user about scans that went on but should be looked at.
+pub(crate) fn warn(stage: &str, warnings: &[Failure], ui: &Ui) {
+    for warning in warnings.iter().take(SHOWN) {
+        ui.warn(format!("{stage}: {}: {}", warning.scan, warning.error));
+    }
+    if warnings.len() > SHOWN {
+        ui.warn(format!("{stage}: and {} more; each scan's .json has its own", warnings.len() - SHOWN));
+    }
 }
 
 /// Writes the table (empty but for its header if nothing failed) and tells the user.

@@ -4,11 +4,14 @@
 
 mod batch;
 mod commands;
+mod defaults;
 mod experiment;
 mod failures;
 mod fingerprint;
 mod finish;
+mod folders;
 mod hints;
+mod run_inputs;
 mod shuffle;
 mod stages;
 mod training_view;
@@ -58,9 +61,10 @@ struct GlobalArgs {
     /// Write a machine-readable summary to FILE (`-` for standard output)
     #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Number of threads; 0 takes one for each core. Results do not depend on it
-    #[arg(long, global = true, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Number of threads, at most 1024; 0 takes one for each core. Results do not depend on it
+    #[arg(long, global = true, value_name = "N", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(0..=1024))]
+    threads: u16,
     /// Only results, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
@@ -85,7 +89,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.global.verbose);
     let ui = Ui::new(cli.global.quiet, cli.global.json);
-    match start_threads(cli.global.threads).and_then(|()| execute(&cli.command, &ui)) {
+    match start_threads(cli.global.threads.into()).and_then(|()| execute(&cli.command, &ui)) {
         Ok(finish) => finish.into(),
         Err(error) => {
             ui.error(&error, &hints::for_error(&error));

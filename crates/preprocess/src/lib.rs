@@ -33,4 +33,4 @@ pub use brainreel_volume::NetworkTransform;
 pub use config::{BiasCorrection, BrainExtraction, ConfigError, ForegroundRule, PreprocessConfig};
 pub use error::PreprocessError;
 pub use pipeline::{Preprocessed, Step, preprocess, preprocess_with_brain};
-pub use qc::{ForegroundSummary, GridSummary, IntensityPercentiles, QcRecord, ResolutionGain};
+pub use qc::{ForegroundSummary, GridSummary, IntensityPercentiles, QcRecord, QcWarning, ResolutionGain};

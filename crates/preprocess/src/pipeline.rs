@@ -4,14 +4,14 @@ use brainreel_volume::crop::{BoundingBox, crop, foreground_box, mask_box};
 use brainreel_volume::reorient::to_closest_canonical;
 use brainreel_volume::resample::resample_to_spacing;
 use brainreel_volume::zoom::zoom;
-use brainreel_volume::{Mask, NetworkTransform, Volume};
+use brainreel_volume::{Grid, Mask, NetworkTransform, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::config::as_f64;
 use crate::foreground::threshold;
 use crate::{
     BiasCorrection, BrainExtraction, BrainExtractor, ExtractionError, ForegroundSummary, GridSummary,
-    IntensityPercentiles, PreprocessConfig, PreprocessError, QcRecord, ResolutionGain,
+    IntensityPercentiles, PreprocessConfig, PreprocessError, QcRecord, QcWarning, ResolutionGain,
 };
 
 /// Largest resampled volume, 512^3 voxels: beyond any head, and a wrong spacing in a header cannot
@@ -101,6 +101,7 @@ fn run(
     check_extent(volume, config.spacing_mm)?;
     let native = to_closest_canonical(volume); // Step::Reorient
     let steps = plan(&config, extractor.is_some());
+    let field_of_view_mm = extent_mm(native.grid());
     let brain = extractor.map(|extractor| extract(extractor, &native)).transpose()?;
     let (native_1mm, brain) = resample(native, brain, config.spacing_mm)?;
     let found = find_foreground(&native_1mm, brain.as_ref(), extractor, &config)?;
@@ -110,6 +111,7 @@ fn run(
     let qc = QcRecord {
         steps,
         input: GridSummary::of(volume.grid()),
+        field_of_view_mm,
         resampled: GridSummary::of(resampled),
         foreground: found.summary,
         foreground_box: found.region,
@@ -117,6 +119,7 @@ fn run(
         fraction_kept: as_f64(crop_box.dims().iter().product()) / as_f64(resampled.n_voxels()),
         resolution: ResolutionGain::of(resampled, crop_box.dims(), config.size_voxels),
         foreground_intensity: found.intensity,
+        warnings: QcWarning::of_field_of_view(field_of_view_mm),
     };
     let transform = NetworkTransform::between(network_input.grid(), volume.grid());
     Ok(Preprocessed { network_input, native_1mm, transform, qc })
@@ -136,9 +139,13 @@ fn check_intensities(volume: &Volume<f32>) -> Result<(), PreprocessError> {
     Ok(())
 }
 
+fn extent_mm(grid: &Grid) -> [f64; 3] {
+    let (dims, spacing) = (grid.dims(), grid.spacing_mm());
+    [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis]))
+}
+
 fn check_extent(volume: &Volume<f32>, spacing_mm: f64) -> Result<(), PreprocessError> {
-    let (dims, spacing) = (volume.dims(), volume.grid().spacing_mm());
-    let extent_mm = [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis]));
+    let extent_mm = extent_mm(volume.grid());
     let n_voxels: f64 = extent_mm.iter().map(|mm| (mm / spacing_mm).max(1.0)).product();
     if n_voxels > as_f64(MAX_RESAMPLED_VOXELS) {
         return Err(PreprocessError::FieldOfView { extent_mm, spacing_mm, max_voxels: MAX_RESAMPLED_VOXELS });

@@ -16,6 +16,8 @@ pub struct QcRecord {
     pub steps: Vec<Step>,
     /// The scan as it was read.
     pub input: GridSummary,
+    /// Extent of the scan from left to right, posterior to anterior, inferior to superior, in mm.
+    pub field_of_view_mm: [f64; 3],
     /// After reorientation and resampling.
     pub resampled: GridSummary,
     /// What was found to be head, or brain.
@@ -30,6 +32,48 @@ pub struct QcRecord {
     pub resolution: ResolutionGain,
     /// Intensities of the foreground, at the resampled spacing.
     pub foreground_intensity: IntensityPercentiles,
+    /// What a person should look at.
+    pub warnings: Vec<QcWarning>,
+}
+
+/// Something about a scan that a person should look at; the scan goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum QcWarning {
+    /// Too little for a whole head: slices may be missing.
+    #[error(
+        "the field of view is {extent_mm:.0} mm from {axis}, expected at least {least_mm:.0} mm for a head; \
+         slices may be missing"
+    )]
+    SmallFieldOfView {
+        /// `left to right`, `posterior to anterior` or `inferior to superior`.
+        axis: String,
+        /// The extent.
+        extent_mm: f64,
+        /// The least extent that makes no warning.
+        least_mm: f64,
+    },
+}
+
+/// The least field of view that may hold a brain, in mm: adult brains are 125 to 180 mm long, wide and
+/// high, and no protocol for whole heads is near this.
+const LEAST_FIELD_OF_VIEW_MM: f64 = 100.0;
+
+impl QcWarning {
+    /// Looks at the extent of a RAS volume.
+    pub(crate) fn of_field_of_view(field_of_view_mm: [f64; 3]) -> Vec<Self> {
+        ["left to right", "posterior to anterior", "inferior to superior"]
+            .into_iter()
+            .zip(field_of_view_mm)
+            .filter(|(_, extent_mm)| *extent_mm < LEAST_FIELD_OF_VIEW_MM)
+            .map(|(axis, extent_mm)| Self::SmallFieldOfView {
+                axis: axis.to_owned(),
+                extent_mm,
+                least_mm: LEAST_FIELD_OF_VIEW_MM,
+            })
+            .collect()
+    }
 }
 
 /// A grid in words.

@@ -83,8 +83,8 @@ pub enum TrainError {
     },
     /// The loss is not a number.
     #[error(
-        "loss is {loss} in epoch {epoch}, step {step} (scans {}); a smaller learning rate or other weights may help",
-        scan_ids.join(", ")
+        "loss is {loss} in epoch {}, step {} (scans {}); a smaller learning rate or other weights may help",
+        epoch + 1, step + 1, scan_ids.join(", ")
     )]
     NonFiniteLoss {
         /// The value.

@@ -63,7 +63,7 @@ pub(crate) fn measure(
     }
 }
 
-/// Writes `metrics.csv`, one row an epoch; undefined measures are left empty.
+/// Writes `metrics.csv`, one row an epoch, counted from 1 as on the screen; undefined measures are left empty.
 pub(crate) fn write_csv(path: &Path, history: &[EpochMetrics]) -> Result<(), ArtifactError> {
     let mut text = "epoch,learning_rate_fc,train_loss,train_accuracy,validation_loss,validation_accuracy,\
                     validation_balanced_accuracy,validation_auc\n"
@@ -72,7 +72,7 @@ pub(crate) fn write_csv(path: &Path, history: &[EpochMetrics]) -> Result<(), Art
     for row in history {
         text += &format!(
             "{},{},{},{},{},{},{},{}\n",
-            row.epoch,
+            row.epoch + 1,
             row.learning_rate_fc,
             row.train_loss,
             row.train_accuracy,

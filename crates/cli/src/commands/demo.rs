@@ -38,13 +38,10 @@ pub(crate) struct DemoArgs {
 /// Runs the subcommand.
 pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let experiment = experiment(args);
-    ui.note(format!(
-        "{:>12} simulated heads, disease effect {EFFECT_SIZE} times the literature's, network from random numbers: \
-         a check of the way through, not a result",
-        "demo"
-    ));
-    let (report, finish) = run::walk(&experiment, batch::default_jobs(), ui)?;
-    ui.result(format!("\n{}", report.evaluation.table()));
+    ui.note(format!("{:>12} {}", "demo", caveat()));
+    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), ui)?;
+    report.caveat = Some(caveat());
+    ui.result(format!("\n{}\n{}.", report.evaluation.table(), caveat()));
     let auc = &report.evaluation.subjects.auc;
     ui.result(format!(
         "\ntest AUC {} over {} subjects{}",
@@ -60,6 +57,14 @@ pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
 /// How much larger than in the literature the demo's disease effect is: a network that starts from
 /// random numbers and sees 90 subjects for two minutes would learn little at 1.
 const EFFECT_SIZE: f64 = 2.5;
+
+/// What the demo's numbers are not.
+fn caveat() -> String {
+    format!(
+        "Simulated heads, disease effect {EFFECT_SIZE} times the literature's, network from random numbers: \
+         a check of the way through, not a result"
+    )
+}
 
 /// A cohort and settings small enough for about three minutes on two cores.
 fn experiment(args: &DemoArgs) -> Experiment {

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{FolderLock, write_atomic, write_json};
+use brainreel_artifact::{ContentHash, FolderLock, write_atomic, write_json};
 use brainreel_cohort::{Split, check_no_shared_subject};
 use brainreel_statistics::{Estimate, EvaluateConfig, MetricsReport, aggregate_by_subject};
 use brainreel_training::{CheckpointKind, Partition, Prediction, TrainingScan, predict};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::train::{read_inputs, training_scans};
+use crate::commands::train::{NOTICE, training_scans};
 use crate::finish::Finish;
+use crate::folders::{self, Kind};
+use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
@@ -25,8 +27,9 @@ Examples:
   brainreel evaluate run --partition validation
 
 Writes predictions.tsv (scans), subjects.tsv and metrics.json to RUN_DIR/evaluation, or to a folder
-such as evaluation_validation or evaluation_last for another partition or checkpoint. Intervals are 95 %; those of AUC and accuracy
-come from resampling subjects, not scans.";
+such as evaluation_validation or evaluation_last for another partition or checkpoint. Intervals are 95 %: those of
+AUC, accuracy and balanced accuracy come from resampling subjects; those of sensitivity and specificity
+are Wilson's, over the scans or subjects of their column.";
 
 /// Classify the test partition and measure how well it went
 #[derive(Args)]
@@ -121,6 +124,9 @@ impl<'a> Request<'a> {
 pub(crate) struct EvaluationReport {
     /// What this is, and what it is not for.
     pub(crate) notice: String,
+    /// Hash of the pretrained weights that training started from; nothing if it started from random
+    /// numbers, and then this is a trial and no result.
+    pub(crate) initial_weights_sha256: Option<ContentHash>,
     /// Which scans were classified.
     pub(crate) partition: PartitionChoice,
     /// Which checkpoint classified them.
@@ -150,7 +156,9 @@ pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
 /// Classifies a partition and writes predictions and metrics.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<EvaluationReport> {
     let run = request.run;
-    let inputs = read_inputs(run)?;
+    folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
+    folders::check_kind(run, Kind::Run)?;
+    let inputs = RunInputs::read(run)?;
     let split = Split::read(&run.join("split.tsv"))?;
     anyhow::ensure!(
         split.content_hash() == inputs.split_sha256,
@@ -175,10 +183,11 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Evaluati
         .into_iter()
         .filter(|scan| scan.partition == wanted)
         .collect();
+    inputs.check_images(&derivatives, run, &scans)?;
     let mut view = TrainingView::new(ui, "evaluate");
     let predictions = predict(run, request.checkpoint.into(), &scans, &mut |event| view.show(&event))?;
     view.finish();
-    let report = measure(request, &inputs.split_sha256, &predictions)?;
+    let report = measure(request, &inputs, &predictions)?;
     write_results(&request.folder(), &predictions, &report)?;
     ui.note(format!(
         "{:>12} {} scans of {} subjects, in {}",
@@ -199,7 +208,7 @@ pub(crate) fn read_report(run: &Path) -> anyhow::Result<EvaluationReport> {
 
 fn measure(
     request: &Request<'_>,
-    split_sha256: &str,
+    inputs: &RunInputs,
     predictions: &[Prediction],
 ) -> anyhow::Result<EvaluationReport> {
     let config = EvaluateConfig::default();
@@ -211,10 +220,11 @@ fn measure(
     let subject_probabilities: Vec<f64> = by_subject.iter().map(|p| p.probability).collect();
     let subject_names: Vec<&str> = by_subject.iter().map(|p| p.subject.as_str()).collect();
     Ok(EvaluationReport {
-        notice: "for research use only; not a medical device".to_owned(),
+        notice: NOTICE.to_owned(),
+        initial_weights_sha256: inputs.weights_sha256.clone(),
         partition: request.partition,
         checkpoint: request.checkpoint,
-        split_sha256: split_sha256.to_owned(),
+        split_sha256: inputs.split_sha256.clone(),
         scans: brainreel_statistics::evaluate(&labels, &probabilities, &subjects, &config)?,
         subjects: brainreel_statistics::evaluate(
             &subject_labels,
@@ -283,7 +293,12 @@ impl EvaluationReport {
             ["true CN".to_owned(), c.false_positive.to_string(), c.true_negative.to_string()],
         ];
         let confusion = table(&["scans", "called AD", "called CN"], &counts.map(Vec::from));
-        format!("{metrics}\n\n{confusion}\n\nFor research use only: not a medical device.")
+        let start = if self.initial_weights_sha256.is_none() {
+            "\nThe network was trained from random numbers, without pretrained weights: a trial, not a result."
+        } else {
+            ""
+        };
+        format!("{metrics}\n\n{confusion}\n\nFor research use only: not a medical device.{start}")
     }
 }
 

@@ -15,11 +15,12 @@ use crate::experiment::Experiment;
 use crate::finish::Finish;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
-use crate::{batch, fingerprint, shuffle};
+use crate::{batch, defaults, fingerprint, folders, shuffle};
 
 const EXAMPLES: &str = "\
 Examples:
   brainreel run experiment.toml
+  brainreel run --print-defaults > experiment.toml    # every setting, with its default and its meaning
 
 A small experiment.toml (paths are relative to the file; every setting has a default):
   out = \"results\"
@@ -37,7 +38,11 @@ again: the final files are the same, byte for byte.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RunArgs {
     /// The experiment
-    experiment: PathBuf,
+    #[arg(required_unless_present = "print_defaults")]
+    experiment: Option<PathBuf>,
+    /// Print an experiment.toml with every setting, its default and what it means, and do nothing else
+    #[arg(long)]
+    print_defaults: bool,
     /// Scans to convert or preprocess at a time [default: one for each thread, at most 8]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -50,13 +55,20 @@ pub(crate) struct RunReport {
     pub(crate) out: PathBuf,
     /// The stages, in order.
     pub(crate) stages: Vec<StepReport>,
+    /// Why the result is not one to quote, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) caveat: Option<String>,
     /// The result.
     pub(crate) evaluation: EvaluationReport,
 }
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &RunArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let experiment = Experiment::read(&args.experiment)?;
+    let Some(path) = args.experiment.as_ref().filter(|_| !args.print_defaults) else {
+        ui.result(defaults::annotated()?);
+        return Ok(Finish::AllWell);
+    };
+    let experiment = Experiment::read(path)?;
     let (report, finish) = walk(&experiment, args.jobs.unwrap_or_else(batch::default_jobs), ui)?;
     ui.result(report.evaluation.table());
     ui.result(format!("\nresults in {}", report.out.display()));
@@ -95,7 +107,9 @@ struct Dataset {
 
 /// Walks all stages.
 pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::Result<(RunReport, Finish)> {
+    experiment.check_ready()?;
     let out = &experiment.out;
+    folders::check_output(out)?;
     let _lock = FolderLock::acquire(out)?;
     let layout = Layout::below(out);
     let mut walk = Walk::new(out, ui);
@@ -105,7 +119,7 @@ pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::R
     train_step(experiment, &layout, &mut walk, ui)?;
     let evaluation = evaluate_step(&layout, &derivatives, &mut walk, ui)?;
     let (finish, stages) = walk.finish();
-    Ok((RunReport { out: out.clone(), stages, evaluation }, finish))
+    Ok((RunReport { out: out.clone(), stages, caveat: None, evaluation }, finish))
 }
 
 fn dataset(

@@ -8,6 +8,7 @@ use brainreel_simulate::{CohortSummary, SimulateConfig, simulate_cohort};
 use clap::Args;
 
 use crate::finish::Finish;
+use crate::folders;
 use crate::ui::Ui;
 
 /// Raise whenever the same configuration gives other files.
@@ -26,26 +27,26 @@ pub(crate) struct SimulateArgs {
     /// Folder to write to
     out_dir: PathBuf,
     /// Number of subjects
-    #[arg(long, value_name = "N")]
-    subjects: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = SimulateConfig::default().n_subjects)]
+    subjects: usize,
     /// Most visits a subject can have; subjects have between one and this many
-    #[arg(long, value_name = "V")]
-    visits: Option<usize>,
+    #[arg(long, value_name = "V", default_value_t = SimulateConfig::default().n_visits)]
+    visits: usize,
     /// Everything random follows from it
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
+    #[arg(long, value_name = "S", default_value_t = SimulateConfig::default().seed)]
+    seed: u64,
     /// Voxel size in mm; the simulated scanners vary a little around it
-    #[arg(long, value_name = "MM")]
-    spacing: Option<f64>,
+    #[arg(long, value_name = "MM", default_value_t = SimulateConfig::default().spacing_mm)]
+    spacing: f64,
     /// Size of the disease effect: 1 as in the literature, 0 none
-    #[arg(long, value_name = "FACTOR")]
-    effect_size: Option<f64>,
+    #[arg(long, value_name = "FACTOR", default_value_t = SimulateConfig::default().effect_size)]
+    effect_size: f64,
     /// Share of subjects with AD
-    #[arg(long, value_name = "SHARE")]
-    ad_fraction: Option<f64>,
+    #[arg(long, value_name = "SHARE", default_value_t = SimulateConfig::default().ad_fraction)]
+    ad_fraction: f64,
     /// Rician noise, as a fraction of the white-matter signal
-    #[arg(long, value_name = "FRACTION")]
-    noise: Option<f64>,
+    #[arg(long, value_name = "FRACTION", default_value_t = SimulateConfig::default().noise)]
+    noise: f64,
     /// Leave out tissue labels, masks and bias fields; the table of true volumes stays
     #[arg(long)]
     no_truth: bool,
@@ -53,17 +54,16 @@ pub(crate) struct SimulateArgs {
 
 impl SimulateArgs {
     fn config(&self) -> SimulateConfig {
-        let default = SimulateConfig::default();
         SimulateConfig {
-            n_subjects: self.subjects.unwrap_or(default.n_subjects),
-            n_visits: self.visits.unwrap_or(default.n_visits),
-            seed: self.seed.unwrap_or(default.seed),
-            spacing_mm: self.spacing.unwrap_or(default.spacing_mm),
-            effect_size: self.effect_size.unwrap_or(default.effect_size),
-            ad_fraction: self.ad_fraction.unwrap_or(default.ad_fraction),
-            noise: self.noise.unwrap_or(default.noise),
+            n_subjects: self.subjects,
+            n_visits: self.visits,
+            seed: self.seed,
+            spacing_mm: self.spacing,
+            effect_size: self.effect_size,
+            ad_fraction: self.ad_fraction,
+            noise: self.noise,
             truth_images: !self.no_truth,
-            ..default
+            ..SimulateConfig::default()
         }
     }
 }
@@ -77,6 +77,8 @@ pub(crate) fn execute(args: &SimulateArgs, ui: &Ui) -> anyhow::Result<Finish> {
 
 /// Simulates the cohort.
 pub(crate) fn perform(out: &Path, config: &SimulateConfig, ui: &Ui) -> anyhow::Result<CohortSummary> {
+    config.validate()?;
+    folders::check_output(out)?;
     let lock = FolderLock::acquire(out)?;
     lock.remove_litter();
     let bar = ui.progress("simulate", 0);

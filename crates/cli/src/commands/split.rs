@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::write_atomic;
-use brainreel_cohort::{ScanTable, SplitConfig, SplitSummary, split_round_robin};
+use brainreel_cohort::{Scan, ScanTable, SplitConfig, SplitSummary, split_round_robin};
 use clap::Args;
 use serde::Serialize;
 
+use crate::commands::train::DERIVATIVES;
 use crate::finish::Finish;
+use crate::folders::{self, Kind};
 use crate::ui::Ui;
 
 /// Raise whenever the same table and configuration give another split.
@@ -84,7 +86,10 @@ pub(crate) fn perform(
     config: &SplitConfig,
     ui: &Ui,
 ) -> anyhow::Result<SplitReport> {
+    folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
+    refuse_unlabelled(derivatives, &table, config)?;
     let split = split_round_robin(table.scans(), config)?;
     split.join(&table)?;
     write_atomic(out, split.to_tsv().as_bytes())?;
@@ -101,4 +106,19 @@ pub(crate) fn perform(
         out.display()
     ));
     Ok(SplitReport { split: out.to_owned(), content_sha256, n_left_out, summary })
+}
+
+fn refuse_unlabelled(derivatives: &Path, table: &ScanTable, config: &SplitConfig) -> anyhow::Result<()> {
+    let labelled = |scan: &Scan| scan.diagnosis.is_some_and(|diagnosis| config.classes.contains(&diagnosis));
+    if table.scans().iter().any(labelled) {
+        return Ok(());
+    }
+    let classes: Vec<_> = config.classes.iter().map(ToString::to_string).collect();
+    anyhow::bail!(
+        "none of the {} scans in {} has a diagnosis {}; put it into the column `diagnosis` of \
+         sub-*/sub-*_sessions.tsv of the BIDS dataset and preprocess again, or convert with --labels",
+        table.scans().len(),
+        derivatives.join("scans.tsv").display(),
+        classes.join(" or ")
+    )
 }

@@ -3,21 +3,29 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{FolderLock, write_atomic, write_json};
+use brainreel_artifact::FolderLock;
 use brainreel_cohort::{Diagnosis, ScanTable, Split};
-use brainreel_models::{FreezePolicy, FrozenNorm};
+use brainreel_models::{EngineKind, FreezePolicy, FrozenNorm};
 use brainreel_training::{
-    AugmentationPreset, CheckpointKind, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
+    AugmentationPreset, Partition, TrainConfig, TrainEvent, TrainSummary, TrainingScan,
 };
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 
 use crate::finish::Finish;
+use crate::folders::{self, Kind};
+use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
 
 /// Raise whenever the same inputs and configuration give another run.
 pub(crate) const STAGE_REVISION: u32 = 1;
+
+/// Goes into every report that holds results.
+pub(crate) const NOTICE: &str = "for research use only; not a medical device";
+
+/// What the input folder should be.
+pub(crate) const DERIVATIVES: &str = "derivatives, as `brainreel preprocess` writes them";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,29 +56,37 @@ pub(crate) struct TrainArgs {
     /// Pretrained weights, safetensors with torchvision's names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Most epochs; early stopping usually ends training before
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = with_default(
+        "Most epochs; early stopping usually ends training before", TrainConfig::default().max_epochs))]
     epochs: Option<usize>,
-    /// Scans a step
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = with_default("Scans a step", TrainConfig::default().batch_size))]
     batch_size: Option<usize>,
-    /// Everything random follows from it
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S",
+          help = with_default("Everything random follows from it", TrainConfig::default().seed))]
     seed: Option<u64>,
     /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
-    /// those of each batch (the thesis; nothing can be cached then)
+    /// those of each batch (the thesis; nothing can be cached then) [default: calibrated]
     #[arg(long, value_name = "MODE", value_parser = ["calibrated", "pretrained", "batch"])]
     norm: Option<String>,
-    /// What is trained: layer4 and fc (thesis), everything (none), fc alone (fc-only)
+    /// What is trained: layer4 and fc (thesis), everything (none), fc alone (fc-only) [default: thesis]
     #[arg(long, value_name = "POLICY", value_parser = ["thesis", "none", "fc-only"])]
     freeze: Option<String>,
-    /// Augmentation of training scans: none, default, or the thesis's order
+    /// Augmentation of training scans: none, default, or the thesis's order [default: default]
     #[arg(long, value_name = "PRESET", value_parser = ["none", "default", "thesis"])]
     augmentation: Option<String>,
     /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
     /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
     #[arg(long, value_name = "K")]
     pool: Option<usize>,
+    /// Who computes convolutions on the CPU: brainreel's own engine (native) or Burn, for comparison
+    /// [default: native]
+    #[arg(long, value_name = "ENGINE", value_parser = ["native", "burn"])]
+    engine: Option<String>,
+}
+
+/// Options that a file may set as well have no default of clap's; the help tells it all the same.
+fn with_default(help: &str, default: impl std::fmt::Display) -> String {
+    format!("{help} [default: {default}]")
 }
 
 impl TrainArgs {
@@ -89,6 +105,9 @@ impl TrainArgs {
         config.max_epochs = self.epochs.unwrap_or(config.max_epochs);
         config.batch_size = self.batch_size.unwrap_or(config.batch_size);
         config.seed = self.seed.unwrap_or(config.seed);
+        if let Some(engine) = &self.engine {
+            config.engine = if engine == "burn" { EngineKind::Burn } else { EngineKind::Native };
+        }
         if let Some(mode) = &self.norm {
             config.frozen_norm = match mode.as_str() {
                 "pretrained" => FrozenNorm::Pretrained,
@@ -130,27 +149,17 @@ pub(crate) struct Request<'a> {
     pub(crate) config: &'a TrainConfig,
 }
 
-/// What a run was made from; `inputs.json` in its folder, for `evaluate`.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RunInputs {
-    /// The derivatives, relative to the run folder.
-    pub(crate) derivatives: PathBuf,
-    /// Content hash of the split.
-    pub split_sha256: String,
-    /// Whether the split was changed by hand since brainreel wrote it.
-    pub(crate) split_edited_by_hand: bool,
-}
-
 /// What `train` reports.
 #[derive(Debug, Serialize)]
 pub(crate) struct TrainReport {
+    /// What this is, and what it is not for.
+    pub(crate) notice: &'static str,
     /// The run folder.
     pub(crate) run: PathBuf,
     /// Content hash of the split.
     pub split_sha256: String,
-    /// The run.
-    #[serde(flatten)]
+    /// The run; epochs are counted from 1, as on the screen and in `metrics.csv`.
+    #[serde(flatten, serialize_with = "from_one")]
     pub(crate) summary: TrainSummary,
 }
 
@@ -161,30 +170,34 @@ pub(crate) fn execute(args: &TrainArgs, ui: &Ui) -> anyhow::Result<Finish> {
         Request { derivatives: &args.derivatives_dir, split: &args.split, run: &args.out, config: &config };
     let report = perform(&request, ui)?;
     ui.result(history_table(&report.summary));
+    ui.result("\nFor research use only: not a medical device.");
     ui.summary(&report)?;
     Ok(Finish::AllWell)
 }
 
 /// Trains, or goes on with, a run.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainReport> {
+    folders::check_input(request.derivatives, DERIVATIVES)?;
+    folders::check_apart(request.derivatives, request.run)?;
     let split = Split::read(request.split)?;
     let scans = training_scans(request.derivatives, &split)?;
     if split.edited_by_hand() {
         ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", request.split.display()));
     }
-    refuse_other_split(request.run, &split)?;
+    request.config.validate()?;
+    if let Some(weights) = &request.config.weights {
+        folders::check_file(weights, "safetensors with torchvision's names")?;
+    }
+    folders::check_output(request.run)?;
     let lock = FolderLock::acquire(request.run)?;
     lock.remove_litter();
-    let inputs = RunInputs {
-        derivatives: relative_to(request.derivatives, request.run)?,
-        split_sha256: split.content_hash(),
-        split_edited_by_hand: split.edited_by_hand(),
-    };
+    let inputs = RunInputs::of(request, &split, &scans)?;
+    inputs.check_same_run(request.run)?;
     if request.config.weights.is_none() {
-        ui.note(format!("{:>12} no --weights: the network starts from random numbers", "train"));
+        ui.warn("train: no weights given: the network starts from random numbers; fine for a trial, not for a result");
     }
-    if !inputs_path(request.run).exists() {
-        write_inputs(request.run, &inputs, &split)?;
+    if !run_inputs::is_started(request.run) {
+        inputs.write(request.run, &split)?;
     }
     let mut view = TrainingView::new(ui, "train");
     let summary =
@@ -192,7 +205,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
             view.show(&event);
         })?;
     view.finish();
-    write_inputs(request.run, &inputs, &split)?;
+    inputs.write(request.run, &split)?;
     let why = if summary.stopped_early { "stopped early" } else { "all epochs done" };
     ui.note(format!(
         "{:>12} {} epochs ({why}), least validation loss in epoch {}, in {}",
@@ -201,11 +214,17 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         summary.best_loss_epoch + 1,
         request.run.display()
     ));
-    Ok(TrainReport { run: request.run.to_owned(), split_sha256: split.content_hash(), summary })
+    Ok(TrainReport {
+        notice: NOTICE,
+        run: request.run.to_owned(),
+        split_sha256: split.content_hash(),
+        summary,
+    })
 }
 
 /// The scans of a split, with their images.
 pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Result<Vec<TrainingScan>> {
+    folders::check_kind(derivatives, Kind::Derivatives)?;
     let scan_table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let joined = split.join(&scan_table)?;
     let scans = joined.into_iter().map(|(row, scan)| {
@@ -234,6 +253,17 @@ pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Resul
     scans.collect()
 }
 
+/// A summary whose epochs count from 1, for people.
+fn from_one<S: Serializer>(summary: &TrainSummary, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut counted = summary.clone();
+    counted.best_accuracy_epoch += 1;
+    counted.best_loss_epoch += 1;
+    for row in &mut counted.history {
+        row.epoch += 1;
+    }
+    counted.serialize(serializer)
+}
+
 /// The table of epochs.
 pub(crate) fn history_table(summary: &TrainSummary) -> String {
     let rows: Vec<Vec<String>> = summary
@@ -250,45 +280,4 @@ pub(crate) fn history_table(summary: &TrainSummary) -> String {
         })
         .collect();
     table(&["epoch", "train loss", "validation loss", "accuracy", "AUC"], &rows)
-}
-
-/// Reads what a run was made from.
-pub(crate) fn read_inputs(run: &Path) -> anyhow::Result<RunInputs> {
-    let path = inputs_path(run);
-    let bytes = std::fs::read(&path)
-        .with_context(|| format!("{} is not a run folder: cannot read {}", run.display(), path.display()))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
-}
-
-fn inputs_path(run: &Path) -> PathBuf {
-    run.join("inputs.json")
-}
-
-fn write_inputs(run: &Path, inputs: &RunInputs, split: &Split) -> anyhow::Result<()> {
-    write_atomic(&run.join("split.tsv"), split.to_tsv().as_bytes())?;
-    Ok(write_json(&inputs_path(run), inputs)?)
-}
-
-fn refuse_other_split(run: &Path, split: &Split) -> anyhow::Result<()> {
-    if !inputs_path(run).exists() || !CheckpointKind::Last.path(run).exists() {
-        return Ok(());
-    }
-    let earlier = read_inputs(run)?;
-    anyhow::ensure!(
-        earlier.split_sha256 == split.content_hash(),
-        "{} holds a run with another split; move it away, or choose another folder",
-        run.display()
-    );
-    Ok(())
-}
-
-/// `target` as seen from `folder`, so that both can be moved together.
-fn relative_to(target: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let canonical =
-        |path: &Path| std::fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()));
-    let (target, folder) = (canonical(target)?, canonical(folder)?);
-    let n_common =
-        target.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
-    let up = folder.components().skip(n_common).map(|_| std::path::Component::ParentDir);
-    Ok(up.chain(target.components().skip(n_common)).collect())
 }

@@ -4,5 +4,6 @@
 
 mod bad_input;
 mod kit;
+mod options;
 mod pipeline;
 mod resume;

@@ -30,6 +30,9 @@ fn every_stage_by_hand() {
     dir.ok("train derivatives --split split.tsv --out run --epochs 2 --json train.json");
     let metrics = dir.read("run/metrics.csv");
     assert_eq!(metrics.lines().count(), 3, "a header and two epochs: {metrics}");
+    assert!(metrics.lines().nth(1).unwrap().starts_with("1,"), "epochs count from 1: {metrics}");
+    let history = &dir.json("train.json")["history"];
+    assert_eq!((&history[0]["epoch"], &history[1]["epoch"]), (&1.into(), &2.into()));
     for checkpoint in ["last", "best_loss", "best_accuracy"] {
         assert!(dir.path(&format!("run/checkpoints/{checkpoint}.safetensors")).is_file());
     }

@@ -8,8 +8,10 @@ use super::{Partition, Split, SplitRow};
 use crate::{CohortError, Diagnosis, Scan, SubjectId};
 
 /// Which classes are split, and into how large parts.
+///
+/// Read from a file, a missing `train` is what validation and test leave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Fields")]
 pub struct SplitConfig {
     /// Fraction of each class's scans for training.
     pub train: f64,
@@ -27,8 +29,36 @@ impl Default for SplitConfig {
     }
 }
 
+/// [`SplitConfig`] as it is written.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fields {
+    train: Option<f64>,
+    validation: f64,
+    test: f64,
+    classes: Vec<Diagnosis>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        let SplitConfig { validation, test, classes, .. } = SplitConfig::default();
+        Self { train: None, validation, test, classes }
+    }
+}
+
+impl From<Fields> for SplitConfig {
+    fn from(fields: Fields) -> Self {
+        let Fields { train, validation, test, classes } = fields;
+        Self { train: train.unwrap_or(1.0 - validation - test), validation, test, classes }
+    }
+}
+
 impl SplitConfig {
-    fn check(&self) -> Result<(), CohortError> {
+    /// Checks the fractions.
+    ///
+    /// # Errors
+    /// [`CohortError::Fractions`].
+    pub fn validate(&self) -> Result<(), CohortError> {
         let &Self { train, validation, test, .. } = self;
         let all_positive = [train, validation, test].into_iter().all(|fraction| fraction > 0.0);
         if all_positive && (train + validation + test - 1.0).abs() < 1e-6 {
@@ -55,7 +85,7 @@ impl SplitConfig {
 /// # Determinism
 /// A function of the set of scans and the configuration: the order of `scans` does not matter.
 pub fn split_round_robin(scans: &[Scan], config: &SplitConfig) -> Result<Split, CohortError> {
-    config.check()?;
+    config.validate()?;
     let people = group_by_person(scans, &config.classes);
     let mut rows = Vec::new();
     let classes: BTreeSet<Diagnosis> = config.classes.iter().copied().collect();

@@ -32,10 +32,13 @@ const WANTED: &[Tag] = &[
     tags::INVERSION_TIME,
     tags::MAGNETIC_FIELD_STRENGTH,
     tags::MR_ACQUISITION_TYPE,
+    tags::SCANNING_SEQUENCE,
     tags::FLIP_ANGLE,
     tags::STUDY_INSTANCE_UID,
     tags::SERIES_INSTANCE_UID,
     tags::SERIES_NUMBER,
+    tags::INSTANCE_NUMBER,
+    tags::IMAGES_IN_ACQUISITION,
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,
     tags::SAMPLES_PER_PIXEL,
@@ -57,6 +60,8 @@ const WANTED: &[Tag] = &[
 pub(super) struct SliceHeader {
     pub(super) path: PathBuf,
     pub(super) sop_uid: String,
+    pub(super) instance_number: Option<i64>,
+    pub(super) images_in_acquisition: Option<i64>,
     pub(super) file_length: u64,
     pub(super) format: SliceFormat,
     pub(super) rescale: Option<(f64, f64)>,
@@ -128,6 +133,7 @@ pub(super) struct SeriesFacts {
     pub(super) description: String,
     pub(super) series_number: Option<i64>,
     pub(super) image_type: String,
+    pub(super) scanning_sequence: String,
     /// EchoNumbers, which tells the echoes of a series apart.
     pub(super) echo: String,
     pub(super) sidecar: Sidecar,
@@ -161,6 +167,10 @@ impl Attributes<'_> {
         self.numbers(tag).first().copied().filter(|value| value.is_finite())
     }
 
+    fn whole(&self, tag: Tag) -> Option<i64> {
+        self.0.get(tag).and_then(|element| element.to_int().ok())
+    }
+
     fn integer(&self, tag: Tag) -> Option<u16> {
         self.0.get(tag).and_then(|element| element.to_int::<u16>().ok())
     }
@@ -184,8 +194,9 @@ impl Attributes<'_> {
                 .unwrap_or_default(),
             modality: self.text(tags::MODALITY),
             description: self.text(tags::SERIES_DESCRIPTION),
-            series_number: self.0.get(tags::SERIES_NUMBER).and_then(|element| element.to_int().ok()),
+            series_number: self.whole(tags::SERIES_NUMBER),
             image_type: self.text(tags::IMAGE_TYPE),
+            scanning_sequence: self.text(tags::SCANNING_SEQUENCE),
             echo: self.text(tags::ECHO_NUMBERS),
             sidecar: Sidecar::from_attributes(self),
         }
@@ -227,6 +238,8 @@ impl Attributes<'_> {
         Ok(SliceHeader {
             path: path.to_owned(),
             sop_uid: self.text(tags::SOP_INSTANCE_UID),
+            instance_number: self.whole(tags::INSTANCE_NUMBER),
+            images_in_acquisition: self.whole(tags::IMAGES_IN_ACQUISITION),
             file_length: elements.file_length,
             format,
             rescale: (!identity).then_some((slope, intercept)),

@@ -10,6 +10,7 @@ mod error;
 mod geometry;
 mod header;
 mod load;
+mod numbering;
 mod pixels;
 mod scan;
 mod sidecar;
@@ -18,6 +19,7 @@ mod write;
 
 pub use error::{SeriesError, SeriesWarning};
 pub use load::{LoadedSeries, load_series};
+pub use numbering::MissingSlices;
 pub use scan::{FileProblem, SeriesIndex, SeriesTree, scan_tree};
 pub use sidecar::Sidecar;
 pub use stream::FileFault;

@@ -9,6 +9,7 @@ use walkdir::WalkDir;
 
 use super::FileFault;
 use super::header::{SeriesFacts, SliceHeader, read_header};
+use super::numbering::{self, MissingSlices};
 use super::sidecar::Sidecar;
 
 /// Files whose headers are read before they are sorted into series; bounds the memory.
@@ -61,6 +62,10 @@ pub struct SeriesIndex {
     pub modality: String,
     /// ImageType, its values separated by backslashes.
     pub image_type: String,
+    /// ScanningSequence, its values separated by backslashes: `GR`, `SE`, `EP`, `IR`...
+    pub scanning_sequence: String,
+    /// Whether other volumes of the tree have the same SeriesInstanceUID: echoes, or kinds of image.
+    pub shares_uid: bool,
     /// De-identified acquisition parameters.
     pub sidecar: Sidecar,
     pub(super) slices: Vec<SliceHeader>,
@@ -84,6 +89,13 @@ impl SeriesIndex {
         let mut slices: Vec<&SliceHeader> = self.slices.iter().collect();
         slices.sort_by(|a, b| (&a.sop_uid, a.file_length).cmp(&(&b.sop_uid, b.file_length)));
         slices.into_iter().fold(start, |hash, slice| slice.add_to(hash)).finish()
+    }
+
+    /// Slices that are missing though the headers number them. `None` for volumes that share their
+    /// series with others: those are numbered together.
+    #[must_use]
+    pub fn missing_slices(&self) -> Option<MissingSlices> {
+        if self.shares_uid { None } else { numbering::missing_slices(&self.slices) }
     }
 
     /// The files, in path order.
@@ -130,8 +142,19 @@ pub fn scan_tree(root: &Path, progress: &(dyn Fn(usize, usize) + Sync)) -> Serie
     }
     tree.problems.sort_by(|a, b| a.path.cmp(&b.path));
     tree.series = groups.into_values().collect();
+    mark_shared(&mut tree.series);
     tree.series.sort_by(|a, b| a.slices[0].path.cmp(&b.slices[0].path));
     tree
+}
+
+fn mark_shared(series: &mut [SeriesIndex]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for index in series.iter() {
+        *counts.entry(index.series_uid.clone()).or_default() += 1;
+    }
+    for index in series {
+        index.shares_uid = counts[&index.series_uid] > 1;
+    }
 }
 
 /// What the slices of a volume have in common.
@@ -192,6 +215,8 @@ fn new_series(
         series_number: facts.series_number,
         modality: facts.modality,
         image_type: facts.image_type,
+        scanning_sequence: facts.scanning_sequence,
+        shares_uid: false,
         sidecar: facts.sidecar,
         slices: Vec::new(),
     }

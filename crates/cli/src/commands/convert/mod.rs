@@ -1,5 +1,7 @@
 //! `brainreel convert`: a tree of DICOM files to a BIDS dataset.
 
+mod contrast;
+mod ownership;
 mod plan;
 mod tables;
 
@@ -11,15 +13,18 @@ use brainreel_artifact::{
     ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
 };
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
-use brainreel_formats::bids::{BidsName, list_t1w};
+use brainreel_formats::bids::BidsName;
 use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::batch;
+use crate::failures::{self, Failure};
 use crate::finish::Finish;
+use crate::folders;
 use crate::ui::{Ui, table};
 
+use ownership::Origin;
 use plan::{Plan, Planned, Rules};
 
 /// Raise whenever the same files give another dataset.
@@ -42,17 +47,21 @@ pub(crate) struct ConvertArgs {
     dicom_dir: PathBuf,
     /// Folder to write to
     bids_dir: PathBuf,
-    /// Label tables: IDA collection CSV, or a CSV with image_id, subject, diagnosis
-    /// [default: the CSV files in DICOM_DIR that are such tables]
-    #[arg(long, value_name = "TABLE.csv", num_args = 1..)]
+    /// Label table: IDA collection CSV, or a CSV with image_id, subject, diagnosis; may be given several
+    /// times [default: the CSV files in DICOM_DIR that are such tables]
+    #[arg(long, value_name = "TABLE.csv")]
     labels: Vec<PathBuf>,
     /// Also convert series that call themselves T2, FLAIR, localizer...
     #[arg(long)]
     any_contrast: bool,
-    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger; whoever has
-    /// the ids can still recompute the hashes
+    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger and the
+    /// screen; whoever has the ids can still recompute the hashes. Exam dates stay: in sessions.tsv, and
+    /// in session names where there is no visit code
     #[arg(long)]
     hash_subjects: bool,
+    /// Go on though images of another download in BIDS_DIR are lost by it
+    #[arg(long)]
+    replace: bool,
     /// Series to work on at a time [default: one for each thread, at most 8]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -70,6 +79,8 @@ pub(crate) struct Request<'a> {
     pub(crate) any_contrast: bool,
     /// Whether subjects get the hash of their id for a name.
     pub(crate) hash_subjects: bool,
+    /// Whether images of another download may be lost.
+    pub(crate) replace: bool,
     /// Series in memory at a time.
     pub(crate) n_jobs: usize,
 }
@@ -77,7 +88,7 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// The usual request.
     pub(crate) fn new(dicom: &'a Path, bids: &'a Path, labels: &'a [PathBuf], n_jobs: usize) -> Self {
-        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, n_jobs }
+        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, replace: false, n_jobs }
     }
 }
 
@@ -94,14 +105,18 @@ pub(crate) struct ConvertReport {
     pub(crate) n_up_to_date: usize,
     /// Of those, series with a diagnosis.
     pub(crate) n_labelled: usize,
+    /// Series that were converted though the numbers of their slices say that some are missing.
+    pub(crate) incomplete: Vec<Failure>,
+    /// Words in the label table's group column that are no diagnosis.
+    pub(crate) unknown_diagnoses: BTreeSet<String>,
     /// Series and files left out by a rule.
     pub(crate) n_dropped: usize,
-    /// Series that should have been converted but could not be.
+    /// Series that should have been converted but could not be, and slices that could not be read.
     pub(crate) failures: Vec<LedgerRow>,
 }
 
 impl ConvertReport {
-    /// Number of series that could not be converted.
+    /// Number of series and files that went wrong.
     pub(crate) fn n_failed(&self) -> usize {
         self.failures.len()
     }
@@ -120,11 +135,13 @@ struct ImageRecord {
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &ConvertArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    folders::check_input(&args.dicom_dir, "a tree of DICOM files")?;
     let labels =
         if args.labels.is_empty() { find_label_tables(&args.dicom_dir)? } else { args.labels.clone() };
     let request = Request {
         any_contrast: args.any_contrast,
         hash_subjects: args.hash_subjects,
+        replace: args.replace,
         ..Request::new(
             &args.dicom_dir,
             &args.bids_dir,
@@ -151,8 +168,11 @@ pub(crate) fn find_label_tables(dicom: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Converts every T1-weighted series of a tree.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertReport> {
+    folders::check_input(request.dicom, "a tree of DICOM files")?;
+    folders::check_apart(request.dicom, request.bids)?;
     let labels = LabelTable::from_files(request.labels)?;
-    let tree = scan(request.dicom, ui)?;
+    let tree = scan(request, ui)?;
+    folders::check_output(request.bids)?;
     let lock = FolderLock::acquire(request.bids)?;
     lock.remove_litter();
     let rules = Rules {
@@ -162,28 +182,28 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
         hash_subjects: request.hash_subjects,
     };
     let Plan { kept, left_out } = plan::plan(&tree.series, &rules);
-    let outcomes = convert_all(&kept, request, ui);
+    let mut origin = Origin::begin(request, &kept, &tables::contents(&kept.iter().collect::<Vec<_>>())?, ui)?;
+    let outcomes = convert_all(&kept, request, &rules, ui);
 
     let (mut ledger, mut converted, mut n_up_to_date) = (left_out, Vec::new(), 0);
-    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &rules)));
+    ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &kept, &rules)));
     for (planned, outcome) in kept.iter().zip(outcomes) {
         match outcome {
             Ok(up_to_date) => {
                 n_up_to_date += usize::from(up_to_date);
-                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text()));
+                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text(), &rules));
                 converted.push(planned);
             }
             Err(error) => {
-                let first = planned.series.paths().next().unwrap_or(request.dicom);
-                let reason = plan::without_root(&format!("{error:#}"), first, &rules);
+                let reason = plan::portable(&format!("{error:#}"), planned.series.paths(), &rules);
                 ledger.push(plan::failed_row(planned, reason));
             }
         }
     }
     let ledger = Ledger { rows: ledger };
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
-    tables::write(request.bids, &converted)?;
-    remove_leftovers(request.bids, &converted, ui)?;
+    origin.write_files(request.bids, &tables::contents(&converted)?)?;
+    ownership::remove_leftovers(request.bids, &converted, ui)?;
     let report = report(request, &tree, &ledger, &converted, n_up_to_date);
     show(&report, &ledger, ui);
     anyhow::ensure!(
@@ -196,28 +216,35 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     Ok(report)
 }
 
-fn scan(dicom: &Path, ui: &Ui) -> anyhow::Result<SeriesTree> {
-    anyhow::ensure!(dicom.is_dir(), "{} is not a folder; expected a tree of DICOM files", dicom.display());
+fn scan(request: &Request<'_>, ui: &Ui) -> anyhow::Result<SeriesTree> {
+    let dicom = request.dicom;
     let bar = ui.progress("read headers", 0);
     let tree = scan_tree(dicom, &|done, total| bar.set(done, total));
     bar.finish();
     if tree.series.is_empty() {
-        let first = tree.problems.first();
-        let found = first.map_or_else(
-            || "it holds no file".to_owned(),
-            |problem| {
+        let found = match tree.problems.first() {
+            None => "it holds no file".to_owned(),
+            Some(problem) if request.hash_subjects => {
+                format!("the first of {} files {}", tree.n_files, problem.fault)
+            }
+            Some(problem) => {
                 format!("the first of {} files, {}, {}", tree.n_files, problem.path.display(), problem.fault)
-            },
-        );
+            }
+        };
         anyhow::bail!("there is no DICOM image in {}: {found}", dicom.display());
     }
     Ok(tree)
 }
 
-fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyhow::Result<bool>> {
+fn convert_all(
+    kept: &[Planned<'_>],
+    request: &Request<'_>,
+    rules: &Rules<'_>,
+    ui: &Ui,
+) -> Vec<anyhow::Result<bool>> {
     let bar = ui.progress("convert", kept.len());
     let outcomes = batch::map(kept, request.n_jobs, |planned| {
-        let outcome = convert_series(planned, request.bids, ui);
+        let outcome = convert_series(planned, request.bids, rules, ui);
         bar.inc();
         outcome
     });
@@ -226,7 +253,7 @@ fn convert_all(kept: &[Planned<'_>], request: &Request<'_>, ui: &Ui) -> Vec<anyh
 }
 
 /// Converts one series; `true` if an earlier run had already done it.
-fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result<bool> {
+fn convert_series(planned: &Planned<'_>, bids: &Path, rules: &Rules<'_>, ui: &Ui) -> anyhow::Result<bool> {
     let name = bids_name(planned)?;
     let (image, record) = (bids.join(name.relative_path()), bids.join(name.with_extension_json()));
     let provenance = Provenance::new("convert", STAGE_REVISION, &(), series_hash(planned)?);
@@ -235,7 +262,8 @@ fn convert_series(planned: &Planned<'_>, bids: &Path, ui: &Ui) -> anyhow::Result
     }
     let loaded = load_series(planned.series)?;
     for warning in &loaded.warnings {
-        ui.warn(format!("{}: {warning}", planned.scan_id));
+        let text = plan::portable(&warning.to_string(), planned.series.paths(), rules);
+        ui.warn(format!("convert: {}: {text}", planned.scan_id));
     }
     loaded.volume.write_nifti(&image)?;
     let image_sha256 = hash_file(&image)?;
@@ -268,41 +296,6 @@ fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
     Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
 }
 
-/// Removes images that an earlier conversion left and that this download no longer gives (their sidecars
-/// say that brainreel made them): they would go on into the next stages. Images of other hands stay, with
-/// a warning.
-fn remove_leftovers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
-    let mut ours = BTreeSet::new();
-    for planned in converted {
-        ours.insert(bids.join(bids_name(planned)?.relative_path()));
-    }
-    let images = list_t1w(bids)?;
-    for image in images.iter().filter(|image| !ours.contains(&image.path)) {
-        let stem = image.path.to_string_lossy();
-        let stem = stem.strip_suffix(".gz").unwrap_or(&stem);
-        let record = PathBuf::from(stem).with_extension("json");
-        let is_leftover = read_record(&record).is_some_and(|record| record.provenance.stage == "convert");
-        if is_leftover {
-            let remove = |path: &Path| {
-                std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
-            };
-            remove(&image.path)?;
-            remove(&record)?;
-            ui.note(format!(
-                "{:>12} removed {}, which this download no longer gives",
-                "convert",
-                image.path.display()
-            ));
-        } else {
-            ui.warn(format!(
-                "{} does not come from this download; it will be preprocessed as well",
-                image.path.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn read_record(path: &Path) -> Option<ImageRecord> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
@@ -321,6 +314,13 @@ fn report(
         n_kept: converted.len(),
         n_up_to_date,
         n_labelled: converted.iter().filter(labelled).count(),
+        incomplete: converted
+            .iter()
+            .filter_map(|planned| {
+                Some(Failure::noted(planned.scan_id.to_string(), planned.series.missing_slices()?))
+            })
+            .collect(),
+        unknown_diagnoses: converted.iter().filter_map(|planned| plan::unknown_diagnosis(planned)).collect(),
         n_dropped: ledger.count(Outcome::Dropped),
         failures: ledger.rows.iter().filter(|row| row.outcome == Outcome::Failed).cloned().collect(),
     }
@@ -338,9 +338,15 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
     ));
     if report.n_labelled < report.n_kept {
         ui.warn(format!(
-            "{} of {} series have no diagnosis: pass the IDA collection table with --labels",
+            "{} of {} series have no diagnosis: {}",
             report.n_kept - report.n_labelled,
-            report.n_kept
+            report.n_kept,
+            if report.unknown_diagnoses.is_empty() {
+                "pass the IDA collection table with --labels".to_owned()
+            } else {
+                let words: Vec<&str> = report.unknown_diagnoses.iter().map(String::as_str).take(5).collect();
+                format!("the label table says `{}`, expected CN, MCI or AD", words.join("`, `"))
+            }
         ));
     }
     let mut rules: Vec<(&str, usize)> = Vec::new();
@@ -356,7 +362,15 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
             rules.iter().map(|(rule, count)| vec![(*rule).to_owned(), count.to_string()]).collect();
         ui.note(table(&["left out by", "number"], &rows));
     }
+    failures::warn("convert", &report.incomplete, ui);
     for failure in report.failures.iter().take(5) {
         ui.warn(format!("convert: {}", failure.reason));
+    }
+    if !report.failures.is_empty() {
+        ui.warn(format!(
+            "convert: {} failed, all listed in {}",
+            report.failures.len(),
+            report.bids.join("conversion_ledger.tsv").display()
+        ));
     }
 }

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use brainreel_artifact::hash_bytes;
 use brainreel_cohort::{
-    Date, ImageId, LabelRow, LabelTable, LedgerRow, Outcome, ScanId, SessionId, SubjectId,
+    Date, Group, ImageId, LabelRow, LabelTable, LedgerRow, Outcome, ScanId, SessionId, SubjectId,
 };
-use brainreel_formats::dicom::{FileProblem, SeriesIndex};
+use brainreel_formats::dicom::{FileFault, FileProblem, SeriesIndex};
+
+use super::contrast;
 
 /// What the plan depends on beside the series.
 pub(crate) struct Rules<'a> {
@@ -41,27 +43,6 @@ struct Verdict {
     rule: &'static str,
     reason: String,
 }
-
-/// Words in a series description that say it is no T1-weighted head.
-const OTHER_CONTRASTS: [&str; 17] = [
-    "LOCALIZER",
-    "LOCALISER",
-    "SCOUT",
-    "SURVEY",
-    "CALIBRATION",
-    "T2",
-    "PD",
-    "FLAIR",
-    "DTI",
-    "DWI",
-    "ADC",
-    "BOLD",
-    "FMRI",
-    "ASL",
-    "SWI",
-    "FIELDMAP",
-    "PHASE",
-];
 
 /// File endings that lie about in downloads and are never meant as DICOM.
 const OTHER_FILES: [&str; 14] =
@@ -123,8 +104,10 @@ fn examine<'a>(
     if series.modality != "MR" {
         return dropped("not_mr", "the modality is not MR".to_owned());
     }
-    if let Some(word) = other_contrast(series).filter(|_| !rules.any_contrast) {
-        return dropped("not_t1", format!("the series calls itself {word}"));
+    if !rules.any_contrast
+        && let Some((rule, reason)) = contrast::speaks_against_t1(series)
+    {
+        return dropped(rule, reason);
     }
     let raw = label.map_or(series.subject.as_str(), |row| row.subject.label());
     let known = SubjectId::parse(&series.subject).ok().filter(|_| is_ptid(&series.subject));
@@ -134,9 +117,11 @@ fn examine<'a>(
         return Err(Verdict {
             outcome: Outcome::Failed,
             rule: "label_conflict",
-            reason: "the label table gives this image to another subject than the download does; \
-                     is it the table of this download?"
-                .to_owned(),
+            reason: format!(
+                "the label table gives this image to {}, the download to {}; is it the table of this download?",
+                shown_subject(&row.subject, rules),
+                shown_subject(&known, rules)
+            ),
         });
     }
     let subject = output_subject(raw, rules).ok_or_else(|| Verdict {
@@ -149,16 +134,15 @@ fn examine<'a>(
     Ok(Candidate { series, label, subject, date: scan_date(series) })
 }
 
+/// A subject as it may be shown.
+fn shown_subject(subject: &SubjectId, rules: &Rules<'_>) -> String {
+    output_subject(subject.label(), rules).map_or_else(|| "another subject".to_owned(), |id| id.to_string())
+}
+
 /// `002_S_0413`: a name that only an ADNI participant has.
 fn is_ptid(text: &str) -> bool {
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     text.split_once("_S_").is_some_and(|(site, number)| site.len() == 3 && digits(site) && digits(number))
-}
-
-fn other_contrast(series: &SeriesIndex) -> Option<&'static str> {
-    let text = format!("{} {}", series.description, series.image_type).to_ascii_uppercase();
-    let words: BTreeSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric()).collect();
-    OTHER_CONTRASTS.into_iter().find(|word| words.contains(word))
 }
 
 fn scan_date(series: &SeriesIndex) -> Option<Date> {
@@ -194,7 +178,7 @@ fn name_scans<'a>(
     }
     let mut kept = Vec::new();
     for ((subject, session), mut scans) in sessions {
-        if let Some(reason) = label_conflict(&scans) {
+        if let Some(reason) = label_conflict(&subject, &session, &scans) {
             left_out.extend(scans.iter().map(|scan| {
                 let verdict =
                     Verdict { outcome: Outcome::Failed, rule: "label_conflict", reason: reason.clone() };
@@ -218,12 +202,12 @@ fn visit_code(candidate: &Candidate<'_>) -> Option<String> {
     candidate.label?.session.as_ref().map(|session| session.label().to_owned())
 }
 
-fn label_conflict(scans: &[&Candidate<'_>]) -> Option<String> {
+fn label_conflict(subject: &SubjectId, session: &SessionId, scans: &[&Candidate<'_>]) -> Option<String> {
     let groups: BTreeSet<String> =
         scans.iter().filter_map(|scan| Some(scan.label?.group.as_ref()?.to_string())).collect();
     (groups.len() > 1).then(|| {
         let groups: Vec<String> = groups.into_iter().collect();
-        format!("one session has the labels {}; correct the label table", groups.join(" and "))
+        format!("{subject}, {session} has the labels {}; correct the label table", groups.join(" and "))
     })
 }
 
@@ -233,15 +217,35 @@ fn image_number(series: &SeriesIndex) -> u64 {
     id.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(u64::MAX)
 }
 
-/// The ledger's row for a series that will be converted.
-pub(crate) fn kept_row(planned: &Planned<'_>, output: String) -> LedgerRow {
-    let reason = match planned.label {
-        Some(row) if row.diagnosis().is_some() => "T1-weighted, with a diagnosis".to_owned(),
-        Some(_) => "T1-weighted; the label table gives no diagnosis".to_owned(),
-        None => "T1-weighted; in no label table, so without a diagnosis".to_owned(),
+/// The ledger's row for a series that was converted.
+pub(crate) fn kept_row(planned: &Planned<'_>, output: String, rules: &Rules<'_>) -> LedgerRow {
+    let contrast = if rules.any_contrast {
+        "of any contrast, as --any-contrast asks".to_owned()
+    } else {
+        contrast::speaks_for_t1(planned.series)
     };
+    let diagnosis = match (planned.label, unknown_diagnosis(planned)) {
+        (Some(row), _) if row.diagnosis().is_some() => "with a diagnosis".to_owned(),
+        (Some(_), Some(word)) => {
+            format!("without a diagnosis: the label table says `{word}`, expected CN, MCI or AD")
+        }
+        (Some(_), None) => "without a diagnosis: the label table gives none".to_owned(),
+        (None, _) => "without a diagnosis: in no label table".to_owned(),
+    };
+    let mut reason = format!("{contrast}; {diagnosis}");
+    if let Some(missing) = planned.series.missing_slices() {
+        reason += &format!("; {missing}");
+    }
     let verdict = Verdict { outcome: Outcome::Kept, rule: "kept", reason };
     LedgerRow { output: Some(output), ..planned_row(planned, verdict) }
+}
+
+/// The word in the label table's group column, if it is no diagnosis.
+pub(crate) fn unknown_diagnosis(planned: &Planned<'_>) -> Option<String> {
+    match planned.label?.group.as_ref()? {
+        Group::Other(word) => Some(word.clone()),
+        Group::Diagnosis(_) => None,
+    }
 }
 
 /// The ledger's row for a series that could not be converted.
@@ -283,36 +287,70 @@ fn base_row(
     }
 }
 
-/// The ledger's row for a file that is no slice of a series; nothing for files that were never meant to be.
-pub(crate) fn problem_row(problem: &FileProblem, rules: &Rules<'_>) -> Option<LedgerRow> {
-    let hidden = problem.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-    let extension = problem.path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase());
-    if hidden || extension.is_some_and(|text| OTHER_FILES.contains(&text.as_str())) {
+/// The ledger's row for a file that is no slice of a series; nothing for files that were never meant to
+/// be. A damaged file, or one that lies among the slices of a series and is named like them, is a slice
+/// that was lost: a failure.
+pub(crate) fn problem_row(
+    problem: &FileProblem,
+    kept: &[Planned<'_>],
+    rules: &Rules<'_>,
+) -> Option<LedgerRow> {
+    let path = problem.path.as_path();
+    let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    if hidden || extension(path).is_some_and(|text| OTHER_FILES.contains(&text.as_str())) {
         return None;
     }
+    let among = |planned: &Planned<'_>| {
+        planned.series.paths().any(|slice| {
+            slice.parent() == path.parent() && (is_dcm(path) || extension(slice) == extension(path))
+        })
+    };
+    let lost = match problem.fault {
+        FileFault::Read(_) | FileFault::Truncated { .. } | FileFault::Damaged { .. } => true,
+        FileFault::NotDicom { .. } => kept.iter().any(among),
+        _ => false,
+    };
+    let (outcome, rule) =
+        if lost { (Outcome::Failed, "unreadable_file") } else { (Outcome::Dropped, "not_dicom") };
     Some(LedgerRow {
         series: "n/a".to_owned(),
         image_id: None,
         subject: None,
         description: None,
         n_files: 1,
-        outcome: Outcome::Dropped,
-        rule: "not_dicom".to_owned(),
-        reason: without_root(&format!("{} {}", problem.path.display(), problem.fault), &problem.path, rules),
+        outcome,
+        rule: rule.to_owned(),
+        reason: portable(&format!("{} {}", path.display(), problem.fault), [path].into_iter(), rules),
         output: None,
     })
 }
 
-/// A reason that names `path`, relative to the download, so that the ledger can travel. With hashed
-/// subjects folders and files are hashed too: their names may be those of people.
-pub(crate) fn without_root(reason: &str, path: &Path, rules: &Rules<'_>) -> String {
-    if rules.hash_subjects {
-        let folder = path.parent().unwrap_or(path).to_string_lossy();
+fn extension(path: &Path) -> Option<String> {
+    path.extension().map(|text| text.to_string_lossy().to_ascii_lowercase())
+}
+
+fn is_dcm(path: &Path) -> bool {
+    extension(path).is_some_and(|text| text == "dcm")
+}
+
+/// A reason that names some of `paths`, relative to the download, so that the ledger can travel. With
+/// hashed subjects folders and files are hashed too: their names may be those of people.
+pub(crate) fn portable<'p>(reason: &str, paths: impl Iterator<Item = &'p Path>, rules: &Rules<'_>) -> String {
+    if !rules.hash_subjects {
+        let root: PathBuf = rules.root.components().collect();
+        return reason.replace(&format!("{}/", root.display()), "");
+    }
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for path in paths.filter(|path| path.components().next().is_some()) {
+        let folder = path.parent().unwrap_or(path).display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let hashed = |text: &str| hash_bytes(text.as_bytes()).short().to_owned();
-        let reason = reason.replace(&*folder, &hashed(&folder));
-        return if name.is_empty() { reason } else { reason.replace(&*name, &hashed(&name)) };
+        names.insert(path.display().to_string(), format!("{}/{}", hashed(&folder), hashed(&name)));
+        let short = hashed(&folder);
+        names.insert(folder, short);
     }
-    let root: PathBuf = rules.root.components().collect();
-    reason.replace(&format!("{}/", root.display()), "")
+    // Files before the folders that they lie in.
+    names.iter().rev().filter(|(path, _)| !path.is_empty()).fold(reason.to_owned(), |text, (path, hash)| {
+        if text.contains(path.as_str()) { text.replace(path, hash) } else { text }
+    })
 }

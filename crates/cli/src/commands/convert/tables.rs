@@ -1,9 +1,7 @@
 //! The tables of the dataset: people, sessions, description.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use brainreel_artifact::{write_atomic, write_json};
 use brainreel_cohort::{ParticipantRow, ParticipantTable, SessionId, SessionRow, SessionTable, SubjectId};
 use brainreel_formats::bids::{DatasetDescription, DatasetKind};
 
@@ -16,12 +14,16 @@ T1-weighted images converted from DICOM by brainreel. For research use only.
 - The diagnosis of a session is in `sub-*/sub-*_sessions.tsv`; it belongs to the visit, not to the person.
 ";
 
-/// Writes all tables of the dataset.
-pub(crate) fn write(bids: &Path, converted: &[&Planned<'_>]) -> anyhow::Result<()> {
+/// All tables and texts of the dataset, by their path in it.
+pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let description = DatasetDescription::new("T1-weighted MRI converted by brainreel", DatasetKind::Raw);
-    write_json(&bids.join("dataset_description.json"), &description)?;
-    write_atomic(&bids.join("README"), README.as_bytes())?;
-    write_atomic(&bids.join(".bidsignore"), b"conversion_ledger.tsv\n.brainreel*\n")?;
+    let mut description = serde_json::to_vec_pretty(&description)?;
+    description.push(b'\n');
+    let mut files = vec![
+        ("dataset_description.json".to_owned(), description),
+        ("README".to_owned(), README.as_bytes().to_vec()),
+        (".bidsignore".to_owned(), b"conversion_ledger.tsv\n.brainreel*\n".to_vec()),
+    ];
 
     let mut people: BTreeMap<&SubjectId, Vec<&Planned<'_>>> = BTreeMap::new();
     for planned in converted {
@@ -34,17 +36,18 @@ pub(crate) fn write(bids: &Path, converted: &[&Planned<'_>]) -> anyhow::Result<(
             sex: scans.iter().find_map(|scan| scan.label?.sex),
         })
         .collect();
-    write_atomic(&bids.join("participants.tsv"), ParticipantTable::new(participants).to_tsv().as_bytes())?;
+    let participants = ParticipantTable::new(participants).to_tsv();
+    files.push(("participants.tsv".to_owned(), participants.into_bytes()));
     for (subject, scans) in people {
         let mut sessions: BTreeMap<_, Vec<&Planned<'_>>> = BTreeMap::new();
         for scan in scans {
             sessions.entry(scan.scan_id.session()).or_default().push(scan);
         }
         let rows = sessions.into_iter().map(|(session, scans)| session_row(session, &scans)).collect();
-        let path = bids.join(subject.to_string()).join(format!("{subject}_sessions.tsv"));
-        write_atomic(&path, SessionTable::new(rows).to_tsv().as_bytes())?;
+        let path = format!("{subject}/{subject}_sessions.tsv");
+        files.push((path, SessionTable::new(rows).to_tsv().into_bytes()));
     }
-    Ok(())
+    Ok(files)
 }
 
 /// What any of the session's scans knows; conflicting labels were refused before.

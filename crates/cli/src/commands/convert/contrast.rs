@@ -1,0 +1,113 @@
+//! What a header says about the contrast of a series.
+
+use std::collections::BTreeSet;
+
+use brainreel_formats::dicom::SeriesIndex;
+
+/// Words in a series description or in ImageType that say that it is no T1-weighted head.
+const OTHER_CONTRASTS: [&str; 17] = [
+    "LOCALIZER",
+    "LOCALISER",
+    "SCOUT",
+    "SURVEY",
+    "CALIBRATION",
+    "T2",
+    "PD",
+    "FLAIR",
+    "DTI",
+    "DWI",
+    "ADC",
+    "BOLD",
+    "FMRI",
+    "ASL",
+    "SWI",
+    "FIELDMAP",
+    "PHASE",
+];
+
+/// Values of ImageType that only diffusion images have.
+const DIFFUSION: [&str; 5] = ["DIFFUSION", "TRACEW", "TRACE", "FA", "TENSOR"];
+
+/// Values of ImageType of images that were computed from others and are no head as the scanner saw it.
+const COMPUTED: [&str; 6] = ["PROJECTION", "MIP", "MNIP", "SUBTRACTION", "MOSAIC", "PERFUSION"];
+
+/// T1-weighted protocols have echo times below 20 ms, T2-weighted ones above 60 ms.
+const LONGEST_ECHO_MS: f64 = 30.0;
+
+/// With an inversion pulse a longer echo may still be T1-weighted, but not one of this length: FLAIR.
+const LONGEST_ECHO_WITH_INVERSION_MS: f64 = 80.0;
+
+/// The rule by which a series is no T1-weighted head, and its reason.
+pub(super) fn speaks_against_t1(series: &SeriesIndex) -> Option<(&'static str, String)> {
+    let named = words(&format!("{} {}", series.description, series.image_type));
+    if let Some(word) = OTHER_CONTRASTS.into_iter().find(|word| named.contains(*word)) {
+        return Some(("not_t1", format!("the series calls itself {word}")));
+    }
+    let kinds = words(&series.image_type);
+    if let Some(word) = DIFFUSION.into_iter().find(|word| kinds.contains(*word)) {
+        return Some(("diffusion", format!("ImageType says {word}: a diffusion image, not T1-weighted")));
+    }
+    if let Some(word) = COMPUTED.into_iter().find(|word| kinds.contains(*word)) {
+        return Some(("computed", format!("ImageType says {word}: computed from other images")));
+    }
+    let sequence = words(&series.scanning_sequence);
+    if sequence.contains("EP") {
+        return Some(("echo_planar", "ScanningSequence is EP: echo-planar, not T1-weighted".to_owned()));
+    }
+    let has_inversion = series.sidecar.inversion_time.is_some() || sequence.contains("IR");
+    let reason = long_echo(series.sidecar.echo_time? * 1000.0, has_inversion)?;
+    Some(("long_echo_time", reason))
+}
+
+fn long_echo(echo_ms: f64, has_inversion: bool) -> Option<String> {
+    let (limit, inversion) =
+        if has_inversion { (LONGEST_ECHO_WITH_INVERSION_MS, "with") } else { (LONGEST_ECHO_MS, "without") };
+    (echo_ms > limit).then(|| {
+        format!(
+            "EchoTime is {echo_ms:.1} ms {inversion} an inversion, expected at most {limit:.0} ms: not T1-weighted"
+        )
+    })
+}
+
+/// Why a series that nothing speaks against is taken as T1-weighted.
+pub(super) fn speaks_for_t1(series: &SeriesIndex) -> String {
+    let sequence = words(&series.scanning_sequence);
+    let sequence: Vec<&str> = sequence.iter().map(String::as_str).collect();
+    let echo = series.sidecar.echo_time.map(|seconds| format!("EchoTime {:.2} ms", seconds * 1000.0));
+    let known: Vec<String> = (!sequence.is_empty())
+        .then(|| format!("ScanningSequence {}", sequence.join("+")))
+        .into_iter()
+        .chain(echo)
+        .collect();
+    if known.is_empty() {
+        return "taken as T1-weighted: the header has neither ScanningSequence nor EchoTime".to_owned();
+    }
+    format!("T1-weighted as far as the header says ({})", known.join(", "))
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    let capitals = text.to_ascii_uppercase();
+    let words = capitals.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn echo_times_of_t1_protocols_pass_and_those_of_t2_and_flair_do_not() {
+        for (echo_ms, has_inversion) in [(2.98, true), (3.5, false), (20.0, false), (14.0, true)] {
+            assert_eq!(long_echo(echo_ms, has_inversion), None, "{echo_ms} ms");
+        }
+        for (echo_ms, has_inversion) in [(90.0, false), (35.0, false), (120.0, true), (386.8, true)] {
+            assert!(long_echo(echo_ms, has_inversion).is_some(), "{echo_ms} ms");
+        }
+    }
+
+    #[test]
+    fn words_are_whole_words() {
+        let found = words(r"DERIVED\PRIMARY\MPR\ND_FA MPRAGE");
+        assert!(found.contains("MPR") && found.contains("FA") && !found.contains("MPRAG"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The annotated `experiment.toml` of `brainreel run --print-defaults`.
+
+use brainreel_cohort::SplitConfig;
+use brainreel_preprocess::PreprocessConfig;
+use brainreel_training::TrainConfig;
+use serde::Serialize;
+
+const HEAD: &str = "\
+# An experiment: every setting with its default. Settings may be left out. Paths are relative to this file.
+
+# Folder that all outputs go to; one trained run a folder.
+out = \"results\"
+
+[input]
+# Exactly one of dicom, bids, simulate. A tree of DICOM files:
+dicom = \"ADNI\"
+# Label tables for it: IDA collection CSV, or a CSV with image_id, subject, diagnosis. Without any, the CSV
+# files in the top folder are tried.
+labels = []
+# A BIDS dataset with diagnoses in its sessions.tsv files:
+# bids = \"bids\"
+# A simulated cohort:
+# simulate = { n_subjects = 20, n_visits = 3, seed = 2025, spacing_mm = 1.0, effect_size = 1.0, noise = 0.03, bias = 0.2, ad_fraction = 0.5, n_sites = 8, truth_images = true }
+# Seed of a permutation of the diagnoses among subjects: the result must fall to chance level.
+# shuffle_labels = 1
+";
+
+/// What the settings mean, by section and key.
+const NOTES: &[(&str, &str)] = &[
+    ("preprocess.brain_extraction", "how the brain is cut out of the head: \"none\""),
+    ("preprocess.spacing_mm", "voxel size before cropping, mm"),
+    ("preprocess.bias_correction", "how the smooth bias field is taken out: \"none\""),
+    ("preprocess.foreground", "\"otsu\", or { above = 0.0 } for a fixed intensity"),
+    ("preprocess.padding_voxels", "voxels kept around the head on each side"),
+    ("preprocess.size_voxels", "edge of the cubic network input"),
+    ("split.train", "share of the scans; may be left out: the rest"),
+    ("split.validation", "share of the scans of each class"),
+    ("split.test", "share of the scans of each class"),
+    ("split.classes", "scans of other diagnoses are left out"),
+    ("train.seed", "everything random follows from it"),
+    ("train.device", "\"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
+    ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
+    ("train.weights", "pretrained weights, safetensors with torchvision's names; without: random numbers"),
+    ("train.stem", "how a three-channel stem becomes one: \"sum\", \"mean\" or \"random\""),
+    ("train.freeze", "\"thesis\" (layer4 and fc are trained), \"none\" or \"fc-only\""),
+    ("train.frozen_norm", "\"calibrated\", \"pretrained\" or \"batch\" (the thesis)"),
+    ("train.calibration_scans", "most training scans that calibration looks at"),
+    ("train.batch_size", "scans a step"),
+    ("train.max_epochs", "most epochs"),
+    ("train.patience", "epochs without better accuracy and without less loss before stopping"),
+    ("train.learning_rate_fc", "of the final layer"),
+    ("train.learning_rate", "of the other trained layers"),
+    ("train.weight_decay", "decoupled"),
+    ("train.restart_epochs", "epochs between warm restarts of the cosine schedule"),
+    ("train.augmentation.preset", "\"none\", \"default\" or \"thesis\""),
+    ("train.augmentation.pool", "variants of a scan, drawn once; 0 draws afresh each epoch"),
+    ("train.augmentation.noise_std", "upper end of the noise's standard deviation"),
+    ("train.augmentation.noise_probability", ""),
+    ("train.augmentation.log_gamma", "log gamma is uniform in plus and minus this"),
+    ("train.augmentation.gamma_probability", ""),
+    ("train.cache.directory", "folder of kept features; by default `cache` in the run folder"),
+    ("train.cache.max_bytes", "bytes that it may hold; 0 keeps nothing"),
+    ("train.cache.dtype", "number type of kept features: \"f32\" or \"f16\""),
+];
+
+/// Settings that have no default: a line that shows how to write them, behind their section's name.
+const OPTIONAL: [(&str, &str); 2] =
+    [("train", "# weights = \"r3d_18.safetensors\""), ("train.cache", "# directory = \"cache\"")];
+
+#[derive(Serialize)]
+struct Settings {
+    preprocess: PreprocessConfig,
+    split: SplitConfig,
+    train: TrainConfig,
+}
+
+/// An `experiment.toml` with every setting at its default.
+pub(crate) fn annotated() -> anyhow::Result<String> {
+    let settings = Settings {
+        preprocess: PreprocessConfig::default(),
+        split: SplitConfig::default(),
+        train: TrainConfig::default(),
+    };
+    let mut text = HEAD.to_owned();
+    let mut section = String::new();
+    for line in toml::to_string(&settings)?.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+            text += &format!("\n{line}\n");
+            for (_, example) in OPTIONAL.iter().filter(|(section, _)| *section == name) {
+                let key = example.trim_start_matches("# ").split(' ').next().unwrap_or_default();
+                text += &noted(example, &format!("{section}.{key}"));
+            }
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            text += &noted(line, &format!("{section}.{key}"));
+        }
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+fn noted(line: &str, path: &str) -> String {
+    match NOTES.iter().find(|(name, note)| *name == path && !note.is_empty()) {
+        Some((_, note)) => format!("{line:<34} # {note}\n"),
+        None => format!("{line}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+
+    #[test]
+    fn the_printed_defaults_are_the_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("experiment.toml");
+        std::fs::write(&path, annotated().unwrap()).unwrap();
+        let read = Experiment::read(&path).unwrap();
+        assert_eq!(read.preprocess, PreprocessConfig::default());
+        assert_eq!(read.split, SplitConfig::default());
+        assert_eq!(read.train, TrainConfig::default());
+        assert!(read.input.simulate.is_none());
+    }
+
+    #[test]
+    fn commented_examples_can_be_taken_in() {
+        let text = annotated().unwrap();
+        let simulate = text.lines().find_map(|line| line.strip_prefix("# simulate = ")).unwrap();
+        let read: toml::Table = toml::from_str(&format!("simulate = {simulate}")).unwrap();
+        let config: brainreel_simulate::SimulateConfig = read["simulate"].clone().try_into().unwrap();
+        assert_eq!(config, brainreel_simulate::SimulateConfig::default());
+        for (path, _) in NOTES.iter().filter(|(path, _)| !path.is_empty()) {
+            let key = path.rsplit('.').next().unwrap();
+            assert!(text.contains(&format!("{key} = ")), "{path} is no setting any more");
+        }
+    }
+}
