@@ -87,8 +87,8 @@ fn direct_cost(shape: &ConvShape, dims: [usize; 3], n_images: usize) -> f64 {
 
 fn winograd_cost(shape: &ConvShape, dims: [usize; 3], n_images: usize, size: TileSize) -> f64 {
     let (c, k) = channels(shape);
-    let outputs = size.outputs(shape.kernel);
-    let products: usize = outputs.iter().map(|&n| if n == 1 { 1 } else { n + 2 }).product();
+    let outputs = size.outputs(shape);
+    let products = size.n_products(shape);
     let tiles: usize = (0..3).map(|axis| dims[axis].div_ceil(outputs[axis])).product();
     let (tiles, products) = ((n_images * tiles) as f64, products as f64);
     let weights = products * c * k;

@@ -1,6 +1,6 @@
 //! The engine's side of `bench/engine`: reads commands from standard input, answers each with one line of
-//! JSON. `prepare CASE` builds a case, `run` times one pass, `output FILE` writes what it computed as
-//! little-endian `f32`, `memory` tells the peak.
+//! JSON. `prepare CASE` builds a case, `run` times one pass, `profile` each layer of one, `output FILE` writes
+//! what it computed as little-endian `f32`, `memory` tells the peak.
 //!
 //! Cases: `conv NAME ALGORITHM`, `net ARCHITECTURE POLICY [trunk]`, `synthstrip POLICY`. Weights and inputs are
 //! those of `reference/formula.py`.
@@ -45,6 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let start = Instant::now();
                 case.run()?;
                 format!("{{\"seconds\": {}}}", start.elapsed().as_secs_f64())
+            }
+            ["profile"] => {
+                let seconds = case.as_mut().ok_or("nothing is prepared")?.profile()?;
+                format!("{{\"seconds\": {seconds:.4?}}}")
             }
             ["output", path] => {
                 let case = case.as_ref().ok_or("nothing is prepared")?;
@@ -125,6 +129,18 @@ impl Case {
             Self::Conv(conv) => conv.run(),
         }
         Ok(())
+    }
+
+    /// Seconds of each layer.
+    fn profile(&mut self) -> Result<Vec<f64>, Box<dyn Error>> {
+        let Self::Program(program, input) = self else { return Err("a convolution has no layers".into()) };
+        let mut starts = Vec::new();
+        program.execute(input, |_| {
+            starts.push(Instant::now());
+            true
+        })?;
+        starts.push(Instant::now());
+        Ok(starts.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect())
     }
 
     fn output(&self) -> Vec<f32> {

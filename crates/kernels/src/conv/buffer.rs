@@ -1,11 +1,23 @@
 //! Memory for maps and weights: aligned, zeroed, in huge pages where the system has them.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
 use memmap2::MmapMut;
+use rayon::prelude::*;
 
 /// Below this many bytes huge pages bring nothing.
 const HUGE_BYTES: usize = 4 << 20;
+/// Numbers that a thread sets to zero at a time.
+const FILL: usize = 1 << 18;
+/// Bytes of memory given back that are kept for the next buffers: those of a training step.
+const KEPT_BYTES: usize = 256 << 20;
+
+/// Large buffers that were given back, the oldest first. A training step needs the same ones as the one
+/// before it, and to get zeroed pages from the system takes as long as some of its convolutions.
+static KEPT: Mutex<VecDeque<MmapMut>> = Mutex::new(VecDeque::new());
 
 /// Zeroed numbers that start on a page boundary.
 ///
@@ -23,7 +35,28 @@ impl Buffer {
     /// If the system refuses the memory, as a failed allocation does.
     #[must_use]
     pub fn zeroed(len: usize) -> Self {
-        let n_bytes = len.checked_mul(size_of::<f32>()).expect("no buffer is larger than the address space");
+        match take_kept(bytes(len)) {
+            Some(map) => {
+                let mut buffer = Self { map: Some(map), len };
+                buffer.as_mut_slice().par_chunks_mut(FILL).for_each(|chunk| chunk.fill(0.0));
+                buffer
+            }
+            None => Self::new(len),
+        }
+    }
+
+    /// `len` numbers of which nothing is known, for those who overwrite them all.
+    ///
+    /// # Panics
+    /// As [`Buffer::zeroed`].
+    #[must_use]
+    pub fn unspecified(len: usize) -> Self {
+        take_kept(bytes(len)).map_or_else(|| Self::new(len), |map| Self { map: Some(map), len })
+    }
+
+    /// Zeros in memory from the system.
+    fn new(len: usize) -> Self {
+        let n_bytes = bytes(len);
         if n_bytes == 0 {
             return Self { map: None, len: 0 };
         }
@@ -69,6 +102,34 @@ impl Buffer {
     }
 }
 
+fn bytes(len: usize) -> usize {
+    len.checked_mul(size_of::<f32>()).expect("no buffer is larger than the address space")
+}
+
+/// Kept memory of at least `n_bytes` and not much more.
+fn take_kept(n_bytes: usize) -> Option<MmapMut> {
+    if n_bytes < HUGE_BYTES {
+        return None;
+    }
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let fits = |map: &MmapMut| map.len() >= n_bytes && map.len() / 2 <= n_bytes;
+    let (best, _) = kept.iter().enumerate().filter(|(_, map)| fits(map)).min_by_key(|(_, map)| map.len())?;
+    kept.remove(best)
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let Some(map) = self.map.take_if(|map| (HUGE_BYTES..=KEPT_BYTES).contains(&map.len())) else {
+            return;
+        };
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        while kept.iter().map(|map| map.len()).sum::<usize>() + map.len() > KEPT_BYTES {
+            kept.pop_front();
+        }
+        kept.push_back(map);
+    }
+}
+
 /// A hint: a system that refuses it loses time, not results.
 #[cfg(target_os = "linux")]
 fn advise_huge(map: &MmapMut) {
@@ -80,7 +141,7 @@ fn advise_huge(_map: &MmapMut) {}
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.len);
+        let mut copy = Self::unspecified(self.len);
         copy.as_mut_slice().copy_from_slice(self.as_slice());
         copy
     }
@@ -94,8 +155,27 @@ impl std::fmt::Debug for Buffer {
 
 impl From<&[f32]> for Buffer {
     fn from(values: &[f32]) -> Self {
-        let mut buffer = Self::zeroed(values.len());
+        let mut buffer = Self::unspecified(values.len());
         buffer.as_mut_slice().copy_from_slice(values);
         buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_was_used_before_is_zeroed() {
+        let len = HUGE_BYTES / size_of::<f32>() + 3;
+        for _ in 0..3 {
+            let mut buffer = Buffer::zeroed(len);
+            assert_eq!(buffer.len(), len);
+            assert!(buffer.as_slice().iter().all(|&x| x == 0.0));
+            buffer.as_mut_slice().fill(1.0);
+        }
+        let kept = || KEPT.lock().unwrap().iter().map(|map| map.len()).sum::<usize>();
+        drop(Buffer::unspecified(KEPT_BYTES / size_of::<f32>() + 1));
+        assert!(kept() <= KEPT_BYTES, "{} bytes kept", kept());
     }
 }

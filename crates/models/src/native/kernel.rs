@@ -55,20 +55,20 @@ impl ConvCase {
         let isa = InstructionSet::detect();
         let (shape, n_images, dims) = (self.shape, self.n_images, self.dims);
         let layout = Layout::new(shape.channels_out, self.dims_out());
-        let mut y = Buffer::zeroed(n_images * layout.image());
+        let mut y = Buffer::unspecified(n_images * layout.image());
         let mut output = MapMut::new(y.as_mut_slice(), layout);
         let epilogue = Epilogue::default();
         let planar = shape.channels_in <= PLANAR_CHANNELS;
         match Algorithm::choose(&shape, layout.dims, n_images, Policy::Accurate, planar, false) {
             Algorithm::Planar => {
                 let conv = PlanarConv::new(shape, weight);
-                let mut scratch = Buffer::zeroed(conv.scratch_len(dims));
+                let mut scratch = Buffer::unspecified(conv.scratch_len(dims));
                 conv.forward(isa, (x, dims), &mut output, &epilogue, scratch.as_mut_slice());
             }
             Algorithm::Winograd(size) => {
                 let conv = WinogradConv::new(shape, size, weight);
                 let (x, layout) = blocked(x, shape.channels_in, dims, n_images, conv.halo(dims));
-                let mut scratch = Buffer::zeroed(conv.scratch_len(isa, dims, n_images));
+                let mut scratch = Buffer::unspecified(conv.scratch_len(isa, dims, n_images));
                 let input = Input { map: Map::new(x.as_slice(), layout), upsampled: false };
                 conv.forward(isa, &[input], &mut output, &epilogue, scratch.as_mut_slice());
             }
@@ -89,7 +89,7 @@ impl ConvCase {
             blocked(grad_output, self.shape.channels_out, self.dims_out(), self.n_images, grad.halo());
         let to = Layout::new(self.shape.channels_in, self.dims);
         let mut dx = Buffer::zeroed(self.n_images * to.image());
-        let mut scratch = Buffer::zeroed(grad.scratch_len(isa, self.n_images));
+        let mut scratch = Buffer::unspecified(grad.scratch_len(isa, self.n_images));
         let dy = Map::new(dy.as_slice(), from);
         grad.compute(isa, &dy, &mut MapMut::new(dx.as_mut_slice(), to), scratch.as_mut_slice());
         planar_values(&Map::new(dx.as_slice(), to))

@@ -48,7 +48,7 @@ impl GradInput {
     #[must_use]
     pub fn new(shape: ConvShape, dims: [usize; 3], weights: &[f32]) -> Self {
         assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
-        let method = if suits_winograd(&shape) && shape.channels_in >= LANES {
+        let method = if suits_winograd(&shape) && shape.stride == [1; 3] && shape.channels_in >= LANES {
             Method::Winograd(WinogradConv::turned(&shape, TileSize::Two, weights))
         } else {
             Method::Classes(classes(&shape, dims, weights))

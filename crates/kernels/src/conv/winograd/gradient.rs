@@ -8,8 +8,8 @@
 use super::super::parallel::{Shared, for_each_task};
 use super::super::{Buffer, ConvShape, Map};
 use super::input::InputTask;
-use super::tiles::{Segment, TileSize, Tiles, with_axes};
-use super::transform::{Axis, MOST_IN};
+use super::tiles::{Product, Segment, TileSize, Tiles, with_axes};
+use super::transform::{Axis, AxisKind, MOST_IN};
 use super::weights::Matrix;
 use super::{STAGGER, suits_winograd, winograd_halo};
 use crate::LANES;
@@ -17,14 +17,17 @@ use crate::simd::{InstructionSet, Kernel, Lanes16};
 
 /// Tiles of a round.
 const ROUND: usize = 256;
+/// Most products of an axis with two outputs.
+const MOST_SPREAD: usize = 5;
 /// Numbers of a pair of blocks.
 const PAIR: usize = LANES * LANES;
 
 /// Halo that [`grad_weight_winograd`] needs around an input of `dims`, and around the output's gradient.
 pub(crate) fn halos(shape: &ConvShape, dims: [usize; 3]) -> [([usize; 3], [usize; 3]); 2] {
-    let (low, high) = winograd_halo(shape, TileSize::Two, dims);
-    let beyond = std::array::from_fn(|axis| high[axis] - shape.padding[axis]);
-    [(low, high), ([0; 3], beyond)]
+    let out = shape.output_dims(dims);
+    let outputs = TileSize::Two.outputs(shape);
+    let beyond = std::array::from_fn(|axis| out[axis].next_multiple_of(outputs[axis]) - out[axis]);
+    [winograd_halo(shape, TileSize::Two, dims), ([0; 3], beyond)]
 }
 
 /// The gradient `[channels_out, channels_in, depth, height, width]` of a convolution's weights.
@@ -42,13 +45,15 @@ pub(crate) fn grad_weight_winograd(
     for (layout, (low, high)) in [x, y].iter().zip(halos(shape, x.dims)) {
         assert!(layout.has_halo(low, high), "{layout:?} needs a halo of {low:?}, {high:?}");
     }
-    let tiles = Tiles::new(TileSize::Two, shape.kernel, y.dims, input.n_images());
+    let tiles = Tiles::new(TileSize::Two, shape, y.dims, input.n_images());
     let n_rounds = tiles.len().div_ceil(ROUND).max(1);
     let round = tiles.len().div_ceil(n_rounds).max(1);
     let strides = [x.blocks() * round * LANES + STAGGER, y.blocks() * round * LANES + STAGGER];
-    let n_products = tiles.n_products();
-    let mut transformed = [Buffer::zeroed(n_products * strides[0]), Buffer::zeroed(n_products * strides[1])];
-    let mut sums = Buffer::zeroed(n_products * x.blocks() * y.blocks() * PAIR);
+    let (n_products, n_taps) = (tiles.n_products(), tiles.n_taps());
+    let products = tiles.products();
+    let mut transformed = strides.map(|stride| Buffer::unspecified(n_products * stride));
+    // `[block out][block in][transformed tap][channel in][channel out]`.
+    let mut sums = Buffer::unspecified(x.blocks() * y.blocks() * n_taps * PAIR);
     for first in (0..tiles.len()).step_by(round) {
         let last = (first + round).min(tiles.len());
         let segments: Vec<(usize, Segment)> = tiles.segments(first, last).collect();
@@ -71,17 +76,22 @@ pub(crate) fn grad_weight_winograd(
             }
         });
         let total = Shared(sums.as_mut_slice().as_mut_ptr());
-        for_each_task(n_products, |product, _| {
-            // SAFETY: every product has sums of its own.
-            unsafe {
-                isa.run(TileProducts {
-                    x: to_x.get().add(product * strides[0]),
-                    y: to_y.get().add(product * strides[1]),
-                    block: round * LANES,
-                    blocks: [x.blocks(), y.blocks()],
-                    n_tiles: last - first,
-                    sums: total.get().add(product * x.blocks() * y.blocks() * PAIR),
-                });
+        for_each_task(n_taps, |tap, _| {
+            let of_tap = products.iter().filter(|product| product.tap == tap);
+            for (i, Product { number, .. }) in of_tap.enumerate() {
+                // SAFETY: every tap has sums of its own.
+                unsafe {
+                    isa.run(TileProducts {
+                        x: to_x.get().add(number * strides[0]),
+                        y: to_y.get().add(number * strides[1]),
+                        block: round * LANES,
+                        blocks: [x.blocks(), y.blocks()],
+                        n_tiles: last - first,
+                        sums: total.get().add(tap * PAIR),
+                        pair: n_taps * PAIR,
+                        add: first > 0 || i > 0,
+                    });
+                }
             }
         });
     }
@@ -103,9 +113,9 @@ fn input_task(
         plane: layout.plane(),
         row: layout.row(),
         shift: 0,
-        voxel: std::array::from_fn(|axis| segment.voxel[axis] as isize - shape.padding[axis] as isize),
+        voxel: segment.input_voxel(tiles, shape.padding),
         n_tiles: segment.n_tiles,
-        outputs: tiles.outputs,
+        axes: tiles.axes,
         to,
         product,
     }
@@ -119,7 +129,7 @@ fn output_task(
     (to, product): (*mut f32, usize),
 ) -> SpreadTask {
     let layout = grad_output.layout();
-    let [d, h, w] = segment.voxel;
+    let [d, h, w] = segment.output_voxel(tiles);
     let start = segment.image * layout.image()
         + block * layout.block()
         + layout.origin()
@@ -131,7 +141,7 @@ fn output_task(
         plane: layout.plane(),
         row: layout.row(),
         n_tiles: segment.n_tiles,
-        outputs: tiles.outputs,
+        axes: tiles.axes,
         to,
         product,
     }
@@ -143,7 +153,7 @@ struct SpreadTask {
     plane: usize,
     row: usize,
     n_tiles: usize,
-    outputs: [usize; 3],
+    axes: [AxisKind; 3],
     to: *mut f32,
     product: usize,
 }
@@ -152,7 +162,7 @@ impl Kernel for SpreadTask {
     #[inline(always)]
     unsafe fn run<V: Lanes16>(self) {
         // SAFETY: the driver vouches for the extents.
-        unsafe { with_axes!(self.outputs, |D, H, W| self.spread::<V, D, H, W>()) }
+        unsafe { with_axes!(self.axes, |D, H, W| self.spread::<V, D, H, W>()) }
     }
 }
 
@@ -164,7 +174,7 @@ impl SpreadTask {
             // SAFETY: as `run`.
             unsafe {
                 let y = self.y.add(tile * W::OUT * LANES);
-                let mut cube = [[[V::zero(); 4]; 4]; 4];
+                let mut cube = [[[V::zero(); MOST_SPREAD]; MOST_SPREAD]; MOST_SPREAD];
                 for d in 0..D::OUT {
                     for h in 0..H::OUT {
                         let mut line = [V::zero(); 2];
@@ -196,16 +206,18 @@ impl SpreadTask {
 
 /// `A y` of two outputs, or the one of an axis without kernel.
 #[inline(always)]
-fn spread_line<V: Lanes16, X: Axis>(y: [V; 2]) -> [V; 4] {
-    if X::IN == 1 {
-        return [y[0]; 4];
-    }
+fn spread_line<V: Lanes16, X: Axis>(y: [V; 2]) -> [V; MOST_SPREAD] {
+    let sum = y[0].add(y[1]);
     let difference = y[0].sub(y[1]);
-    // The last is `-y[1]`, without a constant.
-    [y[0], y[0].add(y[1]), difference, difference.sub(y[0])]
+    let minus_second = difference.sub(y[0]);
+    match X::IN {
+        1 => [y[0]; MOST_SPREAD],
+        4 => [y[0], sum, difference, minus_second, y[0]],
+        _ => [y[0], sum, minus_second, y[0], y[1]],
+    }
 }
 
-/// Sums over tiles of one product: `[block out][block in][channel in][channel out]`.
+/// Sums over tiles of one product.
 struct TileProducts {
     /// `[block in][tile][channel in]`.
     x: *const f32,
@@ -215,7 +227,12 @@ struct TileProducts {
     /// Of the input and of the output.
     blocks: [usize; 2],
     n_tiles: usize,
+    /// Of the first pair of blocks: `[channel in][channel out]`.
     sums: *mut f32,
+    /// Numbers from one pair to the next.
+    pair: usize,
+    /// Whether to add to what is there.
+    add: bool,
 }
 
 impl Kernel for TileProducts {
@@ -264,8 +281,9 @@ impl TileProducts {
                     for (i, sums) in sums.into_iter().enumerate() {
                         for (j, sum) in sums.into_iter().enumerate() {
                             let pair = (block + j) * self.blocks[0] + block_in;
-                            let to = self.sums.add(pair * PAIR + (channel + i) * LANES);
-                            V::load(to).add(sum).store(to);
+                            let to = self.sums.add(pair * self.pair + (channel + i) * LANES);
+                            let sum = if self.add { V::load(to).add(sum) } else { sum };
+                            sum.store(to);
                         }
                     }
                 }
@@ -276,18 +294,16 @@ impl TileProducts {
 
 /// `G^T` along each axis, and the weights in their order.
 fn back_transform(isa: InstructionSet, shape: &ConvShape, tiles: &Tiles, sums: &[f32]) -> Vec<f32> {
-    let matrices = tiles.outputs.map(Matrix::new);
+    let matrices = tiles.axes.map(Matrix::new);
     let (blocks_in, blocks_out) = (shape.channels_in.div_ceil(LANES), shape.channels_out.div_ceil(LANES));
     let n_pairs = blocks_in * blocks_out;
     let mut grad = vec![0.0; shape.n_weights()];
     let target = Shared(grad.as_mut_ptr());
     for_each_task(n_pairs, |pair, _| {
         let blocks = [pair / blocks_in, pair % blocks_in];
-        let sums = &sums[pair * PAIR..];
+        let sums = &sums[pair * tiles.n_taps() * PAIR..];
         // SAFETY: the weights between two blocks belong to one task.
-        unsafe {
-            isa.run(BackTask { shape, matrices: &matrices, sums, product: n_pairs * PAIR, blocks, target });
-        }
+        unsafe { isa.run(BackTask { shape, matrices: &matrices, sums, blocks, target }) };
     });
     grad
 }
@@ -296,10 +312,8 @@ fn back_transform(isa: InstructionSet, shape: &ConvShape, tiles: &Tiles, sums: &
 struct BackTask<'a> {
     shape: &'a ConvShape,
     matrices: &'a [Matrix; 3],
-    /// From the pair's part of the first product.
+    /// From those of the pair on: `[transformed tap][channel in][channel out]`.
     sums: &'a [f32],
-    /// Numbers from one product to the next.
-    product: usize,
     /// Of output and input.
     blocks: [usize; 2],
     target: Shared,
@@ -312,8 +326,8 @@ impl Kernel for BackTask<'_> {
         let [block_out, block_in] = self.blocks;
         for lane_in in 0..LANES.min(shape.channels_in - block_in * LANES) {
             let channel_in = block_in * LANES + lane_in;
-            let product = |product: usize| &self.sums[product * self.product + lane_in * LANES..][..LANES];
-            let taps = taps_of(self.matrices, shape.kernel, product);
+            let transformed = |tap: usize| &self.sums[tap * PAIR + lane_in * LANES..][..LANES];
+            let taps = taps_of(self.matrices, shape.kernel, transformed);
             for lane_out in 0..LANES.min(shape.channels_out - block_out * LANES) {
                 let channel_out = block_out * LANES + lane_out;
                 let start = (channel_out * shape.channels_in + channel_in) * shape.n_taps();
@@ -331,7 +345,7 @@ impl Kernel for BackTask<'_> {
 fn taps_of<'a>(
     matrices: &[Matrix; 3],
     kernel: [usize; 3],
-    product: impl Fn(usize) -> &'a [f32],
+    transformed: impl Fn(usize) -> &'a [f32],
 ) -> [[f64; LANES]; 27] {
     let [n_d, n_h, n_w] = [matrices[0].n_rows(), matrices[1].n_rows(), matrices[2].n_rows()];
     let mut lines = [[0.0; LANES]; MOST_IN * MOST_IN * 3];
@@ -340,7 +354,7 @@ fn taps_of<'a>(
             let line = &mut lines[dh * kernel[2] + tap];
             for w in 0..n_w {
                 let g = matrices[2].at(w, tap);
-                line.iter_mut().zip(product(dh * n_w + w)).for_each(|(sum, &x)| *sum += g * f64::from(x));
+                line.iter_mut().zip(transformed(dh * n_w + w)).for_each(|(sum, &x)| *sum += g * f64::from(x));
             }
         }
     }

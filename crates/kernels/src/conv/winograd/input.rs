@@ -1,7 +1,7 @@
 //! From a map to transformed tiles.
 
 use super::tiles::with_axes;
-use super::transform::{Axis, Constants, MOST_IN};
+use super::transform::{Axis, AxisKind, Constants, MOST_IN};
 use crate::LANES;
 use crate::simd::{Kernel, Lanes16};
 
@@ -21,8 +21,7 @@ pub(crate) struct InputTask {
     /// First voxel under the first tile; -1 where the padding begins.
     pub(crate) voxel: [isize; 3],
     pub(crate) n_tiles: usize,
-    /// Outputs of a tile along each axis.
-    pub(crate) outputs: [usize; 3],
+    pub(crate) axes: [AxisKind; 3],
     /// First product of the first tile.
     pub(crate) to: *mut f32,
     /// Numbers from one product to the next.
@@ -33,7 +32,7 @@ impl Kernel for InputTask {
     #[inline(always)]
     unsafe fn run<V: Lanes16>(self) {
         // SAFETY: the driver vouches for the extents of input and products.
-        unsafe { with_axes!(self.outputs, |D, H, W| self.transform::<V, D, H, W>()) }
+        unsafe { with_axes!(self.axes, |D, H, W| self.transform::<V, D, H, W>()) }
     }
 }
 
@@ -50,7 +49,7 @@ impl InputTask {
             let mut ring = [[V::zero(); COLUMN]; RING];
             let mut n_columns = 0;
             for tile in 0..self.n_tiles {
-                let first = tile * W::OUT;
+                let first = tile * W::STEP;
                 while n_columns < first + W::IN {
                     let width = (self.voxel[2] + n_columns as isize) >> self.shift;
                     let column = self.column::<V, D, H>(&rows, width * LANES as isize, &constants);

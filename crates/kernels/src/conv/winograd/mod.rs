@@ -1,4 +1,4 @@
-//! Winograd's convolution for kernels of three taps an axis and stride 1.
+//! Winograd's convolution for kernels of three taps an axis and stride 1 or 2.
 //!
 //! The map is cut into tiles. Each is transformed along every axis; for each entry of the transformed
 //! tile the products over channels are a matrix product, `[tiles, channels in]` times
@@ -19,7 +19,7 @@ pub use tiles::{TileSize, suits_winograd};
 use self::gemm::GemmTask;
 use self::input::InputTask;
 use self::output::OutputTask;
-use self::tiles::{Segment, Tiles};
+use self::tiles::{Product, Segment, Tiles};
 use self::weights::transform_weights;
 use super::epilogue::Finish;
 use super::pack::{pack_block, pack_turned_block};
@@ -58,7 +58,7 @@ impl Input<'_> {
 pub struct WinogradConv {
     shape: ConvShape,
     size: TileSize,
-    /// `[product][block out][block in][channel in][channel out]`.
+    /// `[transformed tap][block out][block in][channel in][channel out]`.
     weights: Buffer,
 }
 
@@ -66,9 +66,11 @@ pub struct WinogradConv {
 /// end of the map.
 #[must_use]
 pub fn winograd_halo(shape: &ConvShape, size: TileSize, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
-    let outputs = size.outputs(shape.kernel);
+    let tiles = Tiles::new(size, shape, shape.output_dims(dims), 1);
     let high = std::array::from_fn(|axis| {
-        dims[axis].next_multiple_of(outputs[axis]) - dims[axis] + shape.padding[axis]
+        let kind = tiles.axes[axis];
+        let end = tiles.counts[axis].saturating_sub(1) * kind.step() + kind.inputs() - shape.padding[axis];
+        end.saturating_sub(dims[axis])
     });
     (shape.padding, high)
 }
@@ -140,12 +142,13 @@ impl WinogradConv {
     /// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
     #[must_use]
     pub fn scratch_len(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> usize {
-        let plan = self.plan(isa, dims, n_images);
+        let plan = self.plan(isa, self.shape.output_dims(dims), n_images);
         plan.round_len() * if plan.shared { 1 } else { n_workers() }
     }
 
+    /// For an output of `dims`.
     fn plan(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> Plan {
-        let tiles = Tiles::new(self.size, self.shape.kernel, dims, n_images);
+        let tiles = Tiles::new(self.size, &self.shape, dims, n_images);
         let blocks_in = self.shape.channels_in.div_ceil(LANES);
         let blocks_out = self.shape.channels_out.div_ceil(LANES);
         let (_, pixels) = isa.tile();
@@ -194,7 +197,8 @@ impl WinogradConv {
         let pass = Pass {
             isa,
             plan,
-            padding: self.shape.padding.map(|n| n as isize),
+            products: plan.tiles.products(),
+            padding: self.shape.padding,
             inputs,
             weights: self.weights.as_slice(),
             output: Shared(output.data().as_mut_ptr()),
@@ -210,11 +214,11 @@ impl WinogradConv {
         let channels: usize = inputs.iter().map(|input| input.map.layout().channels).sum();
         assert_eq!(channels, self.shape.channels_in, "channels of the input");
         assert_eq!(output.channels, self.shape.channels_out, "channels of the output");
-        let (low, high) = self.halo(output.dims);
         for (number, input) in inputs.iter().enumerate() {
             let layout = input.map.layout();
+            let (low, high) = self.halo(input.dims());
             assert_eq!(input.map.n_images(), n_images, "images of input and output");
-            assert_eq!(input.dims(), output.dims, "size of the input");
+            assert_eq!(self.shape.output_dims(input.dims()), output.dims, "size of the input");
             let need = |halo: [usize; 3]| halo.map(|n| if input.upsampled { n.div_ceil(2) } else { n });
             let (low, high) = (need(low), need(high));
             assert!(layout.has_halo(low, high), "{layout:?} needs a halo of {low:?}, {high:?}");
@@ -230,7 +234,8 @@ impl WinogradConv {
 struct Pass<'a> {
     isa: InstructionSet,
     plan: Plan,
-    padding: [isize; 3],
+    products: Vec<Product>,
+    padding: [usize; 3],
     inputs: &'a [Input<'a>],
     weights: &'a [f32],
     output: Shared,
@@ -269,7 +274,7 @@ impl Pass<'_> {
             for (place, segment) in plan.tiles.segments(from, to) {
                 (0..plan.blocks_in).for_each(|block| self.input(block, place, &segment, scratch));
             }
-            for product in 0..plan.tiles.n_products() {
+            for product in &self.products {
                 self.multiply(product, to - from, scratch, scratch.add(sums));
             }
             for (place, segment) in plan.tiles.segments(from, to) {
@@ -290,8 +295,8 @@ impl Pass<'_> {
                 let (place, segment) = &segments[task / plan.blocks_in];
                 self.input(task % plan.blocks_in, *place, segment, scratch.get());
             });
-            for_each_task(plan.tiles.n_products(), |product, _| {
-                self.multiply(product, to - from, scratch.get(), scratch.get().add(sums));
+            for_each_task(self.products.len(), |i, _| {
+                self.multiply(&self.products[i], to - from, scratch.get(), scratch.get().add(sums));
             });
             for_each_task(segments.len() * plan.blocks_out, |task, _| {
                 let (place, segment) = &segments[task / plan.blocks_out];
@@ -323,9 +328,9 @@ impl Pass<'_> {
                 plane: layout.plane(),
                 row: layout.row(),
                 shift: u32::from(input.upsampled),
-                voxel: std::array::from_fn(|axis| segment.voxel[axis] as isize - self.padding[axis]),
+                voxel: segment.input_voxel(&plan.tiles, self.padding),
                 n_tiles: segment.n_tiles,
-                outputs: plan.tiles.outputs,
+                axes: plan.tiles.axes,
                 to: scratch.add((block * plan.round + place) * LANES),
                 product: plan.input_product(),
             });
@@ -334,17 +339,17 @@ impl Pass<'_> {
 
     /// The matrix product of one entry of the tiles.
     #[inline]
-    unsafe fn multiply(&self, product: usize, n_tiles: usize, scratch: *const f32, sums: *mut f32) {
+    unsafe fn multiply(&self, product: &Product, n_tiles: usize, scratch: *const f32, sums: *mut f32) {
         let plan = &self.plan;
         let weights_len = plan.blocks_in * LANES * LANES;
         // SAFETY: as `run`.
         unsafe {
             self.isa.run(GemmTask {
-                x: scratch.add(product * plan.input_product()),
+                x: scratch.add(product.number * plan.input_product()),
                 block_in: plan.round * LANES,
                 blocks_in: plan.blocks_in,
-                weights: self.weights[product * plan.blocks_out * weights_len..].as_ptr(),
-                y: sums.add(product * plan.output_product()),
+                weights: self.weights[product.tap * plan.blocks_out * weights_len..].as_ptr(),
+                y: sums.add(product.number * plan.output_product()),
                 block_out: plan.round * LANES,
                 blocks_out: plan.blocks_out,
                 n_tiles,
@@ -363,8 +368,8 @@ impl Pass<'_> {
                 from: sums.add((block * plan.round + place) * LANES),
                 product: plan.output_product(),
                 n_tiles: segment.n_tiles,
-                outputs: plan.tiles.outputs,
-                voxel: segment.voxel,
+                axes: plan.tiles.axes,
+                voxel: segment.output_voxel(&plan.tiles),
                 block,
                 y: self.output.get().add(segment.image * layout.image() + layout.origin()),
                 layout,

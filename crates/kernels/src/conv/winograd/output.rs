@@ -3,7 +3,7 @@
 use super::super::Layout;
 use super::super::epilogue::Finish;
 use super::tiles::with_axes;
-use super::transform::{Axis, Constants, MOST_IN};
+use super::transform::{Axis, AxisKind, Constants, MOST_IN};
 use crate::LANES;
 use crate::simd::{Kernel, Lanes16};
 
@@ -17,8 +17,7 @@ pub(crate) struct OutputTask<'a> {
     /// Numbers from one product to the next.
     pub(crate) product: usize,
     pub(crate) n_tiles: usize,
-    /// Outputs of a tile along each axis.
-    pub(crate) outputs: [usize; 3],
+    pub(crate) axes: [AxisKind; 3],
     /// First output voxel of the first tile.
     pub(crate) voxel: [usize; 3],
     /// Block of output channels.
@@ -33,7 +32,7 @@ impl Kernel for OutputTask<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes16>(self) {
         // SAFETY: the driver vouches for the extents of products and output.
-        unsafe { with_axes!(self.outputs, |D, H, W| self.transform::<V, D, H, W>()) }
+        unsafe { with_axes!(self.axes, |D, H, W| self.transform::<V, D, H, W>()) }
     }
 }
 

@@ -10,12 +10,75 @@ use crate::simd::Lanes16;
 /// Most inputs of a tile along one axis.
 pub(crate) const MOST_IN: usize = 6;
 
+/// The axes that there are, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AxisKind {
+    /// [`Keep`].
+    Keep,
+    /// [`Two`].
+    Two,
+    /// [`Four`].
+    Four,
+    /// [`Half`].
+    Half,
+}
+
+impl AxisKind {
+    /// [`Axis::OUT`].
+    pub(crate) const fn outputs(self) -> usize {
+        match self {
+            Self::Keep => Keep::OUT,
+            Self::Two => Two::OUT,
+            Self::Four => Four::OUT,
+            Self::Half => Half::OUT,
+        }
+    }
+
+    /// [`Axis::IN`].
+    pub(crate) const fn inputs(self) -> usize {
+        match self {
+            Self::Keep => Keep::IN,
+            Self::Two => Two::IN,
+            Self::Four => Four::IN,
+            Self::Half => Half::IN,
+        }
+    }
+
+    /// Transformed taps: the rows of [`kernel_matrix`].
+    pub(crate) const fn n_taps(self) -> usize {
+        match self {
+            Self::Half => 4,
+            other => other.inputs(),
+        }
+    }
+
+    /// The transformed tap that a product takes.
+    pub(crate) const fn tap_of(self, product: usize) -> usize {
+        match self {
+            Self::Half if product == 4 => 3,
+            _ => product,
+        }
+    }
+
+    /// [`Axis::STEP`].
+    pub(crate) const fn step(self) -> usize {
+        match self {
+            Self::Keep => Keep::STEP,
+            Self::Two => Two::STEP,
+            Self::Four => Four::STEP,
+            Self::Half => Half::STEP,
+        }
+    }
+}
+
 /// How one axis of a tile is transformed.
 pub(crate) trait Axis {
     /// Outputs of a tile.
     const OUT: usize;
     /// Inputs and products of a tile.
     const IN: usize;
+    /// Inputs from one tile to the next.
+    const STEP: usize = Self::OUT;
 
     /// `B^T d`.
     fn input<V: Lanes16>(d: [V; MOST_IN], constants: &Constants<V>) -> [V; MOST_IN];
@@ -32,6 +95,11 @@ pub(crate) struct Two;
 /// With these points errors are a quarter of those with the usual 0, +-1, +-2: the matrices'
 /// entries are closer to each other in size.
 pub(crate) struct Four;
+/// Two outputs of a kernel of three with stride 2.
+///
+/// Even inputs meet the outer taps alone, an ordinary convolution with two taps, for which points 0, 1 and
+/// infinity suffice; odd inputs meet the middle tap alone. Five products instead of six, without a fraction.
+pub(crate) struct Half;
 
 /// Numbers that the transforms multiply with.
 pub(crate) struct Constants<V> {
@@ -95,6 +163,22 @@ impl Axis for Two {
     }
 }
 
+impl Axis for Half {
+    const OUT: usize = 2;
+    const IN: usize = 5;
+    const STEP: usize = 4;
+
+    #[inline(always)]
+    fn input<V: Lanes16>(d: [V; MOST_IN], _: &Constants<V>) -> [V; MOST_IN] {
+        [d[0].sub(d[2]), d[2], d[2].sub(d[4]), d[1], d[3], d[0]]
+    }
+
+    #[inline(always)]
+    fn output<V: Lanes16>(m: [V; MOST_IN], _: &Constants<V>) -> [V; MOST_IN] {
+        [m[0].add(m[1]).add(m[3]), m[1].sub(m[2]).add(m[4]), m[0], m[0], m[0], m[0]]
+    }
+}
+
 impl Axis for Four {
     const OUT: usize = 4;
     const IN: usize = 6;
@@ -131,14 +215,18 @@ impl Axis for Four {
     }
 }
 
-/// `G` of an axis: [`Axis::IN`] rows of a kernel's taps.
-pub(crate) fn kernel_matrix(n_in: usize) -> Vec<Vec<f64>> {
+/// `G` of an axis: a row of a kernel's taps for each transformed tap. With stride 2 the last two products
+/// take the same.
+pub(crate) fn kernel_matrix(axis: AxisKind) -> Vec<Vec<f64>> {
     let root = |square: f64| square.sqrt();
-    let points = match n_in {
-        1 => return vec![vec![1.0]],
-        4 => vec![0.0, 1.0, -1.0],
-        6 => vec![0.0, root(0.5), -root(0.5), root(2.0), -root(2.0)],
-        n => unreachable!("no tile has {n} inputs"),
+    let points = match axis {
+        AxisKind::Keep => return vec![vec![1.0]],
+        AxisKind::Two => vec![0.0, 1.0, -1.0],
+        AxisKind::Four => vec![0.0, root(0.5), -root(0.5), root(2.0), -root(2.0)],
+        AxisKind::Half => {
+            let rows = [[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 0]];
+            return rows.map(|row| row.map(f64::from).to_vec()).to_vec();
+        }
     };
     let mut rows: Vec<Vec<f64>> = points
         .iter()
@@ -150,7 +238,7 @@ pub(crate) fn kernel_matrix(n_in: usize) -> Vec<Vec<f64>> {
         })
         .collect();
     rows.push(vec![0.0, 0.0, 1.0]);
-    if n_in == 4 {
+    if axis == AxisKind::Two {
         // B^T as written above has the row of point 0 with its sign changed.
         rows[0].iter_mut().for_each(|g| *g = -*g);
     }

@@ -3,7 +3,7 @@
 use super::super::parallel::{Shared, for_each_task};
 use super::super::{Buffer, ConvShape};
 use super::tiles::TileSize;
-use super::transform::{MOST_IN, kernel_matrix};
+use super::transform::{AxisKind, MOST_IN, kernel_matrix};
 use crate::LANES;
 use crate::simd::{InstructionSet, Kernel, Lanes16};
 
@@ -14,7 +14,7 @@ const MOST_PRODUCTS: usize = MOST_IN * MOST_IN * MOST_IN;
 /// Taps of an axis.
 const TAPS: usize = 3;
 
-/// The matrix of one axis, a row for each product; of an axis without kernel `[[1]]`.
+/// The matrix of one axis, a row for each transformed tap; of an axis without kernel `[[1]]`.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix {
     rows: [[f64; TAPS]; MOST_IN],
@@ -23,9 +23,8 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// Of an axis with so many outputs a tile.
-    pub(super) fn new(outputs: usize) -> Self {
-        let matrix = kernel_matrix(if outputs == 1 { 1 } else { outputs + 2 });
+    pub(super) fn new(axis: AxisKind) -> Self {
+        let matrix = kernel_matrix(axis);
         let mut rows = [[0.0; TAPS]; MOST_IN];
         for (row, values) in rows.iter_mut().zip(&matrix) {
             row[..values.len()].copy_from_slice(values);
@@ -33,29 +32,29 @@ impl Matrix {
         Self { rows, n_rows: matrix.len(), n_taps: matrix[0].len() }
     }
 
-    /// Products.
+    /// Transformed taps.
     pub(super) const fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// What a tap contributes to a product.
-    pub(super) const fn at(&self, product: usize, tap: usize) -> f64 {
-        self.rows[product][tap]
+    /// What a tap contributes to a transformed one.
+    pub(super) const fn at(&self, row: usize, tap: usize) -> f64 {
+        self.rows[row][tap]
     }
 }
 
-/// `[product][block out][block in][channel in][channel out]`, in double precision until the end. `fill` writes the
+/// `[transformed tap][block out][block in][channel in][channel out]`, in double precision until the end. `fill` writes the
 /// weights between blocks `[out, in]`, `[tap][channel in][channel out]`, into zeros.
 pub(crate) fn transform_weights(
     shape: &ConvShape,
     size: TileSize,
     fill: impl Fn([usize; 2], &mut [f32]) + Sync,
 ) -> Buffer {
-    let matrices = size.outputs(shape.kernel).map(Matrix::new);
+    let matrices = size.axes(shape).map(Matrix::new);
     let n_products: usize = matrices.iter().map(Matrix::n_rows).product();
     let blocks_in = shape.channels_in.div_ceil(LANES);
     let n_pairs = shape.channels_out.div_ceil(LANES) * blocks_in;
-    let mut transformed = Buffer::zeroed(n_products * n_pairs * PAIR);
+    let mut transformed = Buffer::unspecified(n_products * n_pairs * PAIR);
     let target = Shared(transformed.as_mut_slice().as_mut_ptr());
     let isa = InstructionSet::detect();
     for_each_task(n_pairs, |pair, _| {
