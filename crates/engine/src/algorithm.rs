@@ -2,7 +2,7 @@
 
 use brainreel_kernels::{
     ConvShape, DirectConv, InstructionSet, LANES, NarrowConv, PlanarConv, TileSize, WinogradConv,
-    suits_winograd,
+    planar_scratch_len, suits_winograd, winograd_scratch_len,
 };
 
 /// What to favour where speed costs digits.
@@ -13,6 +13,17 @@ pub enum Policy {
     /// Up to three times those errors (still five digits), for a third less time.
     #[default]
     Fast,
+}
+
+/// How transformed weights are held. They are two and a half to eight times as many as those of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WeightFormat {
+    /// In single precision.
+    #[default]
+    Single,
+    /// With eight bits of mantissa, and only with the smallest tiles: a fifth of the memory, and errors of
+    /// about half a percent.
+    Bf16,
 }
 
 /// How a convolution is computed.
@@ -46,7 +57,7 @@ impl Algorithm {
         shape: &ConvShape,
         dims: [usize; 3],
         n_images: usize,
-        policy: Policy,
+        (policy, format): (Policy, WeightFormat),
         planar: bool,
         last: bool,
     ) -> Self {
@@ -59,9 +70,9 @@ impl Algorithm {
         if !suits_winograd(shape) {
             return Self::Direct;
         }
-        let sizes: &[TileSize] = match policy {
-            Policy::Accurate => &[TileSize::Two],
-            Policy::Fast => &[TileSize::Two, TileSize::TwoFour, TileSize::Four],
+        let sizes: &[TileSize] = match (policy, format) {
+            (Policy::Accurate, _) | (_, WeightFormat::Bf16) => &[TileSize::Two],
+            (Policy::Fast, WeightFormat::Single) => &[TileSize::Two, TileSize::TwoFour, TileSize::Four],
         };
         let mut best = (Self::Direct, direct_cost(shape, dims, n_images));
         for &size in sizes {
@@ -71,6 +82,29 @@ impl Algorithm {
             }
         }
         best.0
+    }
+
+    /// Multiplications of an output of `dims`, and other work in the same unit.
+    pub(crate) fn cost(self, shape: &ConvShape, dims: [usize; 3], n_images: usize) -> f64 {
+        match self {
+            Self::Winograd(size) => winograd_cost(shape, dims, n_images, size),
+            Self::Direct | Self::Planar | Self::Narrow => direct_cost(shape, dims, n_images),
+        }
+    }
+
+    /// Numbers of scratch memory for an input of `dims`.
+    pub(crate) fn scratch_len(
+        self,
+        shape: &ConvShape,
+        isa: InstructionSet,
+        dims: [usize; 3],
+        n_images: usize,
+    ) -> usize {
+        match self {
+            Self::Planar => planar_scratch_len(shape, dims),
+            Self::Winograd(size) => winograd_scratch_len(shape, size, isa, dims, n_images),
+            Self::Direct | Self::Narrow => 0,
+        }
     }
 }
 
@@ -106,21 +140,15 @@ pub(crate) enum Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(algorithm: Algorithm, shape: ConvShape, weights: &[f32]) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, shape: ConvShape, format: WeightFormat, weights: &[f32]) -> Self {
         match algorithm {
             Algorithm::Planar => Self::Planar(PlanarConv::new(shape, weights)),
             Algorithm::Direct => Self::Direct(DirectConv::new(shape, weights)),
-            Algorithm::Winograd(size) => Self::Winograd(WinogradConv::new(shape, size, weights)),
+            Algorithm::Winograd(size) => {
+                let conv = WinogradConv::new(shape, size, weights);
+                Self::Winograd(if format == WeightFormat::Bf16 { conv.in_bf16() } else { conv })
+            }
             Algorithm::Narrow => Self::Narrow(NarrowConv::new(shape, weights)),
-        }
-    }
-
-    /// Numbers of scratch memory for an input of `dims`.
-    pub(crate) fn scratch_len(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> usize {
-        match self {
-            Self::Planar(conv) => conv.scratch_len(dims),
-            Self::Winograd(conv) => conv.scratch_len(isa, dims, n_images),
-            Self::Direct(_) | Self::Narrow(_) => 0,
         }
     }
 }

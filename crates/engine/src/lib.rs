@@ -32,11 +32,13 @@
 
 mod algorithm;
 mod arena;
+mod compile;
 mod graph;
 mod program;
+mod schedule;
 mod step;
 
-pub use algorithm::{Algorithm, Policy};
+pub use algorithm::{Algorithm, Policy, WeightFormat};
 pub use brainreel_kernels::{Activation, ConvShape, InstructionSet};
 pub use graph::{Conv, Network, Node, Norm};
 pub use program::{Moments, NormMode, Options, Program, Progress};

@@ -1,6 +1,7 @@
-//! What a program does, map by map.
+//! What a program does, map by map or slab by slab.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use brainreel_kernels::{Activation, Layout};
 
@@ -22,7 +23,7 @@ pub(crate) struct Source {
     pub(crate) upsampled: bool,
 }
 
-/// One map.
+/// One map, or a slab of one.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     /// The input in the blocked layout.
@@ -35,17 +36,33 @@ pub(crate) enum Step {
     Upsample { from: Place, to: Place },
 }
 
+/// A step and what is done before it.
 #[derive(Debug, Clone)]
-pub(crate) struct ConvStep {
+pub(crate) struct Work {
+    /// A map whose halo is set to zero.
+    pub(crate) clear: Option<Place>,
+    pub(crate) step: Step,
+}
+
+/// A convolution, which may be run on many slabs.
+#[derive(Debug)]
+pub(crate) struct Layer {
     pub(crate) packed: Packed,
-    /// None for a convolution that reads the planar input.
-    pub(crate) sources: Vec<Source>,
-    pub(crate) to: Target,
     pub(crate) bias: Vec<f32>,
     /// Normalisation by the batch's own statistics.
     pub(crate) batch_norm: Option<Norm>,
-    pub(crate) residual: Option<Place>,
     pub(crate) activation: Activation,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ConvStep {
+    pub(crate) layer: Arc<Layer>,
+    /// None for a convolution that reads the planar input.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) to: Target,
+    /// First plane of the output that is computed.
+    pub(crate) first: usize,
+    pub(crate) residual: Option<Place>,
 }
 
 /// Where a convolution writes.

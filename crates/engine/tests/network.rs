@@ -2,7 +2,7 @@
 
 use brainreel_engine::{
     Activation, Algorithm, Conv, ConvShape, EngineError, InstructionSet, Network, Node, Norm, NormMode,
-    Options, Policy, Program,
+    Options, Policy, Program, WeightFormat,
 };
 use brainreel_kernels::conv_reference;
 
@@ -208,6 +208,18 @@ fn every_layer_mode_policy_and_instruction_set() {
 }
 
 #[test]
+fn weights_in_bf16() {
+    let dims = [12, 16, 16];
+    let (builder, input, last, _) = build(20, dims, NormMode::Running);
+    for isa in InstructionSet::available() {
+        let options = Options { weights: WeightFormat::Bf16, isa, ..Options::default() };
+        let mut program = Program::new(&builder.network, last.0, dims, N_IMAGES, &options).unwrap();
+        let error = error(&program.run(&input).unwrap(), &last.1.values);
+        assert!((1e-4..0.1).contains(&error), "{isa}: error {error:.2e}, expected that of eight bits");
+    }
+}
+
+#[test]
 fn threads_do_not_matter() {
     let dims = [16, 32, 24];
     let (builder, input, last, _) = build(1, dims, NormMode::Batch);
@@ -222,6 +234,77 @@ fn threads_do_not_matter() {
     let one = with_threads(1);
     assert!(one == with_threads(2), "1 and 2 threads differ");
     assert!(one == with_threads(5), "1 and 5 threads differ");
+}
+
+/// Maps of a network like SynthStrip's, with a first convolution of the planar input and a planar output.
+fn build_unet(dims: [usize; 3]) -> (Network, Node, Vec<f32>) {
+    let mut network = Network::new(1);
+    let mut seed = 0;
+    let mut conv = |network: &mut Network, input: Node, channels_out: usize| {
+        seed += 1;
+        let shape = ConvShape::same(network.channels(input), channels_out, [3; 3]);
+        let scale = 1.0 / (27.0 * shape.channels_in as f32).sqrt();
+        let weights = random(shape.n_weights(), seed).into_iter().map(|w| w * scale).collect();
+        let bias = random(channels_out, seed + 100);
+        let activation = if channels_out == 1 { Activation::None } else { Activation::LeakyRelu(0.2) };
+        network.conv(input, Conv { shape, weights, bias, norm: None, residual: None, activation }).unwrap()
+    };
+    let input = network.input();
+    let fine = conv(&mut network, input, 16);
+    let fine = conv(&mut network, fine, 16);
+    let pooled = network.max_pool(fine, [2; 3]);
+    let middle = conv(&mut network, pooled, 32);
+    let pooled = network.max_pool(middle, [2; 3]);
+    let deep = conv(&mut network, pooled, 32);
+    let up = network.upsample(deep);
+    let both = network.concat(&[up, middle]).unwrap();
+    let back = conv(&mut network, both, 32);
+    let up = network.upsample(back);
+    let both = network.concat(&[up, fine]).unwrap();
+    let last = conv(&mut network, both, 16);
+    let last = conv(&mut network, last, 1);
+    (network, last, random(dims.iter().product(), 7))
+}
+
+/// The same outputs with less and less memory, down to what no slab is thin enough for.
+fn shrink(network: &Network, output: Node, dims: [usize; 3], n_images: usize, input: &[f32]) -> usize {
+    let mut options = Options::default();
+    let mut program = Program::new(network, output, dims, n_images, &options).unwrap();
+    let whole = program.run(input).unwrap();
+    let expected: Vec<f64> = whole.iter().map(|&x| f64::from(x)).collect();
+    let most = program.memory_bytes();
+    let mut least = most;
+    loop {
+        options.max_memory_bytes = Some(least - 1);
+        let mut program = match Program::new(network, output, dims, n_images, &options) {
+            Ok(program) => program,
+            Err(EngineError::Memory { need_bytes, limit_bytes }) => {
+                assert_eq!((need_bytes, limit_bytes), (least, least - 1));
+                return most / least;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert!(program.memory_bytes() < least);
+        least = program.memory_bytes();
+        for _ in 0..2 {
+            let error = error(&program.run(input).unwrap(), &expected);
+            assert!(error < 1e-4, "{least} of {most} bytes: error {error:.2e}");
+        }
+    }
+}
+
+#[test]
+fn slabs_give_what_whole_maps_give() {
+    for (dims, at_least) in [([96, 32, 40], 3), ([44, 20, 12], 1)] {
+        let (network, last, input) = build_unet(dims);
+        assert!(shrink(&network, last, dims, 1, &input) >= at_least);
+    }
+    // Strides, residuals, an upsampling in front of a direct convolution, several images.
+    for dims in [[64, 16, 24], [40, 16, 16]] {
+        let (builder, input, last, block) = build(1, dims, NormMode::Running);
+        assert!(shrink(&builder.network, last.0, dims, N_IMAGES, &input) >= 2);
+        assert!(shrink(&builder.network, block.0, dims, N_IMAGES, &input) >= 2);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! JSON. `prepare CASE` builds a case, `run` times one pass, `profile` each layer of one, `output FILE` writes
 //! what it computed as little-endian `f32`, `memory` tells the peak.
 //!
-//! Cases: `conv NAME ALGORITHM`, `net ARCHITECTURE POLICY [trunk]`, `synthstrip POLICY`. Weights and inputs are
+//! Policies: `fast`, `accurate`, and `bf16` for weights in that format. Cases: `conv NAME ALGORITHM`, `net ARCHITECTURE POLICY [trunk]`, `synthstrip POLICY [MEGABYTES]`. Weights and inputs are
 //! those of `reference/formula.py`.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::time::Instant;
 
-use brainreel_engine::{Activation, ConvShape, Network, Node, Options, Policy, Program};
+use brainreel_engine::{Activation, ConvShape, Network, Node, Options, Policy, Program, WeightFormat};
 use brainreel_kernels::{
     Buffer, DirectConv, Epilogue, Input, InstructionSet, Layout, Map, MapMut, PlanarConv, TileSize,
     WinogradConv, from_blocked, to_blocked,
@@ -75,6 +75,7 @@ fn options(policy: &str) -> Result<Options, Box<dyn Error>> {
     let policy = match policy {
         "fast" => Policy::Fast,
         "accurate" => Policy::Accurate,
+        "bf16" => return Ok(Options { weights: WeightFormat::Bf16, ..Options::default() }),
         other => return Err(format!("no policy {other}").into()),
     };
     Ok(Options { policy, ..Options::default() })
@@ -98,10 +99,13 @@ fn prepare(words: &[&str]) -> Result<Case, Box<dyn Error>> {
             let program = Program::new(&network, output, [128; 3], 1, &options(policy)?)?;
             Case::Program(Box::new(program), formula::numbers("cube128", 128 * 128 * 128))
         }
-        ["synthstrip", policy] => {
+        ["synthstrip", policy, limit @ ..] => {
             let dims = [192, 256, 192];
             let (network, output) = synthstrip();
-            let program = Program::new(&network, output, dims, 1, &options(policy)?)?;
+            let limit = limit.first().map(|megabytes| megabytes.parse::<usize>()).transpose()?;
+            let options =
+                Options { max_memory_bytes: limit.map(|megabytes| megabytes << 20), ..options(policy)? };
+            let program = Program::new(&network, output, dims, 1, &options)?;
             Case::Program(Box::new(program), formula::numbers("head", dims.iter().product()))
         }
         other => return Err(format!("no case {other:?}").into()),

@@ -234,7 +234,7 @@ impl Task<'_> {
                 weights: job.weights.as_ptr().add(self.block * self.weights_block + pass.weights),
                 weights_block: self.weights_block,
             };
-            let sums = multiply::<V, BLOCKS, PIXELS, STEP, CHANNELS>(operands);
+            let sums = multiply::<V, f32, BLOCKS, PIXELS, STEP, CHANNELS>(operands);
             let out = job.output.get().add(self.block * job.output_block + at(job.output_steps));
             for (pixel, sums) in sums.into_iter().enumerate() {
                 for (block, mut sum) in sums.into_iter().enumerate() {

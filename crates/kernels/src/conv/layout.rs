@@ -32,6 +32,24 @@ impl Layout {
         Self { low, high, ..self }
     }
 
+    /// The same memory as a map of `n` planes from `first` on; the planes around them count as halo.
+    ///
+    /// # Panics
+    /// If there are not so many planes.
+    #[must_use]
+    pub fn slab(self, first: usize, n: usize) -> Self {
+        let [depth, height, width] = self.dims;
+        assert!(first + n <= depth, "planes {first} to {} of {depth}", first + n);
+        let [low, low_height, low_width] = self.low;
+        let [high, high_height, high_width] = self.high;
+        Self {
+            dims: [n, height, width],
+            low: [low + first, low_height, low_width],
+            high: [high + depth - first - n, high_height, high_width],
+            ..self
+        }
+    }
+
     /// Blocks of sixteen channels.
     #[must_use]
     pub const fn blocks(&self) -> usize {

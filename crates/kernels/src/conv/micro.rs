@@ -1,11 +1,38 @@
 //! The micro-kernel: a few voxels times a few blocks of output channels, held in registers.
 
+use half::bf16;
+
 use crate::LANES;
 use crate::simd::Lanes16;
 
+/// How a weight is held.
+pub(crate) trait Weight: Copy {
+    /// Sixteen of them.
+    ///
+    /// # Safety
+    /// As [`Lanes16::load`].
+    unsafe fn load<V: Lanes16>(from: *const Self) -> V;
+}
+
+impl Weight for f32 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes16>(from: *const Self) -> V {
+        // SAFETY: the caller vouches for it.
+        unsafe { V::load(from) }
+    }
+}
+
+impl Weight for bf16 {
+    #[inline(always)]
+    unsafe fn load<V: Lanes16>(from: *const Self) -> V {
+        // SAFETY: the caller vouches for it.
+        unsafe { V::load_bf16(from) }
+    }
+}
+
 /// What one call of the micro-kernel reads.
 #[derive(Clone, Copy)]
-pub(crate) struct Operands<'a> {
+pub(crate) struct Operands<'a, T> {
     /// The first pixel's first channel under the first tap, before the tap's own offset.
     pub(crate) x: *const f32,
     /// Offset of each tap from there; a tap has `CHANNELS` consecutive channels.
@@ -13,7 +40,7 @@ pub(crate) struct Operands<'a> {
     /// Numbers from one pixel to the next, where it is not a constant.
     pub(crate) pixel: usize,
     /// Weights `[tap][channel][16]` of the first block of outputs.
-    pub(crate) weights: *const f32,
+    pub(crate) weights: *const T,
     /// Numbers from the weights of one block of outputs to the next.
     pub(crate) weights_block: usize,
 }
@@ -29,12 +56,13 @@ pub(crate) struct Operands<'a> {
 #[inline(always)]
 pub(crate) unsafe fn multiply<
     V: Lanes16,
+    T: Weight,
     const BLOCKS: usize,
     const PIXELS: usize,
     const STEP: usize,
     const CHANNELS: usize,
 >(
-    operands: Operands<'_>,
+    operands: Operands<'_, T>,
 ) -> [[V; BLOCKS]; PIXELS] {
     let step = if STEP == 0 { operands.pixel } else { STEP };
     let mut weights = operands.weights;
@@ -46,7 +74,7 @@ pub(crate) unsafe fn multiply<
             for channel in 0..CHANNELS {
                 let mut w = [V::zero(); BLOCKS];
                 for (block, w) in w.iter_mut().enumerate() {
-                    *w = V::load(weights.add(block * operands.weights_block));
+                    *w = T::load(weights.add(block * operands.weights_block));
                 }
                 for (pixel, sums) in sums.iter_mut().enumerate() {
                     let x = V::splat(*x.add(pixel * step + channel));

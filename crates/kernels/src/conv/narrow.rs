@@ -61,10 +61,28 @@ impl NarrowConv {
     /// # Determinism
     /// The same bits for any number of threads and images.
     pub fn forward(&self, isa: InstructionSet, input: &Map<'_>, output: &mut [f32], bias: &[f32]) {
+        let [depth, ..] = self.shape.output_dims(input.layout().dims);
+        self.forward_slab(isa, input, (output, depth), 0, bias);
+    }
+
+    /// As [`NarrowConv::forward`], but `output` has maps of `depth` planes, of which only those from `first`
+    /// on are computed that `input` has planes for.
+    ///
+    /// # Panics
+    /// As [`NarrowConv::forward`].
+    pub fn forward_slab(
+        &self,
+        isa: InstructionSet,
+        input: &Map<'_>,
+        (output, depth): (&mut [f32], usize),
+        first: usize,
+        bias: &[f32],
+    ) {
         let layout = *input.layout();
         let out = self.shape.output_dims(layout.dims);
         let (low, high) = self.halo(layout.dims);
-        let n_voxels: usize = out.iter().product();
+        let n_voxels: usize = depth * out[1] * out[2];
+        assert!(first + out[0] <= depth, "planes of the output");
         assert_eq!(layout.channels, self.shape.channels_in, "channels of the input");
         assert!(layout.has_halo(low, high), "{layout:?} needs a halo of {low:?}, {high:?}");
         assert_eq!(output.len(), input.n_images() * self.shape.channels_out * n_voxels, "size of the output");
@@ -88,8 +106,8 @@ impl NarrowConv {
                 let x = image * layout.image() + corner + depth * layout.plane() + height * layout.row();
                 // SAFETY: halo and sizes were checked; each task has a plane of the output.
                 unsafe {
-                    let plane =
-                        (image * self.shape.channels_out + channel) * n_voxels + depth * out[1] * out[2];
+                    let plane = (image * self.shape.channels_out + channel) * n_voxels
+                        + (first + depth) * out[1] * out[2];
                     isa.run(Row {
                         x: input.data()[x..].as_ptr(),
                         taps: &taps,

@@ -38,11 +38,7 @@ impl PlanarConv {
     /// Numbers of scratch memory for an input of `dims`: one padded image.
     #[must_use]
     pub fn scratch_len(&self, dims: [usize; 3]) -> usize {
-        self.padded(dims).into_iter().product::<usize>() * self.shape.channels_in
-    }
-
-    fn padded(&self, dims: [usize; 3]) -> [usize; 3] {
-        std::array::from_fn(|axis| dims[axis] + 2 * self.shape.padding[axis])
+        planar_scratch_len(&self.shape, dims)
     }
 
     /// Convolves images `[image][channel][depth][height][width]` of `dims`.
@@ -60,19 +56,41 @@ impl PlanarConv {
         epilogue: &Epilogue<'_>,
         scratch: &mut [f32],
     ) {
+        assert_eq!(output.layout().dims, self.shape.output_dims(dims), "size of the output");
+        self.forward_slab(isa, (input, dims), 0, output, epilogue, scratch);
+    }
+
+    /// As [`PlanarConv::forward`], but only the planes of the output from `first` on that `output` has room
+    /// for. Scratch memory is needed for the planes of the input under them.
+    ///
+    /// # Panics
+    /// As [`PlanarConv::forward`].
+    pub fn forward_slab(
+        &self,
+        isa: InstructionSet,
+        (input, dims): (&[f32], [usize; 3]),
+        first: usize,
+        output: &mut MapMut<'_>,
+        epilogue: &Epilogue<'_>,
+        scratch: &mut [f32],
+    ) {
         let layout = *output.layout();
         let image_len = self.shape.channels_in * dims.into_iter().product::<usize>();
-        assert_eq!(layout.dims, self.shape.output_dims(dims), "size of the output");
+        let [depth, height, width] = self.shape.output_dims(dims);
+        assert!(first + layout.dims[0] <= depth && layout.dims[1..] == [height, width], "size of the output");
         assert_eq!(layout.channels, self.shape.channels_out, "channels of the output");
         assert_eq!(input.len(), output.n_images() * image_len, "numbers of the input");
         let bias = epilogue.check_and_pad_bias(&layout, output.n_images());
-        let padded = self.padded(dims);
-        let scratch = &mut scratch[..self.scratch_len(dims)];
+        let [_, height, width] = padded(&self.shape, dims);
+        // The planes under those of the output.
+        let depth = (layout.dims[0].max(1) - 1) * self.shape.stride[0] + self.shape.kernel[0];
+        let padded = [depth, height, width];
+        let scratch = &mut scratch[..padded.iter().product::<usize>() * self.shape.channels_in];
         let [plane, row] = [padded[1] * padded[2], padded[2]];
         let channel_len = padded[0] * plane;
         let stride = self.shape.stride;
         for (image, input) in input.chunks_exact(image_len).enumerate() {
-            self.pad(input, dims, scratch);
+            self.pad((input, dims), first * self.shape.stride[0], padded, scratch);
             let taps = (0..self.shape.channels_in)
                 .flat_map(|c| {
                     tap_offsets([plane, row, 1], self.shape.kernel).map(move |o| c * channel_len + o)
@@ -102,16 +120,31 @@ impl PlanarConv {
         }
     }
 
-    /// Copies an image into a border of zeros.
-    fn pad(&self, input: &[f32], dims: [usize; 3], padded: &mut [f32]) {
-        let [_, height, width] = self.padded(dims);
+    /// Copies the planes of an image into a border of zeros; plane `first` of the padded image comes first.
+    fn pad(
+        &self,
+        (input, dims): (&[f32], [usize; 3]),
+        first: usize,
+        [depth, height, width]: [usize; 3],
+        padded: &mut [f32],
+    ) {
         let low = self.shape.padding;
         padded.fill(0.0);
-        let depth = dims[0] + 2 * low[0];
         for (i, row) in input.chunks_exact(dims[2]).enumerate() {
             let (channel, d, h) = (i / (dims[0] * dims[1]), i / dims[1] % dims[0], i % dims[1]);
-            let start = ((channel * depth + d + low[0]) * height + h + low[1]) * width + low[2];
+            let Some(d) = (d + low[0]).checked_sub(first).filter(|d| *d < depth) else { continue };
+            let start = ((channel * depth + d) * height + h + low[1]) * width + low[2];
             padded[start..start + dims[2]].copy_from_slice(row);
         }
     }
+}
+
+/// Numbers of scratch memory that [`PlanarConv::forward`] needs for an input of `dims`: one padded image.
+#[must_use]
+pub fn planar_scratch_len(shape: &ConvShape, dims: [usize; 3]) -> usize {
+    padded(shape, dims).into_iter().product::<usize>() * shape.channels_in
+}
+
+fn padded(shape: &ConvShape, dims: [usize; 3]) -> [usize; 3] {
+    std::array::from_fn(|axis| dims[axis] + 2 * shape.padding[axis])
 }

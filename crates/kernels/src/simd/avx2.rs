@@ -1,9 +1,12 @@
 //! Two 256-bit registers.
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
 };
+
+use half::bf16;
 
 use super::{Kernel, Lanes16, scalar};
 
@@ -41,6 +44,18 @@ impl Lanes16 for F32x16 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller vouches for AVX2 and for the sixteen numbers; no alignment is needed.
         unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self {
+        // SAFETY: the caller vouches for AVX2 and for the sixteen numbers, which are the upper halves of
+        // those in single precision.
+        let half = |from: *const bf16| unsafe {
+            let bits = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits))
+        };
+        // SAFETY: as above.
+        Self(half(from), half(unsafe { from.add(8) }))
     }
 
     #[inline(always)]

@@ -17,6 +17,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+use half::bf16;
+
 /// Lanes of a vector, and channels of a block.
 pub const LANES: usize = 16;
 
@@ -51,6 +53,11 @@ pub(crate) trait Lanes16: Copy {
     /// # Safety
     /// The CPU has the instruction set; `from` points to sixteen readable numbers.
     unsafe fn load(from: *const f32) -> Self;
+    /// Reads sixteen numbers that are held with eight bits of mantissa.
+    ///
+    /// # Safety
+    /// As [`Lanes16::load`].
+    unsafe fn load_bf16(from: *const bf16) -> Self;
     /// Writes sixteen numbers.
     ///
     /// # Safety

@@ -1,9 +1,11 @@
 //! Four 128-bit registers.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1q_f32, vmaxq_f32, vminq_f32, vmulq_f32, vst1q_f32,
-    vsubq_f32,
+    float32x4_t, vaddq_f32, vdupq_n_f32, vfmaq_f32, vld1_u16, vld1q_f32, vmaxq_f32, vminq_f32, vmovl_u16,
+    vmulq_f32, vreinterpretq_f32_u32, vshlq_n_u32, vst1q_f32, vsubq_f32,
 };
+
+use half::bf16;
 
 use super::{Kernel, Lanes16, scalar};
 
@@ -54,6 +56,17 @@ impl Lanes16 for F32x16 {
         unsafe {
             Self([vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))])
         }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self {
+        // SAFETY: the caller vouches for NEON and for the sixteen numbers, which are the upper halves of
+        // those in single precision.
+        let quarter = |i: usize| unsafe {
+            let bits = vld1_u16(from.add(4 * i).cast());
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vmovl_u16(bits)))
+        };
+        Self([quarter(0), quarter(1), quarter(2), quarter(3)])
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Plain Rust: sixteen numbers in an array.
 
+use half::bf16;
+
 use super::Lanes16;
 
 #[derive(Clone, Copy)]
@@ -41,6 +43,12 @@ impl Lanes16 for F32x16 {
     unsafe fn load(from: *const f32) -> Self {
         // SAFETY: the caller vouches for sixteen readable numbers; arrays of them need no more alignment.
         Self(unsafe { from.cast::<[f32; 16]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> Self {
+        // SAFETY: the caller vouches for sixteen readable numbers.
+        Self(unsafe { from.cast::<[bf16; 16]>().read() }.map(bf16::to_f32))
     }
 
     #[inline(always)]

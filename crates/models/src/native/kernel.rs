@@ -1,6 +1,6 @@
 //! Convolutions of planar arrays, forward and backward, by the kernels of the blocked layout.
 
-use brainreel_engine::{Algorithm, Policy};
+use brainreel_engine::{Algorithm, Policy, WeightFormat};
 use brainreel_kernels::{
     Buffer, ConvShape, DirectConv, Epilogue, GradInput, Input, InstructionSet, Layout, Map, MapMut,
     PlanarConv, WinogradConv, from_blocked, grad_weight, grad_weight_halos, to_blocked,
@@ -59,7 +59,14 @@ impl ConvCase {
         let mut output = MapMut::new(y.as_mut_slice(), layout);
         let epilogue = Epilogue::default();
         let planar = shape.channels_in <= PLANAR_CHANNELS;
-        match Algorithm::choose(&shape, layout.dims, n_images, Policy::Accurate, planar, false) {
+        match Algorithm::choose(
+            &shape,
+            layout.dims,
+            n_images,
+            (Policy::Accurate, WeightFormat::Single),
+            planar,
+            false,
+        ) {
             Algorithm::Planar => {
                 let conv = PlanarConv::new(shape, weight);
                 let mut scratch = Buffer::unspecified(conv.scratch_len(dims));

@@ -1,17 +1,17 @@
 //! The matrix products between the transforms.
 
-use super::super::micro::{Operands, even_runs, multiply, with_pixels};
+use super::super::micro::{Operands, Weight, even_runs, multiply, with_pixels};
 use crate::LANES;
 use crate::simd::{Kernel, Lanes16};
 
 /// `[tiles, channels in]` times `[channels in, channels out]`, all in blocks of sixteen channels.
-pub(crate) struct GemmTask {
+pub(crate) struct GemmTask<T> {
     /// `[block in][tile][channel in]`.
     pub(crate) x: *const f32,
     pub(crate) block_in: usize,
     pub(crate) blocks_in: usize,
     /// `[block out][block in][channel in][channel out]`.
-    pub(crate) weights: *const f32,
+    pub(crate) weights: *const T,
     /// `[block out][tile][channel out]`.
     pub(crate) y: *mut f32,
     pub(crate) block_out: usize,
@@ -22,7 +22,7 @@ pub(crate) struct GemmTask {
 /// Blocks of input channels in a matrix product, at most; more go in several sums.
 const MOST_BLOCKS: usize = 128;
 
-impl Kernel for GemmTask {
+impl<T: Weight> Kernel for GemmTask<T> {
     #[inline(always)]
     unsafe fn run<V: Lanes16>(self) {
         let mut taps = [0; MOST_BLOCKS];
@@ -47,7 +47,7 @@ impl Kernel for GemmTask {
     }
 }
 
-impl GemmTask {
+impl<T: Weight> GemmTask<T> {
     /// All tiles of a group of output blocks.
     #[inline(always)]
     unsafe fn group<V: Lanes16, const BLOCKS: usize>(&self, taps: &[usize], block: usize) {
@@ -75,7 +75,7 @@ impl GemmTask {
         let weights_block = self.blocks_in * LANES * LANES;
         // SAFETY: the caller vouches for tiles and blocks.
         unsafe {
-            let sums = multiply::<V, BLOCKS, TILES, LANES, LANES>(Operands {
+            let sums = multiply::<V, T, BLOCKS, TILES, LANES, LANES>(Operands {
                 x: self.x.add(tile * LANES),
                 taps,
                 pixel: LANES,

@@ -13,6 +13,9 @@ mod tiles;
 mod transform;
 mod weights;
 
+use half::bf16;
+use rayon::prelude::*;
+
 pub(crate) use gradient::{grad_weight_winograd, halos as grad_weight_winograd_halos};
 pub use tiles::{TileSize, suits_winograd};
 
@@ -22,6 +25,7 @@ use self::output::OutputTask;
 use self::tiles::{Product, Segment, Tiles};
 use self::weights::transform_weights;
 use super::epilogue::Finish;
+use super::micro::Weight;
 use super::pack::{pack_block, pack_turned_block};
 use super::parallel::{Shared, for_each_task, n_workers};
 use super::{Buffer, ConvShape, Epilogue, Layout, Map, MapMut};
@@ -59,7 +63,14 @@ pub struct WinogradConv {
     shape: ConvShape,
     size: TileSize,
     /// `[transformed tap][block out][block in][channel in][channel out]`.
-    weights: Buffer,
+    weights: Weights,
+}
+
+/// Transformed weights.
+#[derive(Debug, Clone)]
+enum Weights {
+    Single(Buffer),
+    Half(Vec<bf16>),
 }
 
 /// Halo that a Winograd convolution needs around an input of `dims`: low, high. Tiles stand out over the
@@ -75,6 +86,18 @@ pub fn winograd_halo(shape: &ConvShape, size: TileSize, dims: [usize; 3]) -> ([u
     (shape.padding, high)
 }
 
+/// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
+#[must_use]
+pub fn winograd_scratch_len(
+    shape: &ConvShape,
+    size: TileSize,
+    isa: InstructionSet,
+    dims: [usize; 3],
+    n_images: usize,
+) -> usize {
+    Plan::new(shape, size, isa, shape.output_dims(dims), n_images).scratch_len()
+}
+
 /// How the tiles are worked off.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
@@ -88,6 +111,38 @@ struct Plan {
 }
 
 impl Plan {
+    /// For an output of `dims`.
+    fn new(
+        shape: &ConvShape,
+        size: TileSize,
+        isa: InstructionSet,
+        dims: [usize; 3],
+        n_images: usize,
+    ) -> Self {
+        let tiles = Tiles::new(size, shape, dims, n_images);
+        let blocks_in = shape.channels_in.div_ceil(LANES);
+        let blocks_out = shape.channels_out.div_ceil(LANES);
+        let (_, pixels) = isa.tile();
+        let shared = tiles.n_taps() * blocks_in * blocks_out * LANES * LANES > SHARED_WEIGHTS;
+        let most = if shared {
+            SHARED_ROUND
+        } else {
+            // About a megabyte of transformed tiles and sums.
+            let per_tile = tiles.n_products() * (blocks_in + blocks_out) * LANES;
+            pixels * ((256 << 10) / (per_tile * pixels)).clamp(1, 8)
+        };
+        let n_rounds = tiles.len().div_ceil(most).max(1);
+        // Even rounds; those of a thread of its own in whole runs of the micro-kernel.
+        let round = tiles.len().div_ceil(n_rounds).max(1);
+        let round = if shared { round } else { round.next_multiple_of(pixels).min(tiles.len().max(1)) };
+        Self { tiles, round, shared, blocks_in, blocks_out }
+    }
+
+    /// Numbers of scratch memory.
+    fn scratch_len(&self) -> usize {
+        self.round_len() * if self.shared { 1 } else { n_workers() }
+    }
+
     /// Numbers from one product of the transformed input to the next.
     const fn input_product(&self) -> usize {
         self.blocks_in * self.round * LANES + STAGGER
@@ -115,7 +170,7 @@ impl WinogradConv {
         assert!(suits_winograd(&shape), "{shape:?} has no Winograd form");
         assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
         let fill = |blocks: [usize; 2], part: &mut [f32]| pack_block(&shape, weights, blocks, part);
-        Self { shape, size, weights: transform_weights(&shape, size, fill) }
+        Self { shape, size, weights: Weights::Single(transform_weights(&shape, size, fill)) }
     }
 
     /// The convolution that gives the gradient of the input of `shape`.
@@ -124,7 +179,19 @@ impl WinogradConv {
         assert_eq!(weights.len(), shape.n_weights(), "weights of {shape:?}");
         let turned = ConvShape { channels_in: shape.channels_out, channels_out: shape.channels_in, ..*shape };
         let fill = |blocks: [usize; 2], part: &mut [f32]| pack_turned_block(shape, weights, blocks, part);
-        Self { shape: turned, size, weights: transform_weights(&turned, size, fill) }
+        Self { shape: turned, size, weights: Weights::Single(transform_weights(&turned, size, fill)) }
+    }
+
+    /// The same with the transformed weights in bf16: half the memory, three digits.
+    #[must_use]
+    pub fn in_bf16(self) -> Self {
+        let weights = match self.weights {
+            Weights::Single(weights) => {
+                Weights::Half(weights.as_slice().par_iter().map(|&weight| bf16::from_f32(weight)).collect())
+            }
+            half @ Weights::Half(_) => half,
+        };
+        Self { weights, ..self }
     }
 
     /// What it computes.
@@ -142,29 +209,7 @@ impl WinogradConv {
     /// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
     #[must_use]
     pub fn scratch_len(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> usize {
-        let plan = self.plan(isa, self.shape.output_dims(dims), n_images);
-        plan.round_len() * if plan.shared { 1 } else { n_workers() }
-    }
-
-    /// For an output of `dims`.
-    fn plan(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> Plan {
-        let tiles = Tiles::new(self.size, &self.shape, dims, n_images);
-        let blocks_in = self.shape.channels_in.div_ceil(LANES);
-        let blocks_out = self.shape.channels_out.div_ceil(LANES);
-        let (_, pixels) = isa.tile();
-        let shared = self.weights.len() > SHARED_WEIGHTS;
-        let most = if shared {
-            SHARED_ROUND
-        } else {
-            // About a megabyte of transformed tiles and sums.
-            let per_tile = tiles.n_products() * (blocks_in + blocks_out) * LANES;
-            pixels * ((256 << 10) / (per_tile * pixels)).clamp(1, 8)
-        };
-        let n_rounds = tiles.len().div_ceil(most).max(1);
-        // Even rounds; those of a thread of its own in whole runs of the micro-kernel.
-        let round = tiles.len().div_ceil(n_rounds).max(1);
-        let round = if shared { round } else { round.next_multiple_of(pixels).min(tiles.len().max(1)) };
-        Plan { tiles, round, shared, blocks_in, blocks_out }
+        winograd_scratch_len(&self.shape, self.size, isa, dims, n_images)
     }
 
     /// Convolves `inputs`.
@@ -186,8 +231,8 @@ impl WinogradConv {
         let layout = *output.layout();
         let n_images = output.n_images();
         self.check(inputs, &layout, n_images);
-        let plan = self.plan(isa, layout.dims, n_images);
-        let n_scratch = plan.round_len() * if plan.shared { 1 } else { n_workers() };
+        let plan = Plan::new(&self.shape, self.size, isa, layout.dims, n_images);
+        let n_scratch = plan.scratch_len();
         assert!(
             scratch.len() >= n_scratch,
             "{} numbers of scratch memory, expected {n_scratch}",
@@ -200,7 +245,7 @@ impl WinogradConv {
             products: plan.tiles.products(),
             padding: self.shape.padding,
             inputs,
-            weights: self.weights.as_slice(),
+            weights: &self.weights,
             output: Shared(output.data().as_mut_ptr()),
             layout,
             finishes: (0..n_images).map(|image| Finish::new(epilogue, &bias, &layout, image)).collect(),
@@ -237,7 +282,7 @@ struct Pass<'a> {
     products: Vec<Product>,
     padding: [usize; 3],
     inputs: &'a [Input<'a>],
-    weights: &'a [f32],
+    weights: &'a Weights,
     output: Shared,
     layout: Layout,
     finishes: Vec<Finish>,
@@ -338,8 +383,26 @@ impl Pass<'_> {
     }
 
     /// The matrix product of one entry of the tiles.
-    #[inline]
+    #[inline(always)]
     unsafe fn multiply(&self, product: &Product, n_tiles: usize, scratch: *const f32, sums: *mut f32) {
+        // SAFETY: as `run`.
+        unsafe {
+            match self.weights {
+                Weights::Single(weights) => self.product(product, n_tiles, weights.as_slice(), scratch, sums),
+                Weights::Half(weights) => self.product(product, n_tiles, weights, scratch, sums),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn product<T: Weight>(
+        &self,
+        product: &Product,
+        n_tiles: usize,
+        weights: &[T],
+        scratch: *const f32,
+        sums: *mut f32,
+    ) {
         let plan = &self.plan;
         let weights_len = plan.blocks_in * LANES * LANES;
         // SAFETY: as `run`.
@@ -348,7 +411,7 @@ impl Pass<'_> {
                 x: scratch.add(product.number * plan.input_product()),
                 block_in: plan.round * LANES,
                 blocks_in: plan.blocks_in,
-                weights: self.weights[product.tap * plan.blocks_out * weights_len..].as_ptr(),
+                weights: weights[product.tap * plan.blocks_out * weights_len..].as_ptr(),
                 y: sums.add(product.number * plan.output_product()),
                 block_out: plan.round * LANES,
                 blocks_out: plan.blocks_out,

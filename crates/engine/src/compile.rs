@@ -1,0 +1,437 @@
+//! From a network to a program.
+
+use std::sync::Arc;
+
+use brainreel_kernels::{Buffer, Layout};
+
+use crate::EngineError;
+use crate::algorithm::{Algorithm, Packed, halo};
+use crate::arena::{Need, place};
+use crate::graph::{Network, Node, Op};
+use crate::program::{NormMode, Options, Output, Program};
+use crate::schedule::{Schedule, Task, Tiling};
+use crate::step::{ConvStep, Layer, Place, Source, Step, Target, Work};
+
+/// Input channels up to which the first convolution reads the planar input.
+const PLANAR_CHANNELS: usize = 4;
+/// Sizes of maps, from the largest on, that may be computed slab by slab.
+const MOST_LEVELS: usize = 3;
+/// Planes of a slab: whole Winograd tiles.
+const SLABS: [usize; 5] = [64, 32, 16, 8, 4];
+
+/// What is known of every node on the way to a program.
+pub(crate) struct Compiler<'a> {
+    network: &'a Network,
+    options: &'a Options,
+    output: Node,
+    n_images: usize,
+    dims: Vec<[usize; 3]>,
+    /// Whether a node leads to the output.
+    used: Vec<bool>,
+    /// The algorithm of each convolution.
+    algorithms: Vec<Option<Algorithm>>,
+    /// Upsamplings that the convolutions behind them do on the way.
+    virtual_upsampling: Vec<bool>,
+}
+
+impl<'a> Compiler<'a> {
+    pub(crate) fn new(
+        network: &'a Network,
+        output: Node,
+        dims: [usize; 3],
+        n_images: usize,
+        options: &'a Options,
+    ) -> Result<Self, EngineError> {
+        let dims = network.dims(dims)?;
+        let mut used = vec![false; network.ops.len()];
+        used[output.0] = true;
+        for (i, op) in network.ops.iter().enumerate().rev() {
+            if used[i] {
+                op.inputs().iter().chain(&op.residual()).for_each(|node| used[node.0] = true);
+            }
+        }
+        let mut compiler = Self {
+            network,
+            options,
+            output,
+            n_images,
+            dims,
+            used,
+            algorithms: vec![None; network.ops.len()],
+            virtual_upsampling: vec![false; network.ops.len()],
+        };
+        compiler.choose_algorithms();
+        compiler.find_virtual_upsampling();
+        Ok(compiler)
+    }
+
+    fn choose_algorithms(&mut self) {
+        for (i, op) in self.network.ops.iter().enumerate().filter(|(i, _)| self.used[*i]) {
+            if let Op::Conv { input, conv } = op {
+                let planar =
+                    *input == self.network.input() && self.network.channels(*input) <= PLANAR_CHANNELS;
+                let plain = conv.norm.is_none()
+                    && conv.residual.is_none()
+                    && conv.activation == brainreel_kernels::Activation::None
+                    && !matches!(self.network.ops[input.0], Op::Concat { .. } | Op::Upsample { .. });
+                let last = Node(i) == self.output && plain;
+                let dims = self.dims[i];
+                self.algorithms[i] = Some(Algorithm::choose(
+                    &conv.shape,
+                    dims,
+                    self.n_images,
+                    (self.options.policy, self.options.weights),
+                    planar,
+                    last,
+                ));
+            }
+        }
+    }
+
+    /// An upsampling is virtual if all that read it, themselves or through a concatenation, are Winograd
+    /// convolutions.
+    fn find_virtual_upsampling(&mut self) {
+        let mut winograd_only = vec![true; self.network.ops.len()];
+        winograd_only[self.output.0] = false;
+        for (i, op) in self.network.ops.iter().enumerate().rev().filter(|(i, _)| self.used[*i]) {
+            let can = match op {
+                Op::Conv { .. } => matches!(self.algorithms[i], Some(Algorithm::Winograd(_))),
+                Op::Concat { .. } => winograd_only[i],
+                _ => false,
+            };
+            for input in op.inputs().iter().filter(|_| !can) {
+                winograd_only[input.0] = false;
+            }
+            if let Some(residual) = op.residual() {
+                winograd_only[residual.0] = false;
+            }
+        }
+        for (i, op) in self.network.ops.iter().enumerate() {
+            self.virtual_upsampling[i] = matches!(op, Op::Upsample { .. }) && winograd_only[i];
+        }
+    }
+
+    /// The maps that make up a node, each with whether it is upsampled on the way.
+    pub(crate) fn sources(&self, node: Node) -> Vec<(Node, bool)> {
+        match &self.network.ops[node.0] {
+            Op::Concat { inputs } => inputs.iter().flat_map(|&input| self.sources(input)).collect(),
+            Op::Upsample { input } if self.virtual_upsampling[node.0] => vec![(*input, true)],
+            _ => vec![(node, false)],
+        }
+    }
+
+    /// Whether a node has a map of its own.
+    pub(crate) fn has_map(&self, node: usize) -> bool {
+        let planar_output = self.algorithms[node] == Some(Algorithm::Narrow);
+        let only_planar = node == 0
+            && self.network.ops.iter().enumerate().filter(|(i, _)| self.used[*i]).all(|(i, op)| {
+                let reads = op.inputs().contains(&Node(0)) || op.residual() == Some(Node(0));
+                !reads || self.algorithms[i] == Some(Algorithm::Planar)
+            });
+        let op = &self.network.ops[node];
+        self.used[node]
+            && !planar_output
+            && !only_planar
+            && !matches!(op, Op::Concat { .. })
+            && !self.virtual_upsampling[node]
+    }
+
+    /// The nodes that are computed, in order.
+    pub(crate) fn computed(&self) -> Vec<usize> {
+        let narrow = |node: usize| self.algorithms[node] == Some(Algorithm::Narrow);
+        (0..self.network.ops.len())
+            .filter(|&node| self.used[node] && (self.has_map(node) || narrow(node)))
+            .collect()
+    }
+
+    pub(crate) const fn output(&self) -> usize {
+        self.output.0
+    }
+
+    pub(crate) fn op(&self, node: usize) -> &Op {
+        &self.network.ops[node]
+    }
+
+    pub(crate) fn dims(&self, node: usize) -> [usize; 3] {
+        self.dims[node]
+    }
+
+    pub(crate) fn depth(&self, node: usize) -> usize {
+        self.dims[node][0]
+    }
+
+    /// The program: as a whole, or, where that takes more memory than allowed, the cheapest way that does not
+    /// of computing the largest maps slab by slab.
+    pub(crate) fn compile(self) -> Result<Program, EngineError> {
+        let whole = self.plan(&Tiling { tiled: vec![false; self.network.ops.len()], slab: 1 });
+        let fits = |plan: &Plan| self.options.max_memory_bytes.is_none_or(|limit| plan.n_bytes() <= limit);
+        if fits(&whole) {
+            return self.assemble(&whole);
+        }
+        let tilings = self.tilings();
+        let plans: Vec<Plan> = tilings.iter().map(|tiling| self.plan(tiling)).collect();
+        let need_bytes = plans.iter().chain([&whole]).map(Plan::n_bytes).min().unwrap_or(0);
+        let cheapest = plans.iter().filter(|plan| fits(plan)).min_by(|a, b| a.cost.total_cmp(&b.cost));
+        match cheapest {
+            Some(plan) => self.assemble(plan),
+            None => {
+                let limit_bytes = self.options.max_memory_bytes.unwrap_or(usize::MAX);
+                Err(EngineError::Memory { need_bytes, limit_bytes })
+            }
+        }
+    }
+
+    /// Ways to save memory. Statistics of the batch need whole maps.
+    fn tilings(&self) -> Vec<Tiling> {
+        if self.options.norm == NormMode::Batch && self.network.norms().next().is_some() {
+            return Vec::new();
+        }
+        let n_voxels = |node: usize| self.dims[node].iter().product::<usize>();
+        let mut levels: Vec<usize> = self.computed().into_iter().map(n_voxels).collect();
+        levels.sort_unstable_by(|a, b| b.cmp(a));
+        levels.dedup();
+        let mut tilings = Vec::new();
+        for &least in levels.iter().take(MOST_LEVELS) {
+            let mut tiled: Vec<bool> = (0..self.network.ops.len())
+                .map(|node| n_voxels(node) >= least && self.can_be_tiled(node))
+                .collect();
+            for node in self.computed().into_iter().filter(|&node| !self.has_slabs(node)) {
+                self.reads(node).iter().for_each(|(source, _)| tiled[*source] = false);
+            }
+            for slab in SLABS {
+                tilings.push(Tiling { tiled: tiled.clone(), slab });
+            }
+        }
+        tilings
+    }
+
+    /// Places and cost of a tiling.
+    fn plan(&self, tiling: &Tiling) -> Plan {
+        let schedule = Schedule::new(self, tiling);
+        let mut halos = vec![([0; 3], [0; 3]); schedule.held.len()];
+        let (mut scratch_len, mut cost) = (0, 0.0);
+        for task in &schedule.tasks {
+            for (source, upsampled) in self.sources_of(task.node) {
+                let Some(held) = schedule.of(task, source) else { continue };
+                let (first, n) = self.view(task, source, upsampled);
+                let Some((low, high)) = self.halo(task, source, upsampled, n) else { continue };
+                let planes = schedule.held[held].planes;
+                let (to_low, to_high) = &mut halos[held];
+                for axis in 0..3 {
+                    // Planes that are there anyway count.
+                    let (before, behind) = if axis == 0 { (first, planes - first - n) } else { (0, 0) };
+                    to_low[axis] = to_low[axis].max(low[axis].saturating_sub(before));
+                    to_high[axis] = to_high[axis].max(high[axis].saturating_sub(behind));
+                }
+            }
+            if let (Op::Conv { input, conv }, Some(algorithm)) =
+                (self.op(task.node), self.algorithms[task.node])
+            {
+                let [_, height, width] = self.dims[input.0];
+                let depth = if task.group.is_some() {
+                    (task.depths.len() - 1) * conv.shape.stride[0] + 1
+                } else {
+                    self.depth(input.0)
+                };
+                let dims = [depth, height, width];
+                scratch_len = scratch_len.max(algorithm.scratch_len(
+                    &conv.shape,
+                    self.options.isa,
+                    dims,
+                    self.n_images,
+                ));
+                let [_, height, width] = self.dims[task.node];
+                cost += algorithm.cost(&conv.shape, [task.depths.len(), height, width], self.n_images);
+            }
+        }
+        let layouts: Vec<Layout> = schedule
+            .held
+            .iter()
+            .zip(halos)
+            .map(|(held, (low, high))| {
+                let [_, height, width] = self.dims[held.node];
+                let channels = self.network.channels(Node(held.node));
+                Layout::new(channels, [held.planes, height, width]).with_halo(low, high)
+            })
+            .collect();
+        let needs: Vec<Need> = schedule
+            .held
+            .iter()
+            .zip(&layouts)
+            .map(|(held, layout)| held.need(self.n_images * layout.image()))
+            .collect();
+        let (ranges, arena_len) = place(&needs);
+        let places = layouts.into_iter().zip(ranges).map(|(layout, range)| Place { range, layout }).collect();
+        Plan { schedule, places, arena_len, scratch_len, cost }
+    }
+
+    /// First plane, counted from the first in memory, and number of planes of a source that a task has under
+    /// the middle of its kernel.
+    fn view(&self, task: &Task, source: usize, upsampled: bool) -> (usize, usize) {
+        if task.group.is_none() {
+            return (0, self.depth(source));
+        }
+        let (first, n) = match self.op(task.node) {
+            Op::Conv { conv, .. } => {
+                let stride = conv.shape.stride[0];
+                let (first, n) = (task.depths.start * stride, (task.depths.len() - 1) * stride + 1);
+                if upsampled { (first / 2, n.div_ceil(2)) } else { (first, n) }
+            }
+            Op::MaxPool { size, .. } => (task.depths.start * size[0], task.depths.len() * size[0]),
+            Op::Upsample { .. } => (task.depths.start / 2, task.depths.len() / 2),
+            Op::Input | Op::Concat { .. } => (task.depths.start, task.depths.len()),
+        };
+        (first - task.held_from(source), n)
+    }
+
+    /// Halo that a convolution needs around `n` planes of a source.
+    fn halo(
+        &self,
+        task: &Task,
+        source: usize,
+        upsampled: bool,
+        n: usize,
+    ) -> Option<([usize; 3], [usize; 3])> {
+        let (Op::Conv { conv, .. }, Some(algorithm)) = (self.op(task.node), self.algorithms[task.node])
+        else {
+            return None;
+        };
+        let [_, height, width] = self.dims[source];
+        let seen = [n, height, width].map(|n| n << u32::from(upsampled));
+        let needed = |halo: [usize; 3]| halo.map(|n| if upsampled { n.div_ceil(2) } else { n });
+        let (low, high) = halo(algorithm, &conv.shape, seen);
+        Some((needed(low), needed(high)))
+    }
+
+    fn assemble(&self, plan: &Plan) -> Result<Program, EngineError> {
+        let mut layers: Vec<Option<Arc<Layer>>> = vec![None; self.network.ops.len()];
+        let mut cleared = vec![false; plan.places.len()];
+        let mut steps = Vec::new();
+        for task in &plan.schedule.tasks {
+            let held = plan.schedule.of(task, task.node);
+            let to = held.map(|held| {
+                let place = &plan.places[held];
+                let first = task.depths.start - task.held_from(task.node);
+                Place { range: place.range.clone(), layout: place.layout.slab(first, task.depths.len()) }
+            });
+            // A halo is cleared before the map is written; that of a map in slabs for every slab.
+            let clear = held.and_then(|held| {
+                let whole = plan.schedule.held[held].group.is_none();
+                let done = std::mem::replace(&mut cleared[held], true);
+                if whole { (!done).then(|| plan.places[held].clone()) } else { to.clone() }
+            });
+            let read = |source: usize, upsampled: bool| {
+                let place = &plan.places[plan.schedule.of(task, source).expect("what is read has a map")];
+                let (first, n) = self.view(task, source, upsampled);
+                Source {
+                    place: Place { range: place.range.clone(), layout: place.layout.slab(first, n) },
+                    upsampled,
+                }
+            };
+            let sources: Vec<Source> = match self.algorithms[task.node] {
+                Some(Algorithm::Planar) => Vec::new(),
+                _ => self.sources_of(task.node).iter().map(|(source, up)| read(*source, *up)).collect(),
+            };
+            let step = match (self.op(task.node), to) {
+                (Op::Input, Some(to)) => Step::Load { to },
+                (Op::MaxPool { size, .. }, Some(to)) => {
+                    Step::MaxPool { from: sources[0].place.clone(), size: *size, to }
+                }
+                (Op::Upsample { .. }, Some(to)) => Step::Upsample { from: sources[0].place.clone(), to },
+                (Op::Conv { conv, .. }, to) => {
+                    let layer = layers[task.node].get_or_insert_with(|| Arc::new(self.layer(task.node)));
+                    let residual = conv.residual.map(|residual| {
+                        let place =
+                            &plan.places[plan.schedule.of(task, residual.0).expect("what is read has a map")];
+                        let first = task.depths.start - task.held_from(residual.0);
+                        Place {
+                            range: place.range.clone(),
+                            layout: place.layout.slab(first, task.depths.len()),
+                        }
+                    });
+                    Step::Conv(Box::new(ConvStep {
+                        layer: Arc::clone(layer),
+                        sources,
+                        to: to.map_or(Target::Output, Target::Blocked),
+                        first: task.depths.start,
+                        residual,
+                    }))
+                }
+                _ => continue,
+            };
+            steps.push(Work { clear, step });
+        }
+        let channels = self.network.channels(self.output);
+        let output = match plan.schedule.find(self.output.0, None) {
+            Some(held) => Output::Map(plan.places[held].clone()),
+            None if self.algorithms[self.output.0] == Some(Algorithm::Narrow) => {
+                let n_voxels: usize = self.dims[self.output.0].iter().product();
+                Output::Planar { values: vec![0.0; self.n_images * channels * n_voxels], channels }
+            }
+            None => return Err(EngineError::Build { what: "maps of the output", got: 0, expected: 1 }),
+        };
+        Ok(Program {
+            isa: self.options.isa,
+            steps,
+            algorithms: self.algorithms.iter().copied().flatten().collect(),
+            input_len: self.n_images
+                * self.network.channels(Node(0))
+                * self.dims[0].iter().product::<usize>(),
+            input_dims: self.dims[0],
+            output_dims: self.dims[self.output.0],
+            output_channels: channels,
+            n_images: self.n_images,
+            output,
+            arena: Buffer::zeroed(plan.arena_len),
+            scratch: Buffer::zeroed(plan.scratch_len),
+            moments: Vec::new(),
+        })
+    }
+
+    fn layer(&self, node: usize) -> Layer {
+        let (Op::Conv { conv, .. }, Some(algorithm)) = (self.op(node), self.algorithms[node]) else {
+            unreachable!("node {node} is a convolution and has an algorithm");
+        };
+        let per_output = conv.shape.channels_in * conv.shape.n_taps();
+        let (packed, bias, batch_norm) = match (&conv.norm, self.options.norm) {
+            (None, _) => (
+                Packed::new(algorithm, conv.shape, self.options.weights, &conv.weights),
+                conv.bias.clone(),
+                None,
+            ),
+            (Some(norm), NormMode::Batch) => (
+                Packed::new(algorithm, conv.shape, self.options.weights, &conv.weights),
+                Vec::new(),
+                Some(norm.clone()),
+            ),
+            (Some(norm), NormMode::Running) => {
+                let (scale, shift) = norm.running();
+                let folded: Vec<f32> = conv
+                    .weights
+                    .chunks_exact(per_output)
+                    .zip(&scale)
+                    .flat_map(|(weights, scale)| weights.iter().map(move |weight| weight * scale))
+                    .collect();
+                (Packed::new(algorithm, conv.shape, self.options.weights, &folded), shift, None)
+            }
+        };
+        Layer { packed, bias, batch_norm, activation: conv.activation }
+    }
+}
+
+/// A schedule with the places of its maps.
+struct Plan {
+    schedule: Schedule,
+    /// Of each piece of memory.
+    places: Vec<Place>,
+    arena_len: usize,
+    scratch_len: usize,
+    /// Multiplications, roughly.
+    cost: f64,
+}
+
+impl Plan {
+    const fn n_bytes(&self) -> usize {
+        (self.arena_len + self.scratch_len) * size_of::<f32>()
+    }
+}
