@@ -308,58 +308,20 @@ impl<'a> Compiler<'a> {
         let mut cleared = vec![false; plan.places.len()];
         let mut steps = Vec::new();
         for task in &plan.schedule.tasks {
-            let held = plan.schedule.of(task, task.node);
-            let to = held.map(|held| {
-                let place = &plan.places[held];
-                let first = task.depths.start - task.held_from(task.node);
-                Place { range: place.range.clone(), layout: place.layout.slab(first, task.depths.len()) }
-            });
+            let to = plan.slab(
+                task,
+                task.node,
+                (task.depths.start - task.held_from(task.node), task.depths.len()),
+            );
             // A halo is cleared before the map is written; that of a map in slabs for every slab.
-            let clear = held.and_then(|held| {
+            let clear = plan.schedule.of(task, task.node).and_then(|held| {
                 let whole = plan.schedule.held[held].group.is_none();
                 let done = std::mem::replace(&mut cleared[held], true);
                 if whole { (!done).then(|| plan.places[held].clone()) } else { to.clone() }
             });
-            let read = |source: usize, upsampled: bool| {
-                let place = &plan.places[plan.schedule.of(task, source).expect("what is read has a map")];
-                let (first, n) = self.view(task, source, upsampled);
-                Source {
-                    place: Place { range: place.range.clone(), layout: place.layout.slab(first, n) },
-                    upsampled,
-                }
-            };
-            let sources: Vec<Source> = match self.algorithms[task.node] {
-                Some(Algorithm::Planar) => Vec::new(),
-                _ => self.sources_of(task.node).iter().map(|(source, up)| read(*source, *up)).collect(),
-            };
-            let step = match (self.op(task.node), to) {
-                (Op::Input, Some(to)) => Step::Load { to },
-                (Op::MaxPool { size, .. }, Some(to)) => {
-                    Step::MaxPool { from: sources[0].place.clone(), size: *size, to }
-                }
-                (Op::Upsample { .. }, Some(to)) => Step::Upsample { from: sources[0].place.clone(), to },
-                (Op::Conv { conv, .. }, to) => {
-                    let layer = layers[task.node].get_or_insert_with(|| Arc::new(self.layer(task.node)));
-                    let residual = conv.residual.map(|residual| {
-                        let place =
-                            &plan.places[plan.schedule.of(task, residual.0).expect("what is read has a map")];
-                        let first = task.depths.start - task.held_from(residual.0);
-                        Place {
-                            range: place.range.clone(),
-                            layout: place.layout.slab(first, task.depths.len()),
-                        }
-                    });
-                    Step::Conv(Box::new(ConvStep {
-                        layer: Arc::clone(layer),
-                        sources,
-                        to: to.map_or(Target::Output, Target::Blocked),
-                        first: task.depths.start,
-                        residual,
-                    }))
-                }
-                _ => continue,
-            };
-            steps.push(Work { clear, step });
+            if let Some(step) = self.step(plan, task, to, &mut layers[task.node]) {
+                steps.push(Work { clear, step });
+            }
         }
         let channels = self.network.channels(self.output);
         let output = match plan.schedule.find(self.output.0, None) {
@@ -385,6 +347,41 @@ impl<'a> Compiler<'a> {
             arena: Buffer::zeroed(plan.arena_len),
             scratch: Buffer::zeroed(plan.scratch_len),
             moments: Vec::new(),
+        })
+    }
+
+    /// What a task does. Slabs of a convolution share its packed weights.
+    fn step(
+        &self,
+        plan: &Plan,
+        task: &Task,
+        to: Option<Place>,
+        layer: &mut Option<Arc<Layer>>,
+    ) -> Option<Step> {
+        let read = |(source, upsampled): (usize, bool)| {
+            let place = plan.slab(task, source, self.view(task, source, upsampled))?;
+            Some(Source { place, upsampled })
+        };
+        let first = || self.sources_of(task.node).into_iter().find_map(read).map(|source| source.place);
+        Some(match (self.op(task.node), to) {
+            (Op::Input, Some(to)) => Step::Load { to },
+            (Op::MaxPool { size, .. }, Some(to)) => Step::MaxPool { from: first()?, size: *size, to },
+            (Op::Upsample { .. }, Some(to)) => Step::Upsample { from: first()?, to },
+            (Op::Conv { conv, .. }, to) => {
+                let layer = layer.get_or_insert_with(|| Arc::new(self.layer(task.node)));
+                let residual = conv.residual.and_then(|residual| {
+                    let first = task.depths.start - task.held_from(residual.0);
+                    plan.slab(task, residual.0, (first, task.depths.len()))
+                });
+                Step::Conv(Box::new(ConvStep {
+                    layer: Arc::clone(layer),
+                    sources: self.sources_of(task.node).into_iter().filter_map(read).collect(),
+                    to: to.map_or(Target::Output, Target::Blocked),
+                    first: task.depths.start,
+                    residual,
+                }))
+            }
+            _ => return None,
         })
     }
 
@@ -431,6 +428,12 @@ struct Plan {
 }
 
 impl Plan {
+    /// Planes of a node as a task sees it, if it has a map.
+    fn slab(&self, task: &Task, node: usize, (first, n): (usize, usize)) -> Option<Place> {
+        let place = &self.places[self.schedule.of(task, node)?];
+        Some(Place { range: place.range.clone(), layout: place.layout.slab(first, n) })
+    }
+
     const fn n_bytes(&self) -> usize {
         (self.arena_len + self.scratch_len) * size_of::<f32>()
     }

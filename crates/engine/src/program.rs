@@ -262,7 +262,7 @@ impl Program {
         match &layer.packed {
             Packed::Planar(conv) => {
                 let image = (input, self.input_dims);
-                conv.forward_slab(self.isa, image, step.first, &mut target, &epilogue, scratch);
+                conv.forward_slab(self.isa, image, (&mut target, step.first), &epilogue, scratch);
             }
             Packed::Winograd(conv) => {
                 let inputs: Vec<Input<'_>> = maps

@@ -247,7 +247,9 @@ fn build_unet(dims: [usize; 3]) -> (Network, Node, Vec<f32>) {
         let weights = random(shape.n_weights(), seed).into_iter().map(|w| w * scale).collect();
         let bias = random(channels_out, seed + 100);
         let activation = if channels_out == 1 { Activation::None } else { Activation::LeakyRelu(0.2) };
-        network.conv(input, Conv { shape, weights, bias, norm: None, residual: None, activation }).unwrap()
+        network
+            .conv(input, Conv { shape, weights, bias, norm: None, residual: None, activation })
+            .expect("the shapes fit")
     };
     let input = network.input();
     let fine = conv(&mut network, input, 16);
@@ -257,10 +259,10 @@ fn build_unet(dims: [usize; 3]) -> (Network, Node, Vec<f32>) {
     let pooled = network.max_pool(middle, [2; 3]);
     let deep = conv(&mut network, pooled, 32);
     let up = network.upsample(deep);
-    let both = network.concat(&[up, middle]).unwrap();
+    let both = network.concat(&[up, middle]).expect("whole blocks");
     let back = conv(&mut network, both, 32);
     let up = network.upsample(back);
-    let both = network.concat(&[up, fine]).unwrap();
+    let both = network.concat(&[up, fine]).expect("whole blocks");
     let last = conv(&mut network, both, 16);
     let last = conv(&mut network, last, 1);
     (network, last, random(dims.iter().product(), 7))
@@ -269,8 +271,8 @@ fn build_unet(dims: [usize; 3]) -> (Network, Node, Vec<f32>) {
 /// The same outputs with less and less memory, down to what no slab is thin enough for.
 fn shrink(network: &Network, output: Node, dims: [usize; 3], n_images: usize, input: &[f32]) -> usize {
     let mut options = Options::default();
-    let mut program = Program::new(network, output, dims, n_images, &options).unwrap();
-    let whole = program.run(input).unwrap();
+    let mut program = Program::new(network, output, dims, n_images, &options).expect("no limit");
+    let whole = program.run(input).expect("the input's length");
     let expected: Vec<f64> = whole.iter().map(|&x| f64::from(x)).collect();
     let most = program.memory_bytes();
     let mut least = most;
@@ -287,7 +289,7 @@ fn shrink(network: &Network, output: Node, dims: [usize; 3], n_images: usize, in
         assert!(program.memory_bytes() < least);
         least = program.memory_bytes();
         for _ in 0..2 {
-            let error = error(&program.run(input).unwrap(), &expected);
+            let error = error(&program.run(input).expect("the input's length"), &expected);
             assert!(error < 1e-4, "{least} of {most} bytes: error {error:.2e}");
         }
     }

@@ -11,6 +11,10 @@ use crate::simd::{InstructionSet, Kernel, Lanes16};
 
 /// Voxels held in registers.
 const PIXELS: usize = 8;
+/// Numbers of input that stay in cache.
+const CACHED: usize = 128 << 10;
+/// Planes of a task.
+const DEPTHS: usize = 32;
 
 /// A convolution of stride 1 to few channels.
 #[derive(Debug, Clone)]
@@ -98,22 +102,28 @@ impl NarrowConv {
             })
             .collect();
         let target = Shared(output.as_mut_ptr());
-        let per_image = self.shape.channels_out * out[0];
-        for_each_task(input.n_images() * per_image, |task, _| {
-            let (image, channel, depth) =
-                (task / per_image, task / out[0] % self.shape.channels_out, task % out[0]);
-            for height in 0..out[1] {
-                let x = image * layout.image() + corner + depth * layout.plane() + height * layout.row();
-                // SAFETY: halo and sizes were checked; each task has a plane of the output.
+        // Few enough rows that three planes of them stay in cache from one depth to the next.
+        let rows_len = self.shape.kernel[0] * layout.row() * layout.blocks();
+        let n_rows = (CACHED / rows_len).saturating_sub(self.shape.kernel[1] - 1).clamp(1, out[1].max(1));
+        let bands = [out[0].div_ceil(DEPTHS), out[1].div_ceil(n_rows)];
+        let per_map = bands[0] * bands[1];
+        for_each_task(input.n_images() * self.shape.channels_out * per_map, |task, _| {
+            let (map, band) = (task / per_map, task % per_map);
+            let (image, channel) = (map / self.shape.channels_out, map % self.shape.channels_out);
+            let [depths, heights] = [(band / bands[1], DEPTHS, out[0]), (band % bands[1], n_rows, out[1])]
+                .map(|(i, n, end)| i * n..((i + 1) * n).min(end));
+            for (d, h) in depths.flat_map(|d| heights.clone().map(move |h| (d, h))) {
+                let x = image * layout.image() + corner + d * layout.plane() + h * layout.row();
+                // SAFETY: halo and sizes were checked; each task has rows of its own.
                 unsafe {
-                    let plane = (image * self.shape.channels_out + channel) * n_voxels
-                        + (first + depth) * out[1] * out[2];
+                    let y = map * n_voxels + ((first + d) * out[1] + h) * out[2];
                     isa.run(Row {
                         x: input.data()[x..].as_ptr(),
                         taps: &taps,
+                        kernel_width: self.shape.kernel[2],
                         weights: self.weights.as_slice()[channel * taps.len() * LANES..].as_ptr(),
                         bias: bias.get(channel).copied().unwrap_or(0.0),
-                        y: target.get().add(plane + height * out[2]),
+                        y: target.get().add(y),
                         width: out[2],
                     });
                 }
@@ -126,6 +136,8 @@ impl NarrowConv {
 struct Row<'a> {
     x: *const f32,
     taps: &'a [usize],
+    /// Taps next to each other.
+    kernel_width: usize,
     weights: *const f32,
     bias: f32,
     y: *mut f32,
@@ -139,7 +151,11 @@ impl Kernel for Row<'_> {
         // SAFETY: the caller vouches for the row and its taps.
         unsafe {
             while start + PIXELS <= self.width {
-                self.pixels::<V, PIXELS>(start);
+                if V::OUTPUT_BLOCKS == 2 && self.kernel_width == 3 {
+                    self.shared::<V>(start);
+                } else {
+                    self.pixels::<V, PIXELS>(start);
+                }
                 start += PIXELS;
             }
             (start..self.width).for_each(|pixel| self.pixels::<V, 1>(pixel));
@@ -148,6 +164,31 @@ impl Kernel for Row<'_> {
 }
 
 impl Row<'_> {
+    /// Three taps side by side: each voxel is loaded once for the three. Needs a register for every voxel.
+    #[inline(always)]
+    unsafe fn shared<V: Lanes16>(&self, start: usize) {
+        // SAFETY: as `run`.
+        unsafe {
+            let x = self.x.add(start * LANES);
+            let mut sums = [V::zero(); PIXELS];
+            for (i, taps) in self.taps.chunks_exact(3).enumerate() {
+                let mut voxels = [V::zero(); PIXELS + 2];
+                for (pixel, voxel) in voxels.iter_mut().enumerate() {
+                    *voxel = V::load(x.add(taps[0] + pixel * LANES));
+                }
+                for tap in 0..3 {
+                    let weights = V::load(self.weights.add((3 * i + tap) * LANES));
+                    for (pixel, sum) in sums.iter_mut().enumerate() {
+                        *sum = voxels[pixel + tap].mul_add(weights, *sum);
+                    }
+                }
+            }
+            for (pixel, sum) in sums.into_iter().enumerate() {
+                *self.y.add(start + pixel) = sum.sum() + self.bias;
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn pixels<V: Lanes16, const N: usize>(&self, start: usize) {
         // SAFETY: as `run`.

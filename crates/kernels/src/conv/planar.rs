@@ -57,7 +57,7 @@ impl PlanarConv {
         scratch: &mut [f32],
     ) {
         assert_eq!(output.layout().dims, self.shape.output_dims(dims), "size of the output");
-        self.forward_slab(isa, (input, dims), 0, output, epilogue, scratch);
+        self.forward_slab(isa, (input, dims), (output, 0), epilogue, scratch);
     }
 
     /// As [`PlanarConv::forward`], but only the planes of the output from `first` on that `output` has room
@@ -69,8 +69,7 @@ impl PlanarConv {
         &self,
         isa: InstructionSet,
         (input, dims): (&[f32], [usize; 3]),
-        first: usize,
-        output: &mut MapMut<'_>,
+        (output, first): (&mut MapMut<'_>, usize),
         epilogue: &Epilogue<'_>,
         scratch: &mut [f32],
     ) {

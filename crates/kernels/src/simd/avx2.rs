@@ -1,14 +1,15 @@
 //! Two 256-bit registers.
 
 use std::arch::x86_64::{
-    __m256, _mm_loadu_si128, _mm256_add_ps, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_loadu_si128, _mm_movehdup_ps, _mm_movehl_ps,
+    _mm256_add_ps, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_extractf128_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use half::bf16;
 
-use super::{Kernel, Lanes16, scalar};
+use super::{Kernel, Lanes16};
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(__m256, __m256);
@@ -21,6 +22,20 @@ pub(crate) struct F32x16(__m256, __m256);
 pub(crate) unsafe fn run<K: Kernel>(kernel: K) {
     // SAFETY: the caller vouches for both the CPU and the kernel.
     unsafe { kernel.run::<F32x16>() }
+}
+
+/// Sum of eight lanes by halves.
+///
+/// # Safety
+/// The CPU has AVX2.
+#[inline(always)]
+pub(super) unsafe fn sum(lanes: __m256) -> f32 {
+    // SAFETY: the caller vouches for AVX2.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(lanes), _mm256_extractf128_ps::<1>(lanes));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
 }
 
 impl Lanes16 for F32x16 {
@@ -105,9 +120,7 @@ impl Lanes16 for F32x16 {
 
     #[inline(always)]
     fn sum(self) -> f32 {
-        let mut lanes = [0.0; 16];
-        // SAFETY: the array holds sixteen numbers.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        scalar::sum(lanes)
+        // SAFETY: `self` proves AVX2.
+        unsafe { sum(_mm256_add_ps(self.0, self.1)) }
     }
 }

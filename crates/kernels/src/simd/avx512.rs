@@ -1,14 +1,15 @@
 //! One 512-bit register.
 
 use std::arch::x86_64::{
-    __m512, _mm256_loadu_si256, _mm512_add_ps, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, _mm256_add_ps, _mm256_castpd_ps, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_pd,
+    _mm512_castps512_ps256, _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_extractf64x4_pd,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use half::bf16;
 
-use super::{Kernel, Lanes16, scalar};
+use super::{Kernel, Lanes16, avx2};
 
 #[derive(Clone, Copy)]
 pub(crate) struct F32x16(__m512);
@@ -99,9 +100,11 @@ impl Lanes16 for F32x16 {
 
     #[inline(always)]
     fn sum(self) -> f32 {
-        let mut lanes = [0.0; 16];
-        // SAFETY: the array holds sixteen numbers.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        scalar::sum(lanes)
+        // SAFETY: `self` proves AVX-512F, and `run` compiles for AVX2 as well.
+        unsafe {
+            let low = _mm512_castps512_ps256(self.0);
+            let high = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(self.0)));
+            avx2::sum(_mm256_add_ps(low, high))
+        }
     }
 }
