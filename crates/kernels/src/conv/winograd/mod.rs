@@ -129,7 +129,7 @@ impl Plan {
         } else {
             // About a megabyte of transformed tiles and sums.
             let per_tile = tiles.n_products() * (blocks_in + blocks_out) * LANES;
-            pixels * ((256 << 10) / (per_tile * pixels)).clamp(1, 8)
+            pixels * ((256 << 10) / (per_tile * pixels)).clamp(1, 4)
         };
         let n_rounds = tiles.len().div_ceil(most).max(1);
         // Even rounds; those of a thread of its own in whole runs of the micro-kernel.
