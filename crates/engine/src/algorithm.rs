@@ -8,9 +8,9 @@ use brainreel_kernels::{
 /// What to favour where speed costs digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
-    /// The rounding errors of a direct convolution in single precision.
+    /// About the rounding errors of direct convolutions in single precision.
     Accurate,
-    /// Up to three times those errors (still five digits), for a third less time.
+    /// Up to three times those errors (still five digits), for a quarter less time.
     #[default]
     Fast,
 }
@@ -41,6 +41,8 @@ pub enum Algorithm {
 
 /// Output channels up to which [`Algorithm::Narrow`] pays.
 const NARROW: usize = 2;
+/// Input channels up to which the errors of larger tiles are small enough for [`Policy::Accurate`].
+const SHORT_SUM: usize = 64;
 /// Cost of transforming one number of a tile, in multiply-adds of a matrix product.
 const TRANSFORM_COST: f64 = 14.0;
 /// Cost of reading a transformed weight from main memory, in the same unit.
@@ -71,7 +73,9 @@ impl Algorithm {
             return Self::Direct;
         }
         let sizes: &[TileSize] = match (policy, format) {
-            (Policy::Accurate, _) | (_, WeightFormat::Bf16) => &[TileSize::Two],
+            (_, WeightFormat::Bf16) => &[TileSize::Two],
+            (Policy::Accurate, _) if shape.channels_in > SHORT_SUM => &[TileSize::Two],
+            (Policy::Accurate, _) => &[TileSize::Two, TileSize::TwoFour],
             (Policy::Fast, WeightFormat::Single) => &[TileSize::Two, TileSize::TwoFour, TileSize::Four],
         };
         let mut best = (Self::Direct, direct_cost(shape, dims, n_images));
