@@ -13,10 +13,10 @@ struct Phantom {
 /// The image of the golden entry; mask and weights follow from it by the script's own rules.
 fn phantom(golden: &Golden) -> Phantom {
     let (dims, data) = golden.array("in").first_axis_fastest();
-    let spacing: [f64; 3] = golden.array("spacing_mm").data.as_slice().try_into().unwrap();
-    let grid = Grid::new(dims, Affine::from_diagonal(spacing)).unwrap();
-    let image = Volume::new(grid, data.iter().map(|&value| value as f32).collect()).unwrap();
-    let threshold = golden.parameters["mask_above"].as_f64().unwrap();
+    let spacing: [f64; 3] = golden.array("spacing_mm").data.as_slice().try_into().expect("three spacings");
+    let grid = Grid::new(dims, Affine::from_diagonal(spacing)).expect("a grid");
+    let image = Volume::new(grid, data.iter().map(|&value| value as f32).collect()).expect("a value a voxel");
+    let threshold = golden.parameters["mask_above"].as_f64().expect("a threshold");
     let mask = image.map(|&value| f64::from(value) > threshold);
     let weight = |[i, j, _]: [usize; 3]| if j < 8 { 0.0 } else { 0.2 + 0.8 * i as f64 / dims[0] as f64 };
     let weights = Volume::from_fn(grid, |at| weight(at) as f32);
@@ -47,14 +47,13 @@ fn log_fields(field: &Volume<f32>, golden: &Array, is_inside: impl Fn([usize; 3]
     inside.map(|(n, log_field)| (f64::from(*field.at(at(n))).ln(), log_field)).unzip().into()
 }
 
-/// ITK works in f32 and by other transforms, and the iterations carry such differences on. The bounds
-/// are those of issue 4; the differences are more than ten times smaller.
+/// ITK works in f32 and by other transforms, and the iterations carry such differences on: found are
+/// 1e-5 on average. That is far within the bounds of issue 4, which are 0.5 %, 2 % and 0.999.
 fn assert_same_field(name: &str, ours: &[f64], theirs: &[f64]) {
     let (mean, percentile, correlation) = compare(ours, theirs);
     let found =
         format!("{name}: mean {mean:.2e}, 99th percentile {percentile:.2e}, correlation {correlation:.8}");
-    println!("{found}");
-    assert!(mean < 0.005 && percentile < 0.02 && correlation > 0.999, "{found}");
+    assert!(mean < 1e-4 && percentile < 4e-4 && correlation > 0.99999, "{found}");
 }
 
 #[test]

@@ -101,7 +101,7 @@ impl<'a> Mesh<'a> {
                     let mut moments = Moments::default();
                     for (at, (new, old)) in (plane * n..).zip(new.iter().zip(old)) {
                         if self.samples.is_used(at) {
-                            moments.add((f64::from(*old) - f64::from(*new)).exp_m1());
+                            moments.add(libm::expm1(f64::from(*old) - f64::from(*new)));
                         }
                         *old = *new;
                     }

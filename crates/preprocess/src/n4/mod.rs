@@ -99,7 +99,7 @@ fn divide(volume: &Volume<f32>, domain: &Domain, done: Estimate) -> N4Output {
     planes.enumerate().for_each(|(plane, (corrected, field))| {
         grid.expand_plane(&done.control, plane, field);
         for (value, gain) in corrected.iter_mut().zip(field) {
-            *gain = gain.exp();
+            *gain = libm::expf(*gain);
             *value /= *gain;
         }
     });

@@ -54,7 +54,7 @@ impl Samples {
             let is_used = weight > 0.0 && value > 0.0;
             n_sampled += usize::from(weight > 0.0);
             n_positive += usize::from(is_used);
-            samples.log_intensity.push(if is_used { value.ln() } else { 0.0 });
+            samples.log_intensity.push(if is_used { libm::logf(value) } else { 0.0 });
             samples.weight.push(if is_used { weight } else { 0.0 });
         }
         if n_positive == 0 {

@@ -99,7 +99,7 @@ impl Sharpening {
 fn gaussian(n: usize, fwhm: f64) -> Vec<f64> {
     let scale = 2.0 * (LN_2 / PI).sqrt() / fwhm;
     let at = |i: usize| as_f64(i.min(n - i)) / fwhm;
-    (0..n).map(|i| scale * (-4.0 * LN_2 * at(i) * at(i)).exp()).collect()
+    (0..n).map(|i| scale * libm::exp(-4.0 * LN_2 * at(i) * at(i))).collect()
 }
 
 /// Takes `blur` out of `counts` by a Wiener filter; what comes out negative is zero. The scale is free.
@@ -129,7 +129,8 @@ fn fourier(values: &mut [[f64; 2]]) {
             values.swap(i, j);
         }
     }
-    let roots: Vec<(f64, f64)> = (0..n / 2).map(|k| (-2.0 * PI * as_f64(k) / as_f64(n)).sin_cos()).collect();
+    let roots: Vec<(f64, f64)> =
+        (0..n / 2).map(|k| libm::sincos(-2.0 * PI * as_f64(k) / as_f64(n))).collect();
     let mut half = 1;
     while half < n {
         for block in values.chunks_exact_mut(2 * half) {
