@@ -157,7 +157,7 @@ fn weights_count_and_a_weight_of_zero_leaves_out() {
 
 #[test]
 fn voxels_that_are_not_positive_are_left_out() {
-    let is_dark = |at: [usize; 3]| at[2] == 14 && at[0] % 3 != 0;
+    let is_dark = |at: [usize; 3]| at[2] == 14 && !at[0].is_multiple_of(3);
     let mask = Volume::from_fn(grid(), |at| is_brain(at) && !is_dark(at));
     let want = correct_bias(&shaded(), Some(&mask), None, &config()).unwrap().field;
     let got = correct_bias(&damaged(is_dark), Some(&brain()), None, &config()).unwrap().field;
