@@ -128,7 +128,7 @@ fn into_range(coordinate: f64, n: usize, outside: Outside) -> Option<f64> {
 }
 
 /// Weights of the coefficients at `floor - 1 ..= floor + 2` for a sample `t` past the floor.
-fn weights(t: f64) -> [f64; 4] {
+pub(crate) fn weights(t: f64) -> [f64; 4] {
     let s = 1.0 - t;
     [
         s * s * s / 6.0,

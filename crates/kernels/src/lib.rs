@@ -16,6 +16,7 @@ mod bspline;
 #[expect(unsafe_code, reason = "vectors and threads over memory whose extents the drivers check once")]
 mod conv;
 mod histogram;
+mod lattice;
 mod mapped;
 mod separable;
 #[expect(unsafe_code, reason = "vector instructions")]
@@ -24,6 +25,7 @@ mod simd;
 pub use bspline::{Outside, prefilter, sample_reference};
 pub use conv::*;
 pub use histogram::{otsu_threshold, percentiles};
+pub use lattice::{LatticeAxis, LatticeGrid, refine_lattice};
 pub use mapped::{PointMap, resample_mapped};
 pub use separable::{AxisPlan, resample_separable, resample_separable_reference, spline_coefficients};
 pub use simd::{ISA_VARIABLE, InstructionSet, LANES, UnknownInstructionSet};

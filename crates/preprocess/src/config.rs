@@ -131,7 +131,7 @@ impl PreprocessConfig {
     }
 }
 
-fn check(
+pub(crate) fn check(
     field: &'static str,
     got: f64,
     low: f64,

@@ -18,13 +18,14 @@
 //! ```
 //!
 //! It does not strip the skull or correct the bias field: [`BrainExtraction`] and [`BiasCorrection`]
-//! say what can be chosen. A [`BrainExtractor`] of the caller's own is used by
-//! [`preprocess_with_brain`].
+//! say what can be chosen; [`n4::correct_bias`] is there to be called alone. A [`BrainExtractor`] of the
+//! caller's own is used by [`preprocess_with_brain`].
 
 mod brain;
 mod config;
 mod error;
 mod foreground;
+pub mod n4;
 mod pipeline;
 mod qc;
 

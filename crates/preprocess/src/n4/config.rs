@@ -1,0 +1,121 @@
+//! What can be chosen about the bias correction.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+use crate::config::{as_f64, check};
+
+/// How the bias field is estimated; the defaults are those of ANTs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct N4Config {
+    /// Every how many voxels along each axis one is used; the field is smooth, so few are enough.
+    pub shrink_factor: usize,
+    /// Most iterations at each level; the mesh is twice as fine from one level to the next.
+    pub n_iterations: Vec<usize>,
+    /// A level ends when the coefficient of variation of the field's change is not above this.
+    pub convergence_threshold: f64,
+    /// The mesh of the first level.
+    pub mesh: N4Mesh,
+    /// Bins of the histogram of log intensities.
+    pub n_histogram_bins: usize,
+    /// Noise of the Wiener filter that sharpens the histogram, relative to the Gaussian's power.
+    pub wiener_noise: f64,
+    /// Full width at half maximum of the Gaussian that blurs the histogram, in natural log of intensity.
+    pub bias_fwhm: f64,
+}
+
+impl Default for N4Config {
+    fn default() -> Self {
+        Self {
+            shrink_factor: 4,
+            n_iterations: vec![50; 4],
+            convergence_threshold: 1e-7,
+            mesh: N4Mesh::Elements([1; 3]),
+            n_histogram_bins: 200,
+            wiener_noise: 0.01,
+            bias_fwhm: 0.15,
+        }
+    }
+}
+
+/// How coarse the B-spline mesh of the first level is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum N4Mesh {
+    /// Mesh elements along each axis of the image.
+    Elements([usize; 3]),
+    /// Edge of a mesh element in mm. As in ANTs the mesh then reaches over the edges of the image, by
+    /// whole voxels, so that elements have this size along every axis.
+    SplineDistanceMm(f64),
+}
+
+/// Finest mesh that is allowed in the first level.
+const MAX_ELEMENTS: usize = 64;
+
+impl N4Config {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] names the first field that is out of its range.
+    pub fn validated(self) -> Result<Self, ConfigError> {
+        check("n4.shrink_factor", as_f64(self.shrink_factor), 1.0, 32.0, "1 to 32")?;
+        check("n4.n_iterations", as_f64(self.n_iterations.len()), 1.0, 8.0, "1 to 8 levels")?;
+        for &n in &self.n_iterations {
+            check("n4.n_iterations", as_f64(n), 0.0, 10_000.0, "0 to 10000 iterations a level")?;
+        }
+        check("n4.convergence_threshold", self.convergence_threshold, 0.0, 1.0, "0 to 1")?;
+        match self.mesh {
+            N4Mesh::Elements(elements) => {
+                for n in elements {
+                    check("n4.mesh", as_f64(n), 1.0, as_f64(MAX_ELEMENTS), "1 to 64 elements an axis")?;
+                }
+            }
+            N4Mesh::SplineDistanceMm(mm) => check("n4.mesh", mm, 5.0, 2000.0, "5 to 2000 mm")?,
+        }
+        check("n4.n_histogram_bins", as_f64(self.n_histogram_bins), 10.0, 10_000.0, "10 to 10000 bins")?;
+        check("n4.wiener_noise", self.wiener_noise, 1e-9, 100.0, "1e-9 to 100")?;
+        check("n4.bias_fwhm", self.bias_fwhm, 1e-4, 10.0, "0.0001 to 10 in log intensity")?;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_ants() {
+        let config: N4Config = serde_json::from_str("{}").unwrap();
+        assert_eq!(config, N4Config::default());
+        assert_eq!(config.clone().validated(), Ok(config.clone()));
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(
+            text,
+            r#"{"shrink_factor":4,"n_iterations":[50,50,50,50],"convergence_threshold":1e-7,"mesh":{"elements":[1,1,1]},"n_histogram_bins":200,"wiener_noise":0.01,"bias_fwhm":0.15}"#
+        );
+        let distance: N4Config = serde_json::from_str(r#"{"mesh": {"spline_distance_mm": 200}}"#).unwrap();
+        assert_eq!(distance.mesh, N4Mesh::SplineDistanceMm(200.0));
+        assert!(serde_json::from_str::<N4Config>(r#"{"shrink": 4}"#).is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let ok = N4Config::default();
+        for (field, bad) in [
+            ("shrink_factor", N4Config { shrink_factor: 0, ..ok.clone() }),
+            ("n_iterations", N4Config { n_iterations: vec![], ..ok.clone() }),
+            ("n_iterations", N4Config { n_iterations: vec![5, usize::MAX], ..ok.clone() }),
+            ("convergence_threshold", N4Config { convergence_threshold: f64::NAN, ..ok.clone() }),
+            ("mesh", N4Config { mesh: N4Mesh::Elements([1, 0, 1]), ..ok.clone() }),
+            ("mesh", N4Config { mesh: N4Mesh::SplineDistanceMm(f64::INFINITY), ..ok.clone() }),
+            ("n_histogram_bins", N4Config { n_histogram_bins: 1, ..ok.clone() }),
+            ("wiener_noise", N4Config { wiener_noise: 0.0, ..ok.clone() }),
+            ("bias_fwhm", N4Config { bias_fwhm: -0.15, ..ok }),
+        ] {
+            let message = bad.validated().unwrap_err().to_string();
+            assert!(message.contains(&format!("n4.{field}")), "{message}");
+        }
+    }
+}
