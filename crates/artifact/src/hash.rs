@@ -62,6 +62,18 @@ impl HashBuilder {
     }
 }
 
+/// Adds bytes without their length: for one part that comes in pieces.
+impl std::io::Write for HashBuilder {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The SHA-256 of a byte string.
 #[must_use]
 pub fn hash_bytes(bytes: &[u8]) -> ContentHash {

@@ -84,7 +84,13 @@ pub fn link_atomic(from: &Path, to: &Path) -> Result<(), ArtifactError> {
     if fs::hard_link(from, &temporary).is_err() {
         fs::copy(from, &temporary).map_err(error)?;
     }
-    temporary.persist(to).map_err(|failed| error(failed.error))
+    let name = temporary.to_path_buf();
+    temporary.persist(to).map_err(|failed| error(failed.error))?;
+    // Renaming one name of a file to another of the same file does nothing, by POSIX, and leaves both.
+    match fs::remove_file(&name) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(error(source)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes `value` as indented JSON with a final newline, atomically.
@@ -121,6 +127,8 @@ mod tests {
         for (content, kept) in [(b"one", true), (b"two", true), (b"six", false)] {
             write_atomic(&last, content).unwrap();
             if kept {
+                // The second time both names are of the same file already.
+                link_atomic(&last, &best).unwrap();
                 link_atomic(&last, &best).unwrap();
             }
         }

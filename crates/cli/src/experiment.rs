@@ -105,6 +105,7 @@ impl Experiment {
         preprocess.validated().context("stage preprocess")?;
         split.validate().context("stage split")?;
         train.validate().context("stage train")?;
+        train.device.open().context("stage train: train.device")?;
         if let Some(weights) = &train.weights {
             folders::check_file(weights, "safetensors with torchvision's names")
                 .context("stage train: train.weights")?;

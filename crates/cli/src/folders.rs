@@ -28,8 +28,9 @@ pub(crate) fn check_input(folder: &Path, expected: &str) -> anyhow::Result<()> {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => anyhow::bail!("{} is a file; expected {expected}", folder.display()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => anyhow::bail!(
-            "{} does not exist; expected {expected} (paths are relative to the current folder)",
-            folder.display()
+            "{} does not exist; expected {expected} (looked for {})",
+            folder.display(),
+            std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display()
         ),
         Err(error) => Err(anyhow::Error::from(error).context(format!("cannot read {}", folder.display()))),
     }

@@ -20,7 +20,9 @@ mod ui;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use brainreel_models::InstructionSet;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, train};
 use crate::finish::Finish;
@@ -88,8 +90,12 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.global.verbose);
+    if let Err(mistake) = InstructionSet::from_environment() {
+        Cli::command().error(ErrorKind::ValueValidation, mistake).exit();
+    }
     let ui = Ui::new(cli.global.quiet, cli.global.json);
-    match start_threads(cli.global.threads.into()).and_then(|()| execute(&cli.command, &ui)) {
+    let ready = start_threads(cli.global.threads.into()).and_then(|()| ui.check_summary());
+    match ready.and_then(|()| execute(&cli.command, &ui)) {
         Ok(finish) => finish.into(),
         Err(error) => {
             ui.error(&error, &hints::for_error(&error));

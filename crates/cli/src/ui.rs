@@ -2,7 +2,8 @@
 //!
 //! Results go to standard output, everything else to standard error. A closed pipe is no error.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,6 +14,9 @@ use serde::Serialize;
 
 /// How often a progress line is written when standard error is not a terminal.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How much of a file is looked at before `--json` replaces it.
+const PEEK_BYTES: u64 = 64;
 
 /// The terminal, as the subcommands see it.
 pub(crate) struct Ui {
@@ -85,6 +89,30 @@ impl Ui {
         });
     }
 
+    /// Refuses to write the summary over a file that is not one.
+    ///
+    /// # Errors
+    /// The file, and what to do.
+    pub(crate) fn check_summary(&self) -> anyhow::Result<()> {
+        let Some(path) = self.json.as_deref().filter(|path| path.exists() && *path != Path::new("-")) else {
+            return Ok(());
+        };
+        let mut start = Vec::new();
+        if path.is_file() {
+            File::open(path)
+                .and_then(|file| file.take(PEEK_BYTES).read_to_end(&mut start))
+                .with_context(|| format!("cannot read {}, which --json would replace", path.display()))?;
+        }
+        let first = start.trim_ascii_start().first();
+        // A device such as /dev/stdout is written to; a file has to be empty or look like a summary.
+        anyhow::ensure!(
+            !path.is_dir() && (first.is_none() || first == Some(&b'{')),
+            "{} exists and is not a JSON summary; give --json another name",
+            path.display()
+        );
+        Ok(())
+    }
+
     /// Writes the machine-readable summary, if one was asked for.
     pub(crate) fn summary<T: Serialize>(&self, summary: &T) -> anyhow::Result<()> {
         match self.json.as_deref() {
@@ -93,7 +121,10 @@ impl Ui {
                 self.to_stdout(&serde_json::to_string_pretty(summary)?);
                 Ok(())
             }
-            Some(path) => brainreel_artifact::write_json(path, summary).context("writing the JSON summary"),
+            Some(path) => {
+                self.check_summary()?;
+                brainreel_artifact::write_json(path, summary).context("writing the JSON summary")
+            }
         }
     }
 

@@ -38,4 +38,6 @@ pub use labels::{LabelRow, LabelTable};
 pub use leakage::{check_no_shared_subject, shared_subjects};
 pub use ledger::{Ledger, LedgerRow, Outcome};
 pub use scans::{Scan, ScanTable};
-pub use split::{Partition, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_round_robin};
+pub use split::{
+    Partition, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_round_robin,
+};

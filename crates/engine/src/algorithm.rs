@@ -10,12 +10,12 @@ use brainreel_kernels::{
 pub enum Policy {
     /// About the rounding errors of direct convolutions in single precision.
     Accurate,
-    /// Up to three times those errors (still five digits), for a quarter less time.
+    /// Up to three times those errors (still five digits), for a quarter to a third less time.
     #[default]
     Fast,
 }
 
-/// How transformed weights are held. They are two and a half to eight times as many as those of the network.
+/// How transformed weights are held. They are up to eight times as many as those of the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum WeightFormat {
     /// In single precision.

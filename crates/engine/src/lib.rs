@@ -39,7 +39,7 @@ mod schedule;
 mod step;
 
 pub use algorithm::{Algorithm, Policy, WeightFormat};
-pub use brainreel_kernels::{Activation, ConvShape, InstructionSet};
+pub use brainreel_kernels::{Activation, ConvShape, InstructionSet, TileSize};
 pub use graph::{Conv, Network, Node, Norm};
 pub use program::{Moments, NormMode, Options, Program, Progress};
 

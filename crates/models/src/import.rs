@@ -50,6 +50,18 @@ pub fn read_weights(path: &Path, options: ImportOptions) -> Result<StateDict, Mo
     fit(found, &path.display().to_string(), options)
 }
 
+/// What a file is that is not safetensors: the likeliest mistake is a checkpoint of PyTorch.
+fn what_it_is(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
+    // A zip archive, or a pickle of protocol 2 or later.
+    if bytes.starts_with(b"PK") || bytes.starts_with(&[0x80]) {
+        "it looks like a checkpoint of PyTorch; `python reference/convert_weights.py FILE OUT.safetensors` \
+         of the repository turns it into safetensors"
+            .to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
 /// Decodes those tensors of a safetensors file whose names `select` accepts to single precision.
 ///
 /// # Errors
@@ -59,8 +71,10 @@ pub fn decode_safetensors(
     path: &Path,
     select: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, HostTensor>, ModelError> {
-    let file = SafeTensors::deserialize(bytes)
-        .map_err(|error| ModelError::NotSafetensors { path: path.to_owned(), detail: error.to_string() })?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| ModelError::NotSafetensors {
+        path: path.to_owned(),
+        detail: what_it_is(bytes, &error),
+    })?;
     let chosen = file.iter().filter(|(name, _)| select(name));
     chosen.map(|(name, view)| Ok((name.to_owned(), decode(name, &view, path)?))).collect()
 }

@@ -29,6 +29,7 @@ mod synthstrip;
 
 pub use architecture::{Architecture, ParameterCounts, Role, TensorSpec, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
+pub use brainreel_engine::InstructionSet;
 pub use device::{DeviceKind, EngineKind};
 pub use import::{ImportOptions, StemConversion, decode_safetensors, read_weights};
 pub use native::whole_network;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use brainreel_artifact::{ArtifactError, ContentHash, write_durable_with};
+use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, hash_bytes, write_durable_with};
 use brainreel_models::{HostTensor, StateDict, decode_safetensors, r3d18_tensors};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,9 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 const STATE_KEY: &str = "brainreel";
+const DIGEST_KEY: &str = "data_sha256";
 /// Layout of the state; raised when it changes.
-pub(crate) const STATE_REVISION: u32 = 1;
+pub(crate) const STATE_REVISION: u32 = 2;
 
 /// Which checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -96,7 +97,10 @@ impl Checkpoint {
         let first = self.moments.iter().map(|(name, m)| (format!("{FIRST}{name}"), shape(name), &m.first));
         let second = self.moments.iter().map(|(name, m)| (format!("{SECOND}{name}"), shape(name), &m.second));
         let tensors: Vec<(String, Vec<usize>, &Vec<f32>)> = weights.chain(first).chain(second).collect();
-        let header = header(&self.state, &tensors);
+        let mut digest = HashBuilder::new();
+        let hashed = tensors.iter().try_for_each(|(_, _, values)| write_values(&mut digest, values));
+        hashed.map_err(|source| ArtifactError::Write { path: path.to_owned(), source })?;
+        let header = header(&self.state, &tensors, &digest.finish());
         write_durable_with(path, |file| {
             file.write_all(&(header.len() as u64).to_le_bytes())?;
             file.write_all(&header)?;
@@ -128,11 +132,15 @@ impl Checkpoint {
     }
 }
 
-/// The safetensors header, padded to a multiple of 8 bytes.
-fn header(state: &CheckpointState, tensors: &[(String, Vec<usize>, &Vec<f32>)]) -> Vec<u8> {
+/// The safetensors header, padded to a multiple of 8 bytes. `digest` is that of all values.
+fn header(
+    state: &CheckpointState,
+    tensors: &[(String, Vec<usize>, &Vec<f32>)],
+    digest: &ContentHash,
+) -> Vec<u8> {
     let state = serde_json::to_string(state).expect("plain data serialises");
     let mut header = serde_json::Map::new();
-    header.insert("__metadata__".to_owned(), json!({ "format": "pt", STATE_KEY: state }));
+    header.insert("__metadata__".to_owned(), json!({ "format": "pt", STATE_KEY: state, DIGEST_KEY: digest }));
     let mut offset = 0;
     for (name, shape, values) in tensors {
         let end = offset + 4 * values.len();
@@ -164,12 +172,23 @@ fn read_state(path: &Path) -> Result<(Vec<u8>, CheckpointState), TrainError> {
     }
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+    let (header_len, header) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
     let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE_KEY));
     let state = state.ok_or_else(|| broken("it holds no training state".to_owned()))?;
     let state: CheckpointState = serde_json::from_str(state).map_err(|error| broken(error.to_string()))?;
     if state.revision != STATE_REVISION {
         return Err(broken(format!("its layout is revision {}, expected {STATE_REVISION}", state.revision)));
+    }
+    let expected = header.metadata().as_ref().and_then(|metadata| metadata.get(DIGEST_KEY));
+    let expected = expected.ok_or_else(|| broken("it holds no digest of its values".to_owned()))?;
+    let found = hash_bytes(bytes.get(8 + header_len..).unwrap_or_default());
+    if found.as_str() != expected {
+        return Err(broken(format!(
+            "its values have changed since it was written (SHA-256 {}, expected {expected:.12}); restore the \
+             file, or evaluate or go on from another checkpoint of the run",
+            found.short()
+        )));
     }
     Ok((bytes, state))
 }

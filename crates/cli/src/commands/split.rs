@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::write_atomic;
-use brainreel_cohort::{Scan, ScanTable, SplitConfig, SplitSummary, split_round_robin};
+use brainreel_cohort::{SPLIT_MARK, Scan, ScanTable, SplitConfig, SplitSummary, split_round_robin};
 use clap::Args;
 use serde::Serialize;
 
@@ -67,16 +67,35 @@ pub(crate) fn execute(args: &SplitArgs, ui: &Ui) -> anyhow::Result<Finish> {
         test: args.test,
         ..SplitConfig::default()
     };
-    if args.out.exists() && !args.overwrite {
-        anyhow::bail!(
-            "{} exists; pass --overwrite to replace it (models trained with it will no longer match)",
-            args.out.display()
-        );
+    if args.out.exists() {
+        refuse_to_replace(&args.out, args.overwrite)?;
     }
     let report = perform(&args.derivatives_dir, &args.out, &config, ui)?;
     ui.result(report.summary.to_string().trim_end());
     ui.summary(&report)?;
     Ok(Finish::AllWell)
+}
+
+/// Only a split is replaced, only when told to, and not the one that a trained run is bound to.
+fn refuse_to_replace(out: &Path, overwrite: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        overwrite,
+        "{} exists; pass --overwrite to replace it (models trained with it will no longer match)",
+        out.display()
+    );
+    let is_split = std::fs::read(out).is_ok_and(|bytes| bytes.starts_with(SPLIT_MARK.as_bytes()));
+    anyhow::ensure!(
+        is_split,
+        "{} exists and is not a split of brainreel; choose another name",
+        out.display()
+    );
+    let of_run = out.with_file_name("inputs.json").is_file();
+    anyhow::ensure!(
+        !of_run,
+        "{} belongs to the trained run beside it; write the new split elsewhere",
+        out.display()
+    );
+    Ok(())
 }
 
 /// Splits the scans of a derivatives folder.

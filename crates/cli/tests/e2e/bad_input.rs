@@ -364,3 +364,54 @@ fn a_split_without_any_diagnosis_says_where_diagnoses_go() {
         &["none of the 2 scans", "CN or AD", "_sessions.tsv", "--labels"],
     );
 }
+
+#[test]
+fn a_checkpoint_whose_weights_changed_is_refused() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.ok("train derivatives --split split.tsv --out run --epochs 1");
+    // Run again, a finished run leaves no second names of its checkpoints behind.
+    dir.ok("train derivatives --split split.tsv --out run --epochs 1");
+    assert_eq!(fs::read_dir(dir.path("run/checkpoints")).unwrap().count(), 3);
+    for name in ["best_loss", "last", "best_accuracy"] {
+        let path = dir.path(&format!("run/checkpoints/{name}.safetensors"));
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x40;
+        // A new file: several names may stand for one.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, bytes).unwrap();
+    }
+    dir.fails("evaluate run", &["best_loss.safetensors", "have changed", "SHA-256"]);
+    dir.fails(
+        "train derivatives --split split.tsv --out run --epochs 1",
+        &["last.safetensors", "have changed", "SHA-256"],
+    );
+}
+
+#[test]
+fn weights_of_pytorch_and_a_device_that_is_not_there() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.write("r3d_18.pth", b"PK\x03\x04 and so on, as a zip archive begins");
+    dir.fails(
+        "train derivatives --split split.tsv --out run --weights r3d_18.pth",
+        &["r3d_18.pth", "PyTorch", "convert_weights.py"],
+    );
+    let experiment = "out = \"out\"\n[input]\nsimulate = { n_subjects = 8 }\n[train]\ndevice = \"cuda\"\n";
+    dir.write("experiment.toml", experiment.as_bytes());
+    dir.fails("run experiment.toml", &["train.device", "cuda"]);
+    assert!(!dir.path("out/download").exists(), "it is refused before the first stage");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_download_is_not_waited_for() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    let made = std::process::Command::new("mkfifo").arg(dir.path("cohort/pipe.dcm")).status();
+    if made.is_ok_and(|status| status.success()) {
+        dir.ok("convert cohort bids");
+        assert!(dir.read("bids/conversion_ledger.tsv").contains("pipe.dcm"));
+    }
+}

@@ -73,3 +73,34 @@ fn folders_of_another_kind_are_named() {
     dir.fails("train derivatives --split split.tsv --out new --weights gone", &["gone does not exist"]);
     assert!(!dir.path("new").exists() && !dir.path("run").exists());
 }
+
+#[test]
+fn only_files_of_the_same_kind_are_replaced() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.write("notes.txt", b"hi");
+    dir.fails("split derivatives --out notes.txt", &["notes.txt exists", "--overwrite"]);
+    dir.fails("split derivatives --out notes.txt --overwrite", &["notes.txt", "not a split"]);
+    dir.fails("split derivatives --out derivatives/scans.tsv --overwrite", &["scans.tsv", "not a split"]);
+    dir.fails("split derivatives --out other.tsv --json notes.txt", &["notes.txt", "not a JSON summary"]);
+    assert_eq!(dir.read("notes.txt"), "hi");
+    assert!(!dir.path("other.tsv").exists(), "it is refused before the work begins");
+    dir.fails("split derivatives --out other.tsv --json other.tsv", &["other.tsv", "not a JSON summary"]);
+    assert!(dir.read("other.tsv").starts_with("# brainreel split"));
+    dir.ok("split derivatives --out other.tsv --overwrite --json split.json");
+    dir.ok("train derivatives --split split.tsv --out run --epochs 1");
+    dir.fails("split derivatives --out run/split.tsv --overwrite", &["run/split.tsv", "trained run"]);
+    dir.ok("evaluate run");
+}
+
+#[test]
+fn a_wrong_instruction_set_is_bad_usage() {
+    let dir = Dir::new();
+    for name in ["bogus", "AVX2"] {
+        let mut command = dir.command("simulate cohort --subjects 1 --visits 1 --spacing 8 --no-truth");
+        let output = command.env("BRAINREEL_ISA", name).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("BRAINREEL_ISA") && said.contains(name) && said.contains("scalar"), "{said}");
+    }
+}

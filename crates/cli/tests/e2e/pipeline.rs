@@ -94,7 +94,13 @@ fn hashed_subjects_appear_nowhere_by_name() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     dir.write(&format!("cohort/ADNI/{}/stray.dcm", names[0]), b"not DICOM");
+    dir.ok("convert cohort named");
+    let ledger = dir.read("named/conversion_ledger.tsv");
+    let image_ids: Vec<&str> = ledger.split_whitespace().filter(|word| is_image_id(word)).collect();
+    assert!(!image_ids.is_empty(), "{ledger}");
     dir.ok("convert cohort bids --hash-subjects");
+    let hashed = dir.read("bids/conversion_ledger.tsv");
+    assert!(image_ids.iter().all(|id| !hashed.contains(id)), "{image_ids:?} in {hashed}");
     for (path, content) in dir.contents("bids") {
         let text = format!("{} {}", path.display(), String::from_utf8_lossy(&content));
         for name in &names {
@@ -102,6 +108,12 @@ fn hashed_subjects_appear_nowhere_by_name() {
             assert!(!text.contains(name) && !text.contains(&label), "{name} in {}", path.display());
         }
     }
+}
+
+/// An image id of the archive: `I` and digits.
+fn is_image_id(word: &str) -> bool {
+    word.strip_prefix('I')
+        .is_some_and(|digits| digits.len() > 3 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[test]

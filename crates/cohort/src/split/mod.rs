@@ -7,6 +7,7 @@ mod verify;
 
 pub use deal::{SplitConfig, split_round_robin};
 pub use summary::{SplitCount, SplitSummary};
+pub use text::SPLIT_MARK;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,8 @@ use crate::table::{TableReader, to_tsv};
 use crate::{CohortError, Diagnosis};
 
 const COLUMNS: [&str; 5] = ["scan_id", "participant_id", "session_id", "diagnosis", "partition"];
+/// How every split that brainreel writes begins.
+pub const SPLIT_MARK: &str = "# brainreel split";
 const HASH_MARK: &str = "# content-sha256:";
 const REMEDY: &str = "`brainreel split` writes this table: run it again, or restore the column";
 
@@ -32,7 +34,7 @@ impl Split {
     #[must_use]
     pub fn to_tsv(&self) -> String {
         let comments = format!(
-            "# brainreel split; may be edited by hand, a subject must stay in one partition\n{HASH_MARK} {}\n",
+            "{SPLIT_MARK}; may be edited by hand, a subject must stay in one partition\n{HASH_MARK} {}\n",
             self.content_hash()
         );
         comments + &to_tsv(&COLUMNS, self.rows.iter().map(|row| canonical(row).to_vec()))

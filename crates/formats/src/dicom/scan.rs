@@ -120,7 +120,12 @@ pub fn scan_tree(root: &Path, progress: &(dyn Fn(usize, usize) + Sync)) -> Serie
     for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
         match entry {
             Ok(entry) if entry.file_type().is_dir() => {}
-            Ok(entry) => files.push(entry.into_path()),
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            // Opening a pipe would wait for somebody to write into it.
+            Ok(entry) => {
+                let fault = FileFault::NotDicom { found: "no plain file" };
+                tree.problems.push(FileProblem { path: entry.into_path(), fault });
+            }
             Err(error) => {
                 let path = error.path().unwrap_or(root).to_owned();
                 let fault = FileFault::Read(error.into());

@@ -115,17 +115,26 @@ impl InstructionSet {
     /// The fastest set of this machine, or the one that [`ISA_VARIABLE`] names.
     ///
     /// # Panics
-    /// If the variable names an instruction set that does not exist or that the machine lacks.
+    /// If the variable names an instruction set that does not exist or that the machine lacks: a program
+    /// calls [`InstructionSet::from_environment`] first.
     #[must_use]
     pub fn detect() -> Self {
         static CHOSEN: OnceLock<InstructionSet> = OnceLock::new();
-        *CHOSEN.get_or_init(|| {
-            let best = *Self::available().last().expect("the scalar one is always there");
-            let Ok(name) = std::env::var(ISA_VARIABLE) else { return best };
-            let set: Self = name.parse().unwrap_or_else(|error| panic!("{ISA_VARIABLE}={name}: {error}"));
-            assert!(set.is_available(), "{ISA_VARIABLE}={name}: this processor does not have it");
-            set
-        })
+        *CHOSEN.get_or_init(|| Self::from_environment().unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// As [`InstructionSet::detect`], with a mistake in the variable as an error.
+    ///
+    /// # Errors
+    /// [`UnknownInstructionSet`] names the variable, its value and the sets of this machine.
+    pub fn from_environment() -> Result<Self, UnknownInstructionSet> {
+        let available = Self::available();
+        let best = *available.last().expect("the scalar one is always there");
+        let Ok(name) = std::env::var(ISA_VARIABLE) else { return Ok(best) };
+        match name.parse() {
+            Ok(set) if available.contains(&set) => Ok(set),
+            _ => Err(UnknownInstructionSet(format!("{ISA_VARIABLE}={name}"))),
+        }
     }
 
     fn is_available(self) -> bool {
@@ -192,12 +201,13 @@ impl fmt::Display for InstructionSet {
 }
 
 /// A name that is no instruction set's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownInstructionSet;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownInstructionSet(String);
 
 impl fmt::Display for UnknownInstructionSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an instruction set, expected avx512, avx2, neon or scalar")
+        let available: Vec<String> = InstructionSet::available().iter().map(ToString::to_string).collect();
+        write!(f, "{}: expected an instruction set of this machine: {}", self.0, available.join(", "))
     }
 }
 
@@ -210,6 +220,6 @@ impl FromStr for InstructionSet {
         [Self::Scalar, Self::Avx2, Self::Avx512, Self::Neon]
             .into_iter()
             .find(|set| set.to_string() == name)
-            .ok_or(UnknownInstructionSet)
+            .ok_or_else(|| UnknownInstructionSet(name.to_owned()))
     }
 }

@@ -196,7 +196,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
             }
             Err(error) => {
                 let reason = plan::portable(&format!("{error:#}"), planned.series.paths(), &rules);
-                ledger.push(plan::failed_row(planned, reason));
+                ledger.push(plan::failed_row(planned, reason, &rules));
             }
         }
     }

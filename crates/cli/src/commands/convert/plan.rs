@@ -237,7 +237,7 @@ pub(crate) fn kept_row(planned: &Planned<'_>, output: String, rules: &Rules<'_>)
         reason += &format!("; {missing}");
     }
     let verdict = Verdict { outcome: Outcome::Kept, rule: "kept", reason };
-    LedgerRow { output: Some(output), ..planned_row(planned, verdict) }
+    LedgerRow { output: Some(output), ..planned_row(planned, rules, verdict) }
 }
 
 /// The word in the label table's group column, if it is no diagnosis.
@@ -249,12 +249,12 @@ pub(crate) fn unknown_diagnosis(planned: &Planned<'_>) -> Option<String> {
 }
 
 /// The ledger's row for a series that could not be converted.
-pub(crate) fn failed_row(planned: &Planned<'_>, reason: String) -> LedgerRow {
-    planned_row(planned, Verdict { outcome: Outcome::Failed, rule: "not_convertible", reason })
+pub(crate) fn failed_row(planned: &Planned<'_>, reason: String, rules: &Rules<'_>) -> LedgerRow {
+    planned_row(planned, rules, Verdict { outcome: Outcome::Failed, rule: "not_convertible", reason })
 }
 
-fn planned_row(planned: &Planned<'_>, verdict: Verdict) -> LedgerRow {
-    base_row(planned.series, planned.label, Some(planned.scan_id.subject()), verdict)
+fn planned_row(planned: &Planned<'_>, rules: &Rules<'_>, verdict: Verdict) -> LedgerRow {
+    base_row(planned.series, planned.label, Some(planned.scan_id.subject()), rules, verdict)
 }
 
 /// The description comes from the label table: the header's is free text and stays out.
@@ -265,18 +265,22 @@ fn ledger_row(
     verdict: Verdict,
 ) -> LedgerRow {
     let subject = label.and_then(|row| output_subject(row.subject.label(), rules));
-    base_row(series, label, subject.as_ref(), verdict)
+    base_row(series, label, subject.as_ref(), rules, verdict)
 }
 
 fn base_row(
     series: &SeriesIndex,
     label: Option<&LabelRow>,
     subject: Option<&SubjectId>,
+    rules: &Rules<'_>,
     verdict: Verdict,
 ) -> LedgerRow {
+    let image_id = series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok()).map(|id| id.to_string());
+    // Whoever has the archive's tables finds the subject of an image.
+    let hash = |id: String| hash_bytes(id.as_bytes()).short().to_owned();
     LedgerRow {
         series: hash_bytes(series.series_uid.as_bytes()).short().to_owned(),
-        image_id: series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok()).map(|id| id.to_string()),
+        image_id: if rules.hash_subjects { image_id.map(hash) } else { image_id },
         subject: subject.map(ToString::to_string),
         description: label.and_then(|row| row.description.clone()),
         n_files: series.n_files(),
