@@ -147,12 +147,18 @@ impl Network {
     /// Adds a convolution.
     ///
     /// # Errors
-    /// [`EngineError::Build`] if weights, bias, normalisation or residual do not fit its shape.
+    /// [`EngineError::Build`] if weights, bias, normalisation or residual do not fit its shape, or the shape has
+    /// a kernel or stride of size zero.
+    ///
+    /// # Panics
+    /// As all that take a [`Node`], if it is of another, larger network.
     pub fn conv(&mut self, input: Node, conv: Conv) -> Result<Node, EngineError> {
         let shape = conv.shape;
         let refuse = |what: &'static str, got: usize, expected: usize| {
             if got == expected { Ok(()) } else { Err(EngineError::Build { what, got, expected }) }
         };
+        let n_zeros = shape.kernel.iter().chain(&shape.stride).filter(|n| **n == 0).count();
+        refuse("kernel sizes or strides of zero", n_zeros, 0)?;
         refuse("channels of the input", self.channels(input), shape.channels_in)?;
         refuse("weights", conv.weights.len(), shape.n_weights())?;
         if !conv.bias.is_empty() {
@@ -171,7 +177,11 @@ impl Network {
     }
 
     /// Adds a pooling: the largest of each `size` of voxels.
+    ///
+    /// # Panics
+    /// If a size is zero.
     pub fn max_pool(&mut self, input: Node, size: [usize; 3]) -> Node {
+        assert!(!size.contains(&0), "a pooling of {size:?} voxels");
         self.push(Op::MaxPool { input, size }, self.channels(input))
     }
 
@@ -184,8 +194,12 @@ impl Network {
     /// reads each of them where it lies.
     ///
     /// # Errors
-    /// [`EngineError::Build`] if an input but the last has channels that are not a multiple of sixteen.
+    /// [`EngineError::Build`] if there is no input, or one but the last has channels that are not a multiple of
+    /// sixteen.
     pub fn concat(&mut self, inputs: &[Node]) -> Result<Node, EngineError> {
+        if inputs.is_empty() {
+            return Err(EngineError::Build { what: "maps to concatenate", got: 0, expected: 1 });
+        }
         for &input in inputs.iter().rev().skip(1) {
             let channels = self.channels(input);
             let expected = channels.next_multiple_of(brainreel_kernels::LANES);

@@ -179,7 +179,7 @@ impl Program {
         }
     }
 
-    /// Statistics of the batch in front of every batch normalisation, in the order of
+    /// Statistics of the batch in front of every batch normalisation that leads to the output, in the order of
     /// [`Network::norms`]; empty unless compiled with [`NormMode::Batch`].
     #[must_use]
     pub fn moments(&self) -> &[Moments] {

@@ -376,4 +376,16 @@ fn refusals() {
     };
     let refused = network.conv(network.input(), conv);
     assert!(matches!(refused, Err(EngineError::Build { got: 3, expected: 4, .. })), "{refused:?}");
+    assert!(matches!(network.concat(&[]), Err(EngineError::Build { got: 0, expected: 1, .. })));
+    let shape = ConvShape { stride: [1, 0, 1], ..ConvShape::same(3, 8, [3; 3]) };
+    let conv = Conv {
+        shape,
+        weights: vec![0.0; shape.n_weights()].into(),
+        bias: vec![],
+        norm: None,
+        residual: None,
+        activation: Activation::None,
+    };
+    let refused = network.conv(network.input(), conv);
+    assert!(matches!(refused, Err(EngineError::Build { got: 1, expected: 0, .. })), "{refused:?}");
 }

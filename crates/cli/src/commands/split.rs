@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use brainreel_artifact::write_atomic;
 use brainreel_cohort::{SPLIT_MARK, Scan, ScanTable, SplitConfig, SplitSummary, split_round_robin};
 use clap::Args;
@@ -109,7 +110,8 @@ pub(crate) fn perform(
     folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     refuse_unlabelled(derivatives, &table, config)?;
-    let split = split_round_robin(table.scans(), config)?;
+    let of_table = || format!("cannot split the scans of {}", derivatives.join("scans.tsv").display());
+    let split = split_round_robin(table.scans(), config).with_context(of_table)?;
     split.join(&table)?;
     write_atomic(out, split.to_tsv().as_bytes())?;
     let n_left_out = table.scans().len() - split.rows().len();

@@ -73,6 +73,9 @@ fn a_label_table_without_a_needed_column() {
     dir.write("labels.csv", b"Image Data ID,Subjct,Sex\nI1,002_S_0001,F\n");
     dir.fails("convert cohort bids --labels labels.csv", &["labels.csv", "Subject", "Subjct"]);
     dir.fails("convert cohort bids --labels missing.csv", &["missing.csv"]);
+    dir.write("others.csv", b"image_id,subject,diagnosis\nI999999,002_S_9999,AD\n");
+    let ran = dir.ok("convert cohort bids --labels others.csv");
+    assert!(ran.stderr.contains("none of the 1 rows of the label tables"), "{}", ran.stderr);
 }
 
 #[test]

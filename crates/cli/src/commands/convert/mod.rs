@@ -109,6 +109,8 @@ pub(crate) struct ConvertReport {
     pub(crate) incomplete: Vec<Failure>,
     /// Words in the label table's group column that are no diagnosis.
     pub(crate) unknown_diagnoses: BTreeSet<String>,
+    /// Rows of the label tables.
+    pub(crate) n_label_rows: usize,
     /// Series and files left out by a rule.
     pub(crate) n_dropped: usize,
     /// Series that should have been converted but could not be, and slices that could not be read.
@@ -204,7 +206,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
     origin.write_files(request.bids, &tables::contents(&converted)?)?;
     ownership::remove_leftovers(request.bids, &converted, ui)?;
-    let report = report(request, &tree, &ledger, &converted, n_up_to_date);
+    let report = report(request, &tree, &ledger, &converted, (n_up_to_date, labels.rows().len()));
     show(&report, &ledger, ui);
     anyhow::ensure!(
         report.n_kept > 0,
@@ -305,7 +307,7 @@ fn report(
     tree: &SeriesTree,
     ledger: &Ledger,
     converted: &[&Planned<'_>],
-    n_up_to_date: usize,
+    (n_up_to_date, n_label_rows): (usize, usize),
 ) -> ConvertReport {
     let labelled = |planned: &&&Planned<'_>| planned.label.is_some_and(|row| row.diagnosis().is_some());
     ConvertReport {
@@ -321,6 +323,7 @@ fn report(
             })
             .collect(),
         unknown_diagnoses: converted.iter().filter_map(|planned| plan::unknown_diagnosis(planned)).collect(),
+        n_label_rows,
         n_dropped: ledger.count(Outcome::Dropped),
         failures: ledger.rows.iter().filter(|row| row.outcome == Outcome::Failed).cloned().collect(),
     }
@@ -341,8 +344,14 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
             "{} of {} series have no diagnosis: {}",
             report.n_kept - report.n_labelled,
             report.n_kept,
-            if report.unknown_diagnoses.is_empty() {
+            if report.unknown_diagnoses.is_empty() && report.n_label_rows == 0 {
                 "pass the IDA collection table with --labels".to_owned()
+            } else if report.unknown_diagnoses.is_empty() {
+                format!(
+                    "none of the {} rows of the label tables gives one; image ids and subjects have to be those \
+                     of the download",
+                    report.n_label_rows
+                )
             } else {
                 let words: Vec<&str> = report.unknown_diagnoses.iter().map(String::as_str).take(5).collect();
                 format!("the label table says `{}`, expected CN, MCI or AD", words.join("`, `"))
