@@ -21,8 +21,8 @@ pub enum WeightFormat {
     /// In single precision.
     #[default]
     Single,
-    /// With eight bits of mantissa, and only with the smallest tiles: a fifth of the memory, and errors of
-    /// about half a percent.
+    /// With eight bits of mantissa, and only with the smallest tiles: two bytes a number. Of R3D-18's output
+    /// the RMS error is 0.6 %, the largest 4 % of its RMS (measured with `engine_bench`).
     Bf16,
 }
 

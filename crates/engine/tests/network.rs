@@ -365,8 +365,7 @@ fn refusals() {
     assert_eq!(seen, [0, 1, 2]);
     assert!(program.run(&input).is_ok(), "a stopped program runs again");
     let mut network = Network::new(3);
-    let shape = ConvShape::same(4, 8, [3; 3]);
-    let conv = Conv {
+    let plain = |shape: ConvShape| Conv {
         shape,
         weights: vec![0.0; shape.n_weights()].into(),
         bias: vec![],
@@ -374,18 +373,10 @@ fn refusals() {
         residual: None,
         activation: Activation::None,
     };
-    let refused = network.conv(network.input(), conv);
+    let refused = network.conv(network.input(), plain(ConvShape::same(4, 8, [3; 3])));
     assert!(matches!(refused, Err(EngineError::Build { got: 3, expected: 4, .. })), "{refused:?}");
     assert!(matches!(network.concat(&[]), Err(EngineError::Build { got: 0, expected: 1, .. })));
     let shape = ConvShape { stride: [1, 0, 1], ..ConvShape::same(3, 8, [3; 3]) };
-    let conv = Conv {
-        shape,
-        weights: vec![0.0; shape.n_weights()].into(),
-        bias: vec![],
-        norm: None,
-        residual: None,
-        activation: Activation::None,
-    };
-    let refused = network.conv(network.input(), conv);
+    let refused = network.conv(network.input(), plain(shape));
     assert!(matches!(refused, Err(EngineError::Build { got: 1, expected: 0, .. })), "{refused:?}");
 }
