@@ -1,4 +1,5 @@
-//! Numeric kernels on slices: cubic B-spline interpolation, histogram threshold, percentiles.
+//! Numeric kernels on slices: cubic B-spline interpolation, histogram threshold, percentiles,
+//! connected components, distances, convolutions.
 //!
 //! Arrays are plain slices, the first axis running fastest; kernels take checked inputs and cannot
 //! fail. Every kernel gives the same bits for any number of threads.
@@ -13,8 +14,10 @@
 //! ```
 
 mod bspline;
+mod components;
 #[expect(unsafe_code, reason = "vectors and threads over memory whose extents the drivers check once")]
 mod conv;
+mod distance;
 mod histogram;
 mod lattice;
 mod mapped;
@@ -23,7 +26,9 @@ mod separable;
 mod simd;
 
 pub use bspline::{Outside, prefilter, sample_reference};
+pub use components::{fill_holes, largest_component};
 pub use conv::*;
+pub use distance::squared_distance;
 pub use histogram::{otsu_threshold, percentiles};
 pub use lattice::{LatticeAxis, LatticeGrid, refine_lattice};
 pub use mapped::{PointMap, resample_mapped};

@@ -23,6 +23,7 @@
 mod affine;
 pub mod crop;
 mod grid;
+pub mod morphology;
 mod orientation;
 pub mod reorient;
 pub mod resample;
