@@ -1,4 +1,4 @@
-//! Preprocesses one NIfTI file with the default configuration and writes what came of each step:
+//! Preprocesses one NIfTI file as a whole head and writes what came of each step:
 //! `preprocess_nifti IN.nii.gz OUT_FOLDER`. `reference/preprocess.py` compares it with nibabel and scipy.
 
 use std::error::Error;
@@ -18,10 +18,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let scan = nifti::read_f32(input)?;
     let start = Instant::now();
-    let done = preprocess(&scan, &PreprocessConfig::default())?;
+    let done = preprocess(&scan, &PreprocessConfig::whole_head())?;
     writeln!(std::io::stdout(), "preprocess: {:.2} s", start.elapsed().as_secs_f64())?;
     nifti::write(&out.join("ras.nii.gz"), &to_closest_canonical(&scan))?;
-    nifti::write(&out.join("native_1mm.nii.gz"), &done.native_1mm)?;
+    nifti::write(&out.join("native_1mm.nii.gz"), &done.stages.uncropped)?;
     nifti::write(&out.join("network_input.nii.gz"), &done.network_input)?;
     write_json(&out.join("qc.json"), &done.qc)?;
     write_json(&out.join("transform.json"), &done.transform)?;

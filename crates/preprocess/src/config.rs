@@ -2,55 +2,130 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::n4::N4Config;
+
 /// How a scan becomes a network input.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PreprocessConfig {
     /// How the brain is cut out of the head, before anything else sees intensities.
-    pub brain_extraction: BrainExtraction,
+    pub brain_extractor: ExtractorChoice,
+    /// Whether to resample to `spacing_mm`; otherwise the scanner's spacing stays.
+    pub resample: bool,
     /// Edge of a voxel after resampling, in mm. 1 mm is the usual acquisition of ADNI.
     pub spacing_mm: f64,
-    /// How the smooth bias field is taken out, at the resampled spacing.
+    /// How the smooth bias field is taken out.
     pub bias_correction: BiasCorrection,
+    /// From which voxels the bias field is estimated.
+    pub bias_region: BiasRegion,
+    /// Before or after resampling.
+    pub bias_grid: BiasGrid,
+    /// Whether to crop to the foreground before the zoom.
+    pub crop: bool,
     /// What counts as foreground when there is no brain mask.
     pub foreground: ForegroundRule,
-    /// Voxels kept around the foreground on each side, at the resampled spacing.
+    /// Voxels kept around the foreground on each side.
     pub padding_voxels: usize,
     /// Edge of the cubic network input, in voxels.
     pub size_voxels: usize,
+    /// Settings of SynthStrip.
+    pub synthstrip: SynthStripSettings,
+    /// Settings of N4.
+    pub n4: N4Config,
 }
 
 impl Default for PreprocessConfig {
     fn default() -> Self {
         Self {
-            brain_extraction: BrainExtraction::None,
+            brain_extractor: ExtractorChoice::SynthStrip,
+            resample: true,
             spacing_mm: 1.0,
-            bias_correction: BiasCorrection::None,
+            bias_correction: BiasCorrection::N4,
+            bias_region: BiasRegion::Brain,
+            bias_grid: BiasGrid::Resampled,
+            crop: true,
             foreground: ForegroundRule::Otsu,
             padding_voxels: 3,
             size_voxels: 128,
+            synthstrip: SynthStripSettings::default(),
+            n4: N4Config::default(),
         }
     }
 }
 
 /// How the brain is cut out of the head.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum BrainExtraction {
-    /// Not at all: the whole head goes on.
-    #[default]
+pub enum ExtractorChoice {
+    /// The SynthStrip network; its weights have to be there.
+    SynthStrip,
+    /// The classical deformable surface, in the manner of BET.
+    Bet,
+    /// Not at all: the whole head goes on, or the image is stripped already.
     None,
+    /// A mask that was made before, from a file.
+    Mask,
+}
+
+impl ExtractorChoice {
+    /// As it is written in settings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynthStrip => "synthstrip",
+            Self::Bet => "bet",
+            Self::None => "none",
+            Self::Mask => "mask",
+        }
+    }
 }
 
 /// How the smooth bias field is taken out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BiasCorrection {
+    /// N4.
+    N4,
     /// Not at all.
-    #[default]
     None,
+}
+
+/// From which voxels the bias field is estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BiasRegion {
+    /// The brain mask. On a whole head the field would follow fat and air.
+    Brain,
+    /// The brain mask, or without one the foreground: for images that are stripped already.
+    Foreground,
+}
+
+/// On which grid the bias field is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BiasGrid {
+    /// After resampling: every scan has the same spacing.
+    Resampled,
+    /// Before resampling, on the scanner's own voxels.
+    Native,
+}
+
+/// Settings of SynthStrip.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SynthStripSettings {
+    /// How far beyond the brain's surface the mask reaches, in mm.
+    pub border_mm: f64,
+}
+
+impl Default for SynthStripSettings {
+    fn default() -> Self {
+        Self { border_mm: 1.0 }
+    }
 }
 
 /// What counts as foreground.
@@ -83,34 +158,13 @@ pub enum ConfigError {
         /// What it may be.
         expected: &'static str,
     },
-    /// A method is named that this version does not have.
-    #[error("preprocess.{field} = \"{got}\" is not available in this version, expected \"none\"")]
-    Unavailable {
-        /// Name of the field.
-        field: &'static str,
-        /// What was asked for.
-        got: String,
-    },
-}
-
-impl TryFrom<String> for BrainExtraction {
-    type Error = ConfigError;
-
-    fn try_from(got: String) -> Result<Self, ConfigError> {
-        only_none("brain_extraction", got).map(|()| Self::None)
-    }
-}
-
-impl TryFrom<String> for BiasCorrection {
-    type Error = ConfigError;
-
-    fn try_from(got: String) -> Result<Self, ConfigError> {
-        only_none("bias_correction", got).map(|()| Self::None)
-    }
-}
-
-fn only_none(field: &'static str, got: String) -> Result<(), ConfigError> {
-    if got == "none" { Ok(()) } else { Err(ConfigError::Unavailable { field, got }) }
+    /// Settings that do not go together.
+    #[error(
+        "preprocess.bias_correction estimates the field inside the brain mask, and brain_extractor = \"none\" makes \
+         none: choose an extractor, switch the correction off, or, if the images are stripped already, set \
+         bias_region = \"foreground\""
+    )]
+    BiasWithoutBrain,
 }
 
 impl PreprocessConfig {
@@ -127,7 +181,28 @@ impl PreprocessConfig {
         check("foreground.above", threshold, f64::MIN, f64::MAX, "a finite intensity")?;
         check("padding_voxels", as_f64(self.padding_voxels), 0.0, 256.0, "0 to 256 voxels")?;
         check("size_voxels", as_f64(self.size_voxels), 8.0, 512.0, "8 to 512 voxels")?;
+        check("synthstrip.border_mm", self.synthstrip.border_mm, -20.0, 20.0, "-20 to 20 mm")?;
+        self.n4.clone().validated()?;
+        if self.has_bias_without_brain() {
+            return Err(ConfigError::BiasWithoutBrain);
+        }
         Ok(self)
+    }
+
+    fn has_bias_without_brain(&self) -> bool {
+        self.bias_correction == BiasCorrection::N4
+            && self.bias_region == BiasRegion::Brain
+            && self.brain_extractor == ExtractorChoice::None
+    }
+
+    /// The whole head without correction: no mask is made and intensities are only interpolated.
+    #[must_use]
+    pub fn whole_head() -> Self {
+        Self {
+            brain_extractor: ExtractorChoice::None,
+            bias_correction: BiasCorrection::None,
+            ..Self::default()
+        }
     }
 }
 
@@ -154,34 +229,51 @@ mod tests {
     fn defaults_are_the_thesis() {
         let config: PreprocessConfig = serde_json::from_str("{}").unwrap();
         assert_eq!(config, PreprocessConfig::default());
-        assert_eq!(config.validated(), Ok(config));
+        assert_eq!(config.clone().validated(), Ok(config.clone()));
         let text = serde_json::to_string(&config).unwrap();
-        assert_eq!(
-            text,
-            r#"{"brain_extraction":"none","spacing_mm":1.0,"bias_correction":"none","foreground":"otsu","padding_voxels":3,"size_voxels":128}"#
-        );
+        assert!(text.starts_with(
+            r#"{"brain_extractor":"synthstrip","resample":true,"spacing_mm":1.0,"bias_correction":"n4","bias_region":"brain","bias_grid":"resampled","crop":true,"foreground":"otsu","padding_voxels":3,"size_voxels":128,"#
+        ), "{text}");
         assert_eq!(serde_json::from_str::<PreprocessConfig>(&text).unwrap(), config);
     }
 
     #[test]
-    fn typos_and_methods_that_are_not_there_are_refused() {
+    fn typos_and_unknown_methods_are_refused() {
         let error = |text| serde_json::from_str::<PreprocessConfig>(text).unwrap_err().to_string();
         assert!(error(r#"{"spacing": 1.0}"#).contains("unknown field `spacing`"));
-        let message = error(r#"{"brain_extraction": "synthstrip"}"#);
-        assert!(message.contains("\"synthstrip\" is not available in this version"), "{message}");
-        assert!(error(r#"{"bias_correction": "n4"}"#).contains("bias_correction"));
+        let message = error(r#"{"brain_extractor": "bat"}"#);
+        assert!(
+            message.contains("bat") && message.contains("synthstrip") && message.contains("bet"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn bias_is_not_estimated_from_a_whole_head_unasked() {
+        let head = PreprocessConfig { bias_correction: BiasCorrection::N4, ..PreprocessConfig::whole_head() };
+        assert_eq!(head.clone().validated(), Err(ConfigError::BiasWithoutBrain));
+        assert!(PreprocessConfig { bias_region: BiasRegion::Foreground, ..head }.validated().is_ok());
     }
 
     #[test]
     fn numbers_out_of_range_are_named() {
         let ok = PreprocessConfig { foreground: ForegroundRule::Above(0.0), ..PreprocessConfig::default() };
-        assert!(ok.validated().is_ok());
+        assert!(ok.clone().validated().is_ok());
+        let n4 = N4Config { shrink_factor: 0, ..N4Config::default() };
         for (field, bad) in [
-            ("spacing_mm", PreprocessConfig { spacing_mm: f64::NAN, ..ok }),
-            ("spacing_mm", PreprocessConfig { spacing_mm: 0.0, ..ok }),
-            ("size_voxels", PreprocessConfig { size_voxels: 4, ..ok }),
-            ("padding_voxels", PreprocessConfig { padding_voxels: usize::MAX, ..ok }),
-            ("foreground.above", PreprocessConfig { foreground: ForegroundRule::Above(f64::INFINITY), ..ok }),
+            ("spacing_mm", PreprocessConfig { spacing_mm: f64::NAN, ..ok.clone() }),
+            ("spacing_mm", PreprocessConfig { spacing_mm: 0.0, ..ok.clone() }),
+            ("size_voxels", PreprocessConfig { size_voxels: 4, ..ok.clone() }),
+            ("padding_voxels", PreprocessConfig { padding_voxels: usize::MAX, ..ok.clone() }),
+            ("n4.shrink_factor", PreprocessConfig { n4, ..ok.clone() }),
+            (
+                "synthstrip.border_mm",
+                PreprocessConfig { synthstrip: SynthStripSettings { border_mm: f64::NAN }, ..ok.clone() },
+            ),
+            (
+                "foreground.above",
+                PreprocessConfig { foreground: ForegroundRule::Above(f64::INFINITY), ..ok.clone() },
+            ),
         ] {
             let message = bad.validated().unwrap_err().to_string();
             assert!(message.contains(field), "{message}");

@@ -4,6 +4,7 @@ use brainreel_volume::crop::CropError;
 use brainreel_volume::resample::ResampleError;
 use brainreel_volume::zoom::ZoomError;
 
+use crate::n4::N4Error;
 use crate::{ConfigError, ExtractionError};
 
 /// Why a scan cannot be preprocessed; the caller adds which scan.
@@ -46,6 +47,21 @@ pub enum PreprocessError {
         /// The largest intensity.
         brightest: f64,
     },
+    /// The configuration names an extractor that is made elsewhere.
+    #[error("brain_extractor = \"{choice}\" needs an extractor, and none was given")]
+    NoExtractor {
+        /// What the configuration says.
+        choice: &'static str,
+    },
+    /// The brain mask is smaller than a voxel of the new grid.
+    #[error("nothing is left of the brain mask at {spacing_mm} mm; the mask or the spacing is wrong")]
+    VanishedBrain {
+        /// The new spacing.
+        spacing_mm: f64,
+    },
+    /// The bias field cannot be estimated.
+    #[error("bias correction: {0}")]
+    Bias(#[from] N4Error),
     /// The configuration is not usable.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -1,5 +1,7 @@
 //! The steps, in order.
 
+use std::borrow::Cow;
+
 use brainreel_volume::crop::{BoundingBox, crop, foreground_box, mask_box};
 use brainreel_volume::reorient::to_closest_canonical;
 use brainreel_volume::resample::resample_to_spacing;
@@ -9,16 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::as_f64;
 use crate::foreground::threshold;
+use crate::n4::correct_bias;
+use crate::qc::Examined;
 use crate::{
-    BiasCorrection, BrainExtraction, BrainExtractor, ExtractionError, ForegroundSummary, GridSummary,
-    IntensityPercentiles, PreprocessConfig, PreprocessError, QcRecord, QcWarning, ResolutionGain,
+    BiasCorrection, BiasGrid, BiasSummary, BrainExtractor, BrainSummary, ExtractionError, ExtractorChoice,
+    ForegroundSummary, GridSummary, IntensityPercentiles, MirrorSymmetry, PreprocessConfig, PreprocessError,
+    QcRecord, ResolutionGain, TissueContrast,
 };
 
 /// Largest resampled volume, 512^3 voxels: beyond any head, and a wrong spacing in a header cannot
 /// make us allocate more.
 const MAX_RESAMPLED_VOXELS: usize = 1 << 27;
 
-/// A step of preprocessing, in the order of the steps.
+/// A step of preprocessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -29,6 +34,8 @@ pub enum Step {
     ExtractBrain,
     /// Cubic B-spline resampling to the isotropic spacing.
     Resample,
+    /// N4 inside the brain; everything outside stays zero.
+    CorrectBias,
     /// Crop to the padded box of the foreground.
     Crop,
     /// Zoom to the network's cube.
@@ -40,26 +47,56 @@ pub enum Step {
 pub struct Preprocessed {
     /// The cube that the network sees.
     pub network_input: Volume<f32>,
-    /// The whole field of view in native space at the resampled spacing, RAS; without the skull if the
-    /// brain was extracted.
-    pub native_1mm: Volume<f32>,
     /// From network voxels back to the scan.
     pub transform: NetworkTransform,
     /// What was done.
     pub qc: QcRecord,
+    /// What came of the steps before.
+    pub stages: Intermediates,
 }
 
-/// Makes the network input of a whole head.
+/// The images between the steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intermediates {
+    /// The head as it was read, closest-canonical.
+    pub head: Volume<f32>,
+    /// The brain, on the grid of `head`; nothing if it was not looked for.
+    pub brain_mask: Option<Mask>,
+    /// What the bias field was estimated from; nothing if it was not.
+    pub bias: Option<BiasStage>,
+    /// The whole field of view just before the crop: resampled, without the skull if the brain was
+    /// extracted, corrected.
+    pub uncropped: Volume<f32>,
+    /// What counted as foreground of `uncropped`.
+    pub foreground: Mask,
+}
+
+/// The image before bias correction and the field, on one grid; the corrected image is their ratio
+/// inside the region.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BiasStage {
+    /// The image before.
+    pub before: Volume<f32>,
+    /// The field: a gain, without unit, its median in the region is one.
+    pub field: Volume<f32>,
+    /// Where it was estimated.
+    pub region: Mask,
+}
+
+/// Makes the network input of a head, with what `config` names alone: a threshold instead of a mask,
+/// or the classical extractor.
 ///
 /// # Errors
 /// [`PreprocessError`]: the image is constant, not finite or has no foreground, its field of view is
-/// absurd, or the configuration is out of range.
+/// absurd, the configuration is out of range, or it names an extractor that
+/// [`preprocess_with_brain`] has to be given.
 ///
 /// # Determinism
 /// The same bits for any number of threads.
 pub fn preprocess(volume: &Volume<f32>, config: &PreprocessConfig) -> Result<Preprocessed, PreprocessError> {
-    match config.brain_extraction {
-        BrainExtraction::None => run(volume, config, None),
+    match config.brain_extractor {
+        ExtractorChoice::None => run(volume, config, None),
+        choice => Err(PreprocessError::NoExtractor { choice: choice.name() }),
     }
 }
 
@@ -76,19 +113,37 @@ pub fn preprocess_with_brain(
     run(volume, config, Some(extractor))
 }
 
-/// The order of the steps. Bias correction belongs between `Resample` and `Crop`: inside the brain
-/// mask, before anything depends on a threshold.
+/// The order of the steps. Brain extraction comes first of all that looks at intensities, and the bias
+/// field is taken out inside the mask before anything depends on a threshold; only bias correction and
+/// resampling may change places.
 fn plan(config: &PreprocessConfig, with_brain: bool) -> Vec<Step> {
+    let mut middle = Vec::new();
+    if config.resample {
+        middle.push(Step::Resample);
+    }
+    if config.bias_correction == BiasCorrection::N4 {
+        let at = if config.bias_grid == BiasGrid::Native { 0 } else { middle.len() };
+        middle.insert(at, Step::CorrectBias);
+    }
     let mut steps = vec![Step::Reorient];
     if with_brain {
         steps.push(Step::ExtractBrain);
     }
-    steps.push(Step::Resample);
-    match config.bias_correction {
-        BiasCorrection::None => {}
+    steps.extend(middle);
+    if config.crop {
+        steps.push(Step::Crop);
     }
-    steps.extend([Step::Crop, Step::Zoom]);
+    steps.push(Step::Zoom);
     steps
+}
+
+/// A scan on its way.
+struct Working {
+    image: Volume<f32>,
+    /// The brain on the image's grid.
+    brain: Option<Mask>,
+    bias: Option<BiasStage>,
+    bias_summary: Option<BiasSummary>,
 }
 
 fn run(
@@ -96,19 +151,37 @@ fn run(
     config: &PreprocessConfig,
     extractor: Option<&dyn BrainExtractor>,
 ) -> Result<Preprocessed, PreprocessError> {
-    let config = config.validated()?;
+    let config = config.clone().validated()?;
     check_intensities(volume)?;
-    check_extent(volume, config.spacing_mm)?;
-    let native = to_closest_canonical(volume); // Step::Reorient
+    if config.resample {
+        check_extent(volume, config.spacing_mm)?;
+    }
+    let head = to_closest_canonical(volume); // Step::Reorient
+    let brain_mask = extractor.map(|extractor| extract(extractor, &head)).transpose()?;
+    let mut image = head.clone();
+    if let Some(mask) = &brain_mask {
+        clear_outside(&mut image, mask);
+    }
     let steps = plan(&config, extractor.is_some());
-    let field_of_view_mm = extent_mm(native.grid());
-    let brain = extractor.map(|extractor| extract(extractor, &native)).transpose()?;
-    let (native_1mm, brain) = resample(native, brain, config.spacing_mm)?;
-    let found = find_foreground(&native_1mm, brain.as_ref(), extractor, &config)?;
-    let crop_box = found.region.padded(config.padding_voxels, native_1mm.dims());
-    let network_input = zoom(&crop(&native_1mm, &crop_box)?, [config.size_voxels; 3])?;
-    let resampled = native_1mm.grid();
-    let qc = QcRecord {
+    let mut working = Working { image, brain: brain_mask.clone(), bias: None, bias_summary: None };
+    for step in &steps {
+        match step {
+            Step::Resample => working.resample(config.spacing_mm)?,
+            Step::CorrectBias => working.correct_bias(&config)?,
+            Step::Reorient | Step::ExtractBrain | Step::Crop | Step::Zoom => {}
+        }
+    }
+    let Working { image: uncropped, brain, bias, bias_summary } = working;
+    let found = find_foreground(&uncropped, brain.as_ref(), extractor, &config)?;
+    let crop_box = if config.crop {
+        found.region.padded(config.padding_voxels, uncropped.dims())
+    } else {
+        BoundingBox::new([0; 3], uncropped.dims())?
+    };
+    let network_input = zoom(&crop(&uncropped, &crop_box)?, [config.size_voxels; 3])?;
+    let resampled = uncropped.grid();
+    let field_of_view_mm = extent_mm(head.grid());
+    let mut qc = QcRecord {
         steps,
         input: GridSummary::of(volume.grid()),
         field_of_view_mm,
@@ -119,10 +192,54 @@ fn run(
         fraction_kept: as_f64(crop_box.dims().iter().product()) / as_f64(resampled.n_voxels()),
         resolution: ResolutionGain::of(resampled, crop_box.dims(), config.size_voxels),
         foreground_intensity: found.intensity,
-        warnings: QcWarning::of_field_of_view(field_of_view_mm),
+        brain: brain_mask.as_ref().map(BrainSummary::of),
+        bias: bias_summary,
+        tissue: brain.as_ref().and_then(|brain| TissueContrast::of(&uncropped, brain, &head)),
+        symmetry: MirrorSymmetry::of(&uncropped, &found.mask),
+        warnings: Vec::new(),
     };
+    qc.warnings = Examined { qc: &qc }.warnings();
     let transform = NetworkTransform::between(network_input.grid(), volume.grid());
-    Ok(Preprocessed { network_input, native_1mm, transform, qc })
+    let stages = Intermediates { head, brain_mask, bias, uncropped, foreground: found.mask };
+    Ok(Preprocessed { network_input, transform, qc, stages })
+}
+
+impl Working {
+    /// Resamples the image and its mask; outside the mask all becomes zero, before and after, so that
+    /// neither the skull nor the interpolation's ringing is left.
+    fn resample(&mut self, spacing_mm: f64) -> Result<(), PreprocessError> {
+        self.image = resample_to_spacing(&self.image, [spacing_mm; 3])?;
+        if let Some(brain) = &self.brain {
+            let coverage = resample_to_spacing(&brain.map(|&inside| f32::from(inside)), [spacing_mm; 3])?;
+            let brain = coverage.map(|&share| share > 0.5);
+            if !brain.as_slice().contains(&true) {
+                return Err(PreprocessError::VanishedBrain { spacing_mm });
+            }
+            clear_outside(&mut self.image, &brain);
+            self.brain = Some(brain);
+        }
+        Ok(())
+    }
+
+    /// Takes the bias field out of the brain, or of the foreground if there is no mask; the field is
+    /// scaled so that the median of the region stays what it is.
+    fn correct_bias(&mut self, config: &PreprocessConfig) -> Result<(), PreprocessError> {
+        let region: Cow<'_, Mask> = match &self.brain {
+            Some(brain) => Cow::Borrowed(brain),
+            None => {
+                let limit = threshold(&self.image, config.foreground);
+                Cow::Owned(self.image.map(|&value| f64::from(value) > limit))
+            }
+        };
+        let mut done = correct_bias(&self.image, Some(&region), None, &config.n4)?;
+        let (summary, scale) = BiasSummary::of(&done, &region);
+        let before = std::mem::replace(&mut self.image, done.corrected);
+        done.field.as_mut_slice().iter_mut().for_each(|gain| *gain /= scale);
+        self.image.as_mut_slice().iter_mut().for_each(|value| *value *= scale);
+        self.bias_summary = Some(summary);
+        self.bias = Some(BiasStage { before, field: done.field, region: region.into_owned() });
+        Ok(())
+    }
 }
 
 fn check_intensities(volume: &Volume<f32>) -> Result<(), PreprocessError> {
@@ -165,24 +282,6 @@ fn extract(extractor: &dyn BrainExtractor, head: &Volume<f32>) -> Result<Mask, P
     Ok(mask)
 }
 
-/// Resamples the head and its mask; outside the mask all becomes zero, before and after, so that
-/// neither the skull nor the interpolation's ringing is left.
-fn resample(
-    mut native: Volume<f32>,
-    brain: Option<Mask>,
-    spacing_mm: f64,
-) -> Result<(Volume<f32>, Option<Mask>), PreprocessError> {
-    let Some(brain) = brain else {
-        return Ok((resample_to_spacing(&native, [spacing_mm; 3])?, None));
-    };
-    clear_outside(&mut native, &brain);
-    let mut resampled = resample_to_spacing(&native, [spacing_mm; 3])?;
-    let coverage = resample_to_spacing(&brain.map(|&inside| f32::from(inside)), [spacing_mm; 3])?;
-    let brain = coverage.map(|&share| share > 0.5);
-    clear_outside(&mut resampled, &brain);
-    Ok((resampled, Some(brain)))
-}
-
 fn clear_outside(volume: &mut Volume<f32>, mask: &Mask) {
     for (value, inside) in volume.as_mut_slice().iter_mut().zip(mask.as_slice()) {
         if !inside {
@@ -193,6 +292,7 @@ fn clear_outside(volume: &mut Volume<f32>, mask: &Mask) {
 
 /// The foreground of a resampled volume.
 struct Foreground {
+    mask: Mask,
     region: BoundingBox,
     summary: ForegroundSummary,
     intensity: IntensityPercentiles,
@@ -207,25 +307,23 @@ fn find_foreground(
     let threshold = if brain.is_some() { None } else { Some(threshold(volume, config.foreground)) };
     let limit = threshold.unwrap_or(f64::NEG_INFINITY);
     let region = brain.map_or_else(|| foreground_box(volume, limit), mask_box);
-    let data = volume.as_slice();
-    let mut values: Vec<f32> = match brain {
-        Some(mask) => {
-            data.iter().zip(mask.as_slice()).filter(|(_, inside)| **inside).map(|(v, _)| *v).collect()
-        }
-        None => data.iter().copied().filter(|&value| f64::from(value) > limit).collect(),
-    };
+    let mask = brain.cloned().unwrap_or_else(|| volume.map(|&value| f64::from(value) > limit));
+    let mut values = inside(volume, &mask);
     let n_voxels = values.len();
     let (Some(region), Some(intensity)) = (region, IntensityPercentiles::of(&mut values)) else {
-        let brightest = data.iter().copied().fold(f32::NEG_INFINITY, f32::max).into();
+        let brightest = volume.as_slice().iter().copied().fold(f32::NEG_INFINITY, f32::max).into();
         return Err(PreprocessError::EmptyForeground { threshold: limit, brightest });
     };
     let extractor = extractor.map(|extractor| extractor.name().to_owned());
-    let fraction = as_f64(n_voxels) / as_f64(data.len());
-    Ok(Foreground {
-        region,
-        summary: ForegroundSummary { extractor, threshold, n_voxels, fraction },
-        intensity,
-    })
+    let fraction = as_f64(n_voxels) / as_f64(volume.as_slice().len());
+    let summary = ForegroundSummary { extractor, threshold, n_voxels, fraction };
+    Ok(Foreground { mask, region, summary, intensity })
+}
+
+/// The values inside a mask.
+pub(crate) fn inside(volume: &Volume<f32>, mask: &Mask) -> Vec<f32> {
+    let pairs = volume.as_slice().iter().zip(mask.as_slice());
+    pairs.filter(|(_, inside)| **inside).map(|(value, _)| *value).collect()
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! What was done to a scan, in numbers that show when it went wrong.
 
+mod brain;
+mod symmetry;
+mod tissue;
+mod warning;
+
 use brainreel_kernels::percentiles;
 use brainreel_volume::crop::BoundingBox;
 use brainreel_volume::{Grid, Orientation};
@@ -7,6 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Step;
 use crate::config::as_f64;
+
+pub use brain::{BiasSummary, BrainSummary};
+pub use symmetry::MirrorSymmetry;
+pub use tissue::TissueContrast;
+pub(crate) use warning::Examined;
+pub use warning::QcWarning;
 
 /// What was done to a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,48 +43,17 @@ pub struct QcRecord {
     pub resolution: ResolutionGain,
     /// Intensities of the foreground, at the resampled spacing.
     pub foreground_intensity: IntensityPercentiles,
+    /// The brain that was found; nothing if it was not looked for.
+    pub brain: Option<BrainSummary>,
+    /// The bias field; nothing if it was not estimated.
+    pub bias: Option<BiasSummary>,
+    /// Contrast between the tissues of the brain; nothing without a brain mask or with fewer than three
+    /// intensities.
+    pub tissue: Option<TissueContrast>,
+    /// How much the foreground looks like its mirror images.
+    pub symmetry: MirrorSymmetry,
     /// What a person should look at.
     pub warnings: Vec<QcWarning>,
-}
-
-/// Something about a scan that a person should look at; the scan goes on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum QcWarning {
-    /// Too little for a whole head: slices may be missing.
-    #[error(
-        "the field of view is {extent_mm:.0} mm from {axis}, expected at least {least_mm:.0} mm for a head; \
-         slices may be missing"
-    )]
-    SmallFieldOfView {
-        /// `left to right`, `posterior to anterior` or `inferior to superior`.
-        axis: String,
-        /// The extent.
-        extent_mm: f64,
-        /// The least extent that makes no warning.
-        least_mm: f64,
-    },
-}
-
-/// The least field of view that may hold a brain, in mm: adult brains are 125 to 180 mm long, wide and
-/// high, and no protocol for whole heads is near this.
-const LEAST_FIELD_OF_VIEW_MM: f64 = 100.0;
-
-impl QcWarning {
-    /// Looks at the extent of a RAS volume.
-    pub(crate) fn of_field_of_view(field_of_view_mm: [f64; 3]) -> Vec<Self> {
-        ["left to right", "posterior to anterior", "inferior to superior"]
-            .into_iter()
-            .zip(field_of_view_mm)
-            .filter(|(_, extent_mm)| *extent_mm < LEAST_FIELD_OF_VIEW_MM)
-            .map(|(axis, extent_mm)| Self::SmallFieldOfView {
-                axis: axis.to_owned(),
-                extent_mm,
-                least_mm: LEAST_FIELD_OF_VIEW_MM,
-            })
-            .collect()
-    }
 }
 
 /// A grid in words.

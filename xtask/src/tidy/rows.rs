@@ -15,6 +15,7 @@ const ROWS: [(&str, u32); 16] = [
     ("brainreel-artifact", 0),
     ("brainreel-engine", 1),
     ("brainreel-volume", 1),
+    ("brainreel-figure", 2),
     ("brainreel-formats", 2),
     ("brainreel-preprocess", 2),
     ("brainreel-models", 2),

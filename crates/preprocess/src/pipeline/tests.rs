@@ -37,7 +37,7 @@ fn inconvenient_grid() -> Grid {
 }
 
 fn config() -> PreprocessConfig {
-    PreprocessConfig { spacing_mm: 2.0, size_voxels: 64, ..PreprocessConfig::default() }
+    PreprocessConfig { spacing_mm: 2.0, size_voxels: 64, ..PreprocessConfig::whole_head() }
 }
 
 /// Intensity-weighted centre of the landmark, in voxels; the tissue is far dimmer than its core.
@@ -72,7 +72,7 @@ fn landmark_is_found_at_its_millimetre_through_the_whole_chain() {
             assert!((found[axis] - at_mm[axis]).abs() < 0.2, "{found:?} != {at_mm:?}");
             assert!((native_mm[axis] - found[axis]).abs() < 1e-9);
         }
-        let in_1mm = done.native_1mm.grid().affine().apply(landmark(&done.native_1mm));
+        let in_1mm = done.stages.uncropped.grid().affine().apply(landmark(&done.stages.uncropped));
         assert!((0..3).all(|axis| (in_1mm[axis] - at_mm[axis]).abs() < 0.2), "{in_1mm:?} != {at_mm:?}");
     }
 }
@@ -138,8 +138,8 @@ fn brain_mask_decides_when_there_is_one() {
     assert_eq!(done.qc.foreground.extractor.as_deref(), Some("brighter"));
     assert_eq!(done.qc.foreground.threshold, None);
     assert!(done.qc.foreground_box.dims().iter().all(|&n| n < 16), "{:?}", done.qc.foreground_box);
-    let outside = done.native_1mm.as_slice().iter().filter(|value| value.to_bits() == 0).count();
-    assert_eq!(outside + done.qc.foreground.n_voxels, done.native_1mm.grid().n_voxels());
+    let outside = done.stages.uncropped.as_slice().iter().filter(|value| value.to_bits() == 0).count();
+    assert_eq!(outside + done.qc.foreground.n_voxels, done.stages.uncropped.grid().n_voxels());
     let none = preprocess_with_brain(&scan, &config(), &Brighter(f32::MAX)).unwrap_err();
     assert!(matches!(none, PreprocessError::Extraction(ExtractionError::Empty { .. })));
 }
@@ -169,4 +169,105 @@ fn bad_images_are_refused_with_the_reason() {
         preprocess(&image, &PreprocessConfig { size_voxels: 0, ..config() }),
         Err(PreprocessError::Config(_))
     ));
+}
+
+/// A brain (an L of two tissues with a gradient of shading) in a bright skull.
+fn shaded_head() -> (Volume<f32>, Mask) {
+    let grid = Grid::new([46, 52, 48], Affine::from_diagonal([3.7, 3.4, 3.6])).unwrap();
+    let brain = Volume::from_fn(grid, |[x, y, z]| {
+        (8..38).contains(&x) && (8..44).contains(&y) && (8..40).contains(&z) && (x < 24 || y < 28)
+    });
+    let head = Volume::from_fn(grid, |[x, y, z]| {
+        let tissue = [60.0, 100.0, 140.0][(x / 3 + y / 4 + z / 5) % 3];
+        let ripple = ((x * 7 + y * 13 + z * 29) % 11) as f32 * 0.4;
+        let shading = 1.0 + 0.012 * (x + y) as f32;
+        if *brain.at([x, y, z]) {
+            (tissue + ripple) * shading
+        } else if (4..42).contains(&x) && (4..48).contains(&y) && (4..44).contains(&z) {
+            400.0
+        } else {
+            ripple
+        }
+    });
+    (head, brain)
+}
+
+/// Knows the brain.
+struct Known(Mask);
+
+impl BrainExtractor for Known {
+    fn name(&self) -> &str {
+        "known"
+    }
+
+    fn extract(&self, _: &Volume<f32>) -> Result<Mask, ExtractionError> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn bias_is_corrected_inside_the_brain_before_or_after_resampling() {
+    let (head, brain) = shaded_head();
+    let asked = PreprocessConfig {
+        brain_extractor: ExtractorChoice::Mask,
+        spacing_mm: 3.0,
+        ..PreprocessConfig::default()
+    };
+    let asked = PreprocessConfig { size_voxels: 48, ..asked };
+    for grid in [BiasGrid::Resampled, BiasGrid::Native] {
+        let config = PreprocessConfig { bias_grid: grid, ..asked.clone() };
+        let done = preprocess_with_brain(&head, &config, &Known(brain.clone())).unwrap();
+        let order = match grid {
+            BiasGrid::Resampled => [Step::Resample, Step::CorrectBias],
+            BiasGrid::Native => [Step::CorrectBias, Step::Resample],
+        };
+        assert_eq!(done.qc.steps[2..4], order);
+        let bias = done.stages.bias.unwrap();
+        assert_eq!(bias.before.dims() == head.dims(), grid == BiasGrid::Native);
+        let found = done.qc.bias.unwrap();
+        // The shading goes from 1.2 to 1.8 in the brain.
+        assert!(
+            found.minimum < 0.85 && found.maximum > 1.15 && found.maximum / found.minimum < 2.0,
+            "{found:?}"
+        );
+        let outside = done.stages.uncropped.as_slice().iter().zip(done.stages.foreground.as_slice());
+        assert!(outside.filter(|(_, inside)| !**inside).all(|(value, _)| value.to_bits() == 0));
+        assert!(done.qc.tissue.unwrap().cjv < 0.6, "{:?}", done.qc.tissue);
+        let volume_ml = done.qc.brain.unwrap().volume_ml;
+        let expected = brain.as_slice().iter().filter(|v| **v).count() as f64 * 3.7 * 3.4 * 3.6 / 1000.0;
+        assert!((volume_ml - expected).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn steps_can_be_left_out() {
+    let (head, brain) = shaded_head();
+    let config = PreprocessConfig {
+        resample: false,
+        crop: false,
+        bias_correction: BiasCorrection::None,
+        brain_extractor: ExtractorChoice::Mask,
+        size_voxels: 32,
+        ..PreprocessConfig::default()
+    };
+    let done = preprocess_with_brain(&head, &config, &Known(brain)).unwrap();
+    assert_eq!(done.qc.steps, [Step::Reorient, Step::ExtractBrain, Step::Zoom]);
+    assert_eq!(done.stages.uncropped.dims(), head.dims());
+    assert_eq!(done.qc.crop_box.dims(), head.dims());
+    assert!(done.stages.bias.is_none() && done.qc.bias.is_none());
+    let stripped = PreprocessConfig {
+        bias_correction: BiasCorrection::N4,
+        bias_region: crate::BiasRegion::Foreground,
+        brain_extractor: ExtractorChoice::None,
+        ..config
+    };
+    let done = preprocess(&done.stages.uncropped, &stripped).unwrap();
+    assert!(done.qc.bias.is_some() && done.qc.brain.is_none());
+}
+
+#[test]
+fn extractors_of_other_crates_have_to_be_given() {
+    let (head, _) = shaded_head();
+    let error = preprocess(&head, &PreprocessConfig::default()).unwrap_err();
+    assert!(error.to_string().contains("synthstrip"), "{error}");
 }

@@ -1,0 +1,149 @@
+//! What a person should look at.
+
+use serde::{Deserialize, Serialize};
+
+use super::QcRecord;
+
+/// Something about a scan that a person should look at; the scan goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum QcWarning {
+    /// Too little for a whole head: slices may be missing.
+    #[error(
+        "the field of view is {extent_mm:.0} mm from {axis}, expected at least {least_mm:.0} mm for a head; \
+         slices may be missing"
+    )]
+    SmallFieldOfView {
+        /// `left to right`, `posterior to anterior` or `inferior to superior`.
+        axis: String,
+        /// The extent.
+        extent_mm: f64,
+        /// The least extent that makes no warning.
+        least_mm: f64,
+    },
+    /// The brain goes on beyond the field of view.
+    #[error(
+        "{area_mm2:.0} mm² of the brain mask lie on the {face} edge of the field of view; the brain may be cut off"
+    )]
+    CutOff {
+        /// `left`, `right`, `posterior`, `anterior`, `inferior` or `superior`.
+        face: String,
+        /// Area of the mask on that edge.
+        area_mm2: f64,
+    },
+    /// No adult brain is so small or so large.
+    #[error(
+        "the brain mask has {volume_ml:.0} ml, expected {least_ml:.0} to {most_ml:.0} ml; look at the mask"
+    )]
+    BrainVolume {
+        /// Volume of the mask.
+        volume_ml: f64,
+        /// The least volume that makes no warning.
+        least_ml: f64,
+        /// The largest volume that makes no warning.
+        most_ml: f64,
+    },
+    /// The bias field takes out more than coils put in.
+    #[error(
+        "the bias field goes from {minimum:.2} to {maximum:.2}, more than {most_ratio:.0} times; look at the corrected image"
+    )]
+    BiasRange {
+        /// Least gain, the median being one.
+        minimum: f64,
+        /// Largest gain.
+        maximum: f64,
+        /// The largest ratio that makes no warning.
+        most_ratio: f64,
+    },
+    /// Another axis is more symmetric than left to right.
+    #[error(
+        "the brain is more like its mirror image from {axis} (correlation {other:.2}) than from left to right \
+         ({left_right:.2}); are the axes of the header right?"
+    )]
+    Axes {
+        /// The axis that is more symmetric.
+        axis: String,
+        /// Its correlation.
+        other: f64,
+        /// The correlation from left to right.
+        left_right: f64,
+    },
+}
+
+const AXES: [&str; 3] = ["left to right", "posterior to anterior", "inferior to superior"];
+
+/// The least field of view that may hold a brain, in mm: adult brains are 125 to 180 mm long, wide and
+/// high, and no protocol for whole heads is near this.
+const LEAST_FIELD_OF_VIEW_MM: f64 = 100.0;
+
+/// Area of the mask on an edge of the field of view that may be a sloppy mask, in mm².
+const CUT_OFF_MM2: f64 = 100.0;
+
+/// Brains with their fluid, of all adults there are, and then some.
+const BRAIN_ML: [f64; 2] = [700.0, 2200.0];
+
+/// Head coils at 3 T shade the brain by a factor of two; single-sided ones by three.
+const MOST_BIAS_RATIO: f64 = 4.0;
+
+/// How much more symmetric another axis has to be.
+const SYMMETRY_MARGIN: f64 = 0.05;
+
+/// A record that is looked over.
+pub(crate) struct Examined<'a> {
+    pub(crate) qc: &'a QcRecord,
+}
+
+impl Examined<'_> {
+    pub(crate) fn warnings(&self) -> Vec<QcWarning> {
+        let mut warnings: Vec<_> = self.field_of_view().collect();
+        warnings.extend(self.brain());
+        warnings.extend(self.bias());
+        warnings.extend(self.axes());
+        warnings
+    }
+
+    fn field_of_view(&self) -> impl Iterator<Item = QcWarning> {
+        AXES.into_iter()
+            .zip(self.qc.field_of_view_mm)
+            .filter(|(_, extent_mm)| *extent_mm < LEAST_FIELD_OF_VIEW_MM)
+            .map(|(axis, extent_mm)| QcWarning::SmallFieldOfView {
+                axis: axis.to_owned(),
+                extent_mm,
+                least_mm: LEAST_FIELD_OF_VIEW_MM,
+            })
+    }
+
+    fn brain(&self) -> Vec<QcWarning> {
+        let Some(brain) = &self.qc.brain else { return Vec::new() };
+        let [least_ml, most_ml] = BRAIN_ML;
+        let volume_ml = brain.volume_ml;
+        let unlikely = !(least_ml..=most_ml).contains(&volume_ml);
+        let volume = unlikely.then_some(QcWarning::BrainVolume { volume_ml, least_ml, most_ml });
+        let cut_off = brain.cut_off_mm2.iter().filter(|(_, area)| *area > CUT_OFF_MM2);
+        let cut_off = cut_off.map(|(face, area)| QcWarning::CutOff { face: face.clone(), area_mm2: *area });
+        volume.into_iter().chain(cut_off).collect()
+    }
+
+    fn bias(&self) -> Option<QcWarning> {
+        let bias = self.qc.bias.as_ref()?;
+        let (minimum, maximum) = (bias.p01, bias.p99);
+        (maximum > MOST_BIAS_RATIO * minimum).then_some(QcWarning::BiasRange {
+            minimum,
+            maximum,
+            most_ratio: MOST_BIAS_RATIO,
+        })
+    }
+
+    /// Only of a brain: a head is cut off at the neck, which says nothing.
+    fn axes(&self) -> Option<QcWarning> {
+        self.qc.brain.as_ref()?;
+        let symmetry = self.qc.symmetry;
+        let left_right = symmetry.left_right;
+        [symmetry.posterior_anterior, symmetry.inferior_superior]
+            .into_iter()
+            .zip(&AXES[1..])
+            .find(|(other, _)| *other > left_right + SYMMETRY_MARGIN)
+            .map(|(other, axis)| QcWarning::Axes { axis: (*axis).to_owned(), other, left_right })
+    }
+}
