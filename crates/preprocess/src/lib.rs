@@ -20,6 +20,7 @@
 //!
 //! The SynthStrip network is a [`BrainExtractor`] that lives in a crate of its own.
 
+pub mod bet;
 mod brain;
 mod config;
 mod error;

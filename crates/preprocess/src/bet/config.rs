@@ -1,0 +1,38 @@
+//! What can be chosen about the brain extraction.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ConfigError;
+use crate::config::check;
+
+/// How the brain's surface is found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BetConfig {
+    /// Where between dark and bright the border of the brain lies; smaller gives a larger brain.
+    pub fractional_intensity: f64,
+    /// Change of `fractional_intensity` from the middle of the brain to its top; positive gives a
+    /// brain that is larger at the bottom and smaller at the top.
+    pub gradient: f64,
+    /// Radius of the head, in mm; estimated from the image if not given.
+    pub radius_mm: Option<f64>,
+}
+
+impl Default for BetConfig {
+    fn default() -> Self {
+        Self { fractional_intensity: 0.5, gradient: 0.0, radius_mm: None }
+    }
+}
+
+impl BetConfig {
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`ConfigError::Range`] names the first field that is out of its range.
+    pub fn validated(self) -> Result<Self, ConfigError> {
+        check("bet.fractional_intensity", self.fractional_intensity, 0.05, 0.95, "0.05 to 0.95")?;
+        check("bet.gradient", self.gradient, -1.0, 1.0, "-1 to 1")?;
+        check("bet.radius_mm", self.radius_mm.unwrap_or(80.0), 5.0, 200.0, "5 to 200 mm")?;
+        Ok(self)
+    }
+}

@@ -1,0 +1,115 @@
+//! What is known about a head before its surface is looked for: intensities, centre, size.
+
+use super::samples::Samples;
+use super::vector::{Point, length, minus};
+use crate::config::as_f64;
+
+/// Shares of the voxels that are darker than the robust minimum and maximum.
+const DARK_SHARE: f64 = 0.02;
+const BRIGHT_SHARE: f64 = 0.98;
+
+/// Where the threshold between head and air lies, from the robust minimum to the maximum.
+const HEAD_THRESHOLD: f64 = 0.1;
+
+/// What a head is like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Head {
+    /// Robust minimum of the intensities.
+    pub(super) dark: f64,
+    /// Robust maximum of the intensities.
+    pub(super) bright: f64,
+    /// Between air and head.
+    pub(super) threshold: f64,
+    /// Median within the sphere: about that of grey and white matter.
+    pub(super) median: f64,
+    /// Centre of gravity of what is above the threshold, in mm.
+    pub(super) centre: Point,
+    /// Radius of a sphere of the head's volume, in mm.
+    pub(super) radius_mm: f64,
+}
+
+/// From the top of the head down to the bottom of the cerebellum of nearly all adults, in mm.
+const BRAIN_HEIGHT_MM: f64 = 150.0;
+
+impl Head {
+    /// `None` without contrast.
+    pub(super) fn measure(samples: &Samples, radius_mm: Option<f64>) -> Option<Self> {
+        let (dark, bright) = robust_range(samples.voxels())?;
+        let threshold = dark + HEAD_THRESHOLD * (bright - dark);
+        let floor = top(samples, threshold)? - BRAIN_HEIGHT_MM;
+        let voxel_mm3: f64 = samples.grid().affine().determinant().abs();
+        let (mut moment, mut mass, mut n) = ([0.0; 3], 0.0, 0.0);
+        for (place, value) in samples.placed() {
+            let value = f64::from(value);
+            if value > threshold && place[2] > floor {
+                let weight = value.min(bright) - dark;
+                (0..3).for_each(|axis| moment[axis] += weight * place[axis]);
+                mass += weight;
+                n += 1.0;
+            }
+        }
+        let centre = moment.map(|m| m / mass);
+        let ball_mm = (0.75 / std::f64::consts::PI * n * voxel_mm3).cbrt();
+        let radius_mm = radius_mm.unwrap_or(ball_mm);
+        let mut within: Vec<f32> = samples
+            .placed()
+            .filter(|(place, value)| {
+                let value = f64::from(*value);
+                value > dark && value < bright && length(minus(*place, centre)) < radius_mm
+            })
+            .map(|(_, value)| value)
+            .collect();
+        if within.is_empty() || mass <= 0.0 {
+            return None;
+        }
+        let middle = within.len() / 2;
+        let median = f64::from(*within.select_nth_unstable_by(middle, f32::total_cmp).1);
+        Some(Self { dark, bright, threshold, median, centre, radius_mm })
+    }
+}
+
+/// The 2nd and the 98th percentile; over all that is not background if that is one value and nearly
+/// everything. `None` if they are the same.
+fn robust_range(voxels: &[f32]) -> Option<(f64, f64)> {
+    let mut sorted = voxels.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let range = percentiles(&sorted);
+    range.or_else(|| {
+        let lowest = *sorted.first()?;
+        let start = sorted.partition_point(|value| *value <= lowest);
+        let (_, bright) = percentiles(&sorted[start..])?;
+        Some((f64::from(lowest), bright))
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+fn percentiles(sorted: &[f32]) -> Option<(f64, f64)> {
+    let at = |share: f64| {
+        sorted.get((share * as_f64(sorted.len().saturating_sub(1))) as usize).map(|v| f64::from(*v))
+    };
+    let (dark, bright) = (at(DARK_SHARE)?, at(BRIGHT_SHARE)?);
+    (bright > dark).then_some((dark, bright))
+}
+
+/// Height of the top of the head: the highest level, 2 mm thick, in which the head covers 10 cm².
+fn top(samples: &Samples, threshold: f64) -> Option<f64> {
+    const LEVEL_MM: f64 = 2.0;
+    const AREA_MM2: f64 = 1000.0;
+    let voxel_mm3: f64 = samples.grid().affine().determinant().abs();
+    let mut heights: Vec<f64> = samples
+        .placed()
+        .filter(|(_, value)| f64::from(*value) > threshold)
+        .map(|(place, _)| place[2])
+        .collect();
+    heights.sort_unstable_by(|a, b| b.total_cmp(a));
+    let mut end = 0;
+    for (start, &height) in heights.iter().enumerate() {
+        while end < heights.len() && heights[end] > height - LEVEL_MM {
+            end += 1;
+        }
+        if as_f64(end - start) * voxel_mm3 >= AREA_MM2 * LEVEL_MM {
+            return Some(height);
+        }
+    }
+    heights.first().copied()
+}

@@ -1,0 +1,134 @@
+//! From a closed surface to the voxels inside it.
+
+use brainreel_volume::{Affine, Grid, Mask, Volume};
+use rayon::prelude::*;
+
+use super::sphere::Triangle;
+use super::vector::Point;
+use crate::config::as_f64;
+
+/// Steps of a voxel that corners are rounded to, so that edges can be walked in exact arithmetic.
+const STEPS: f64 = 65_536.0;
+
+/// Corners farther out than this, in voxels, are moved there: products of coordinates then fit 64 bits.
+const FARTHEST_VOXELS: f64 = 8192.0;
+
+/// A corner: exact along the second and third axis, in steps; real along the first, in voxels.
+#[derive(Debug, Clone, Copy)]
+struct Corner {
+    along: f64,
+    across: [i64; 2],
+}
+
+/// The voxels whose centres lie within the surface.
+///
+/// Lines of voxels along the first axis are cut by the triangles; a voxel is inside where the surface
+/// winds around it. Whether a line meets a triangle is decided in integers, ties by an infinitesimal
+/// shift of all lines, so that no line slips through an edge or a corner.
+pub(super) fn fill(grid: &Grid, world_to_voxel: &Affine, vertices: &[Point], triangles: &[Triangle]) -> Mask {
+    let corners: Vec<Corner> =
+        vertices.iter().map(|vertex| corner(world_to_voxel.apply(*vertex))).collect();
+    let [ni, nj, nk] = grid.dims();
+    let mut by_plane: Vec<Vec<Triangle>> = vec![Vec::new(); nk];
+    for triangle in triangles {
+        for plane in span(triangle.map(|vertex| corners[vertex].across[1]), nk) {
+            by_plane[plane].push(*triangle);
+        }
+    }
+    let sign = if world_to_voxel.determinant() < 0.0 { -1 } else { 1 };
+    let mut inside = vec![false; grid.n_voxels()];
+    inside.par_chunks_mut(ni * nj).zip(&by_plane).enumerate().for_each(|(plane, (voxels, triangles))| {
+        fill_plane(voxels, [ni, nj, plane], &corners, triangles, sign);
+    });
+    Volume::new(*grid, inside).expect("one value a voxel")
+}
+
+fn corner(voxel: Point) -> Corner {
+    let held = voxel.map(|v| v.clamp(-FARTHEST_VOXELS, FARTHEST_VOXELS));
+    Corner { along: held[0], across: [to_steps(held[1]), to_steps(held[2])] }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "clamped to a few thousand voxels")]
+fn to_steps(voxels: f64) -> i64 {
+    (voxels * STEPS).round() as i64
+}
+
+/// The voxel centres between the smallest and the largest of three coordinates, given in steps.
+fn span(steps: [i64; 3], n: usize) -> std::ops::Range<usize> {
+    let (low, high) = steps.iter().fold((i64::MAX, i64::MIN), |(low, high), &s| (low.min(s), high.max(s)));
+    let first = usize::try_from((low.max(0) + 65_535) >> 16).unwrap_or(0);
+    let end = usize::try_from((high >> 16) + 1).unwrap_or(0).min(n);
+    first..end.max(first)
+}
+
+fn fill_plane(
+    voxels: &mut [bool],
+    [ni, nj, plane]: [usize; 3],
+    corners: &[Corner],
+    triangles: &[Triangle],
+    sign: i32,
+) {
+    // By how much the winding number changes on arriving at a voxel.
+    let mut change = vec![0_i32; ni * nj];
+    for triangle in triangles {
+        for line in span(triangle.map(|vertex| corners[vertex].across[0]), nj) {
+            if let Some((along, turn)) = crossing(corners, triangle, [line, plane]) {
+                let first = first_voxel_after(along);
+                if first < ni {
+                    change[line * ni + first] += turn;
+                }
+            }
+        }
+    }
+    for (voxels, change) in voxels.chunks_mut(ni).zip(change.chunks(ni)) {
+        let mut winding = 0;
+        for (voxel, change) in voxels.iter_mut().zip(change) {
+            winding += change;
+            *voxel = winding * sign > 0;
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a few thousand")]
+fn first_voxel_after(along: f64) -> usize {
+    along.ceil().max(0.0) as usize
+}
+
+/// Where a line along the first axis enters (turn +1) or leaves (-1) through a triangle.
+fn crossing(corners: &[Corner], triangle: &Triangle, line: [usize; 2]) -> Option<(f64, i32)> {
+    let [a, b, c] = *triangle;
+    let (ab, bc, ca) = (side(corners, a, b, line), side(corners, b, c, line), side(corners, c, a, line));
+    if ab.is_left != bc.is_left || bc.is_left != ca.is_left {
+        return None;
+    }
+    let total = ab.area + bc.area + ca.area;
+    let mean = ab.area * corners[c].along + bc.area * corners[a].along + ca.area * corners[b].along;
+    // A line that meets a triangle seen edge-on does so only by the infinitesimal shift.
+    let along = if total == 0.0 { corners[a].along } else { mean / total };
+    // A triangle seen counter-clockwise from the far end of the line faces that end: the line leaves.
+    Some((along, if ab.is_left { -1 } else { 1 }))
+}
+
+/// On which side of an edge a line lies, and twice the area of the triangle they span, in steps.
+struct Side {
+    is_left: bool,
+    area: f64,
+}
+
+fn side(corners: &[Corner], from: usize, to: usize, line: [usize; 2]) -> Side {
+    let [start, end] = [corners[from].across, corners[to].across];
+    let (dy, dz) = (end[0] - start[0], end[1] - start[1]);
+    let [y, z] = line.map(|index| i64::try_from(index).unwrap_or(i64::MAX >> 20) << 16);
+    let area = dy * (z - start[1]) - dz * (y - start[0]);
+    // The line is thought of as shifted by a little in y and by far less in z.
+    let is_left = match area.signum() {
+        0 => dz < 0 || dz == 0 && dy > 0,
+        sign => sign > 0,
+    };
+    Side { is_left, area: exact(area) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "only weights a mean of three positions")]
+fn exact(area: i64) -> f64 {
+    area as f64
+}

@@ -1,0 +1,141 @@
+//! The surface and the forces that move it.
+
+use rayon::prelude::*;
+
+use super::head::Head;
+use super::samples::{Samples, Way};
+use super::sphere::{Ring, Sphere};
+use super::vector::{Point, cross, dot, length, minus, plus, times, unit};
+use crate::bet::BetConfig;
+use crate::config::as_f64;
+
+/// Radii of curvature between which smoothing sets in, in mm.
+const SMALLEST_RADIUS_MM: f64 = 3.33;
+const LARGEST_RADIUS_MM: f64 = 10.0;
+
+/// How far inwards the darkest and the brightest intensity are looked for, in mm.
+const DARK_DEPTH_MM: f64 = 20.0;
+const BRIGHT_DEPTH_MM: f64 = 10.0;
+const STEP_MM: f64 = 2.0;
+
+/// Share of the intensity force in a step, in edge lengths.
+const SPEED: f64 = 0.05;
+
+const N_ITERATIONS: usize = 1000;
+
+/// Vertices for [`Surface::evolve`] are moved in chunks of this many.
+const CHUNK: usize = 128;
+
+/// A closed surface on its way to the border of the brain.
+#[derive(Debug, Clone)]
+pub(super) struct Surface<'a> {
+    sphere: &'a Sphere,
+    pub(super) vertices: Vec<Point>,
+}
+
+impl<'a> Surface<'a> {
+    /// A sphere in the middle of the head.
+    pub(super) fn start(sphere: &'a Sphere, head: &Head) -> Self {
+        let radius = 0.5 * head.radius_mm;
+        let vertices = sphere.directions.iter().map(|d| plus(head.centre, times(*d, radius))).collect();
+        Self { sphere, vertices }
+    }
+
+    /// Moves the surface until it rests.
+    pub(super) fn evolve(&mut self, samples: &Samples, head: &Head, config: &BetConfig, stiffness: f64) {
+        let mut moved = self.vertices.clone();
+        for iteration in 0..N_ITERATIONS {
+            // Smoother at first, if a retry asks for it; the last quarter always follows the brain.
+            let early = 4 * iteration < 3 * N_ITERATIONS;
+            let forces = Forces {
+                samples,
+                head,
+                config,
+                edge_mm: self.mean_edge_mm(),
+                stiffness: if early { stiffness } else { 1.0 },
+            };
+            let vertices = &self.vertices;
+            moved.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, moved)| {
+                for (at, moved) in moved.iter_mut().enumerate() {
+                    let vertex = chunk * CHUNK + at;
+                    *moved = plus(vertices[vertex], forces.on(vertices, vertex, &self.sphere.rings[vertex]));
+                }
+            });
+            std::mem::swap(&mut self.vertices, &mut moved);
+        }
+    }
+
+    /// Mean distance of neighbours, in mm.
+    fn mean_edge_mm(&self) -> f64 {
+        let (mut sum, mut n) = (0.0, 0.0);
+        for [a, b, c] in &self.sphere.triangles {
+            for (from, to) in [(a, b), (b, c), (c, a)] {
+                sum += length(minus(self.vertices[*from], self.vertices[*to]));
+                n += 1.0;
+            }
+        }
+        sum / n
+    }
+}
+
+struct Forces<'a> {
+    samples: &'a Samples,
+    head: &'a Head,
+    config: &'a BetConfig,
+    edge_mm: f64,
+    stiffness: f64,
+}
+
+impl Forces<'_> {
+    /// By how much a vertex moves.
+    fn on(&self, vertices: &[Point], vertex: usize, ring: &Ring) -> Point {
+        let here = vertices[vertex];
+        let neighbours = ring.vertices();
+        let (mut normal, mut mean) = ([0.0; 3], [0.0; 3]);
+        let mut before = minus(vertices[neighbours[neighbours.len() - 1]], here);
+        for &neighbour in neighbours {
+            let spoke = minus(vertices[neighbour], here);
+            normal = plus(normal, cross(before, spoke));
+            mean = plus(mean, spoke);
+            before = spoke;
+        }
+        let normal = unit(normal);
+        let to_mean = times(mean, 1.0 / as_f64(neighbours.len()));
+        let height = dot(to_mean, normal);
+        let sideways = minus(to_mean, times(normal, height));
+        let outwards = self.curvature(height) * height + SPEED * self.edge_mm * self.intensity(here, normal);
+        plus(times(sideways, 0.5), times(normal, outwards))
+    }
+
+    /// How much of the way to the mean of its neighbours a vertex goes, along the normal: little on a
+    /// smooth surface, nearly all of it on a spike.
+    fn curvature(&self, height: f64) -> f64 {
+        let radius = self.edge_mm * self.edge_mm / (2.0 * height.abs()).max(1e-9);
+        let middle = 0.5 * (1.0 / SMALLEST_RADIUS_MM + 1.0 / LARGEST_RADIUS_MM);
+        let slope = 6.0 / (1.0 / SMALLEST_RADIUS_MM - 1.0 / LARGEST_RADIUS_MM);
+        let share = 0.5 * (1.0 + libm::tanh(slope * (1.0 / radius - middle)));
+        (share * self.stiffness).min(1.0)
+    }
+
+    /// Positive where what lies under the surface is brain, negative where it is not.
+    fn intensity(&self, here: Point, normal: Point) -> f64 {
+        let head = self.head;
+        let (darkest, brightest) = self.samples.extremes(here, times(normal, -1.0), WAY);
+        let darkest = darkest.min(head.median).max(head.dark);
+        let brightest = brightest.max(head.threshold).min(head.median);
+        let limit = head.dark + self.fraction(here) * (brightest - head.dark);
+        2.0 * (darkest - limit) / (brightest - head.dark).max(f64::MIN_POSITIVE)
+    }
+
+    fn fraction(&self, here: Point) -> f64 {
+        let height = (here[2] - self.head.centre[2]) / self.head.radius_mm;
+        (self.config.fractional_intensity + self.config.gradient * height).clamp(0.0, 1.0)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few steps")]
+const WAY: Way = Way {
+    step_mm: STEP_MM,
+    n_dark: (DARK_DEPTH_MM / STEP_MM) as usize,
+    n_bright: (BRIGHT_DEPTH_MM / STEP_MM) as usize,
+};
