@@ -18,7 +18,7 @@ pub trait BrainExtractor: Sync {
 }
 
 /// Why no brain mask could be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractionError {
     /// The mask holds no voxel.
@@ -36,5 +36,31 @@ pub enum ExtractionError {
         got: [usize; 3],
         /// Dimensions of the head.
         expected: [usize; 3],
+    },
+    /// A voxel that is not a number.
+    #[error("brain extraction by {extractor}: voxel {first:?} is not finite, expected finite intensities")]
+    NonFinite {
+        /// Name of the extractor.
+        extractor: String,
+        /// Indices of the first.
+        first: [usize; 3],
+    },
+    /// Nothing stands out.
+    #[error("brain extraction by {extractor} found no contrast, expected a head brighter than its background")]
+    NoContrast {
+        /// Name of the extractor.
+        extractor: String,
+    },
+    /// The field of view is smaller than any brain.
+    #[error(
+        "brain extraction by {extractor}: a field of view of {extent_mm:.0?} mm, expected at least {smallest_mm} mm along every axis; is the spacing in the header in mm?"
+    )]
+    TooSmall {
+        /// Name of the extractor.
+        extractor: String,
+        /// Edges of the field of view.
+        extent_mm: [f64; 3],
+        /// Smallest that is possible.
+        smallest_mm: f64,
     },
 }

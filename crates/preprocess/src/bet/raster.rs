@@ -1,11 +1,11 @@
 //! From a closed surface to the voxels inside it.
 
-use brainreel_volume::{Affine, Grid, Mask, Volume};
+use brainreel_volume::{Grid, Mask, Volume};
 use rayon::prelude::*;
 
+use super::samples::INVERTIBLE;
 use super::sphere::Triangle;
 use super::vector::Point;
-use crate::config::as_f64;
 
 /// Steps of a voxel that corners are rounded to, so that edges can be walked in exact arithmetic.
 const STEPS: f64 = 65_536.0;
@@ -25,7 +25,8 @@ struct Corner {
 /// Lines of voxels along the first axis are cut by the triangles; a voxel is inside where the surface
 /// winds around it. Whether a line meets a triangle is decided in integers, ties by an infinitesimal
 /// shift of all lines, so that no line slips through an edge or a corner.
-pub(super) fn fill(grid: &Grid, world_to_voxel: &Affine, vertices: &[Point], triangles: &[Triangle]) -> Mask {
+pub(super) fn fill(grid: &Grid, vertices: &[Point], triangles: &[Triangle]) -> Mask {
+    let world_to_voxel = grid.affine().inverse().expect(INVERTIBLE);
     let corners: Vec<Corner> =
         vertices.iter().map(|vertex| corner(world_to_voxel.apply(*vertex))).collect();
     let [ni, nj, nk] = grid.dims();

@@ -10,6 +10,9 @@ use crate::config::as_f64;
 /// averaged away.
 const SPACING_MM: f64 = 2.0;
 
+/// [`Affine::new`] checks it.
+pub(super) const INVERTIBLE: &str = "the affine of a grid can be inverted";
+
 /// Means over blocks of voxels, addressed in world mm.
 #[derive(Debug, Clone)]
 pub(super) struct Samples {
@@ -21,21 +24,22 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// `None` if the head's affine cannot be inverted.
-    pub(super) fn new(head: &Volume<f32>) -> Option<Self> {
+    pub(super) fn new(head: &Volume<f32>) -> Self {
         let spacing = head.grid().spacing_mm();
         let factor = [0, 1, 2].map(|axis| block(spacing[axis], head.dims()[axis]));
         let dims = [0, 1, 2].map(|axis| head.dims()[axis].div_ceil(factor[axis]));
         let shift = factor.map(|n| 0.5 * (as_f64(n) - 1.0));
         let to_head =
             Affine::translation_by(shift).compose(&Affine::from_diagonal(factor.map(as_f64)));
-        let grid = Grid::new(dims, head.grid().affine().compose(&to_head)).ok()?;
+        let affine = head.grid().affine().compose(&to_head);
+        let grid = Grid::new(dims, affine).expect("no more voxels than the head, and no empty axis");
         let mut voxels = vec![0.0; grid.n_voxels()];
         voxels.par_chunks_mut(dims[0] * dims[1]).enumerate().for_each(|(k, plane)| {
             average_plane(head, factor, [dims[0], dims[1], k], plane);
         });
         let outside = voxels.iter().copied().fold(f32::INFINITY, f32::min);
-        Some(Self { grid, voxels, world_to_voxel: grid.affine().inverse().ok()?, outside })
+        let world_to_voxel = grid.affine().inverse().expect(INVERTIBLE);
+        Self { grid, voxels, world_to_voxel, outside }
     }
 
     pub(super) fn grid(&self) -> &Grid {

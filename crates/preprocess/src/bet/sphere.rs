@@ -19,6 +19,8 @@ pub(super) struct Sphere {
     pub(super) triangles: Vec<Triangle>,
     /// Neighbours of each vertex, counter-clockwise seen from outside.
     pub(super) rings: Vec<Ring>,
+    /// The ends of the edges that the last vertices are the middles of.
+    pub(super) halved: Vec<[usize; 2]>,
 }
 
 /// The neighbours of a vertex in order.
@@ -38,12 +40,30 @@ impl Sphere {
     /// An icosahedron whose triangles are cut into four `n_subdivisions` times:
     /// `10 * 4^n + 2` vertices, `20 * 4^n` triangles.
     pub(super) fn new(n_subdivisions: usize) -> Self {
-        let (mut directions, mut triangles) = icosahedron();
-        for _ in 0..n_subdivisions {
-            triangles = subdivide(&mut directions, &triangles);
+        let (directions, triangles) = icosahedron();
+        let rings = rings(directions.len(), &triangles);
+        let sphere = Self { directions, triangles, rings, halved: Vec::new() };
+        (0..n_subdivisions).fold(sphere, |sphere, _| sphere.subdivided())
+    }
+
+    /// Cuts every triangle into four at the middles of its edges, which come after the old vertices.
+    pub(super) fn subdivided(&self) -> Self {
+        let mut directions = self.directions.clone();
+        let (mut middles, mut halved) = (BTreeMap::new(), Vec::new());
+        let mut middle = |a: usize, b: usize| {
+            *middles.entry((a.min(b), a.max(b))).or_insert_with(|| {
+                directions.push(unit(plus(directions[a], directions[b])));
+                halved.push([a, b]);
+                directions.len() - 1
+            })
+        };
+        let mut triangles = Vec::with_capacity(4 * self.triangles.len());
+        for &[a, b, c] in &self.triangles {
+            let [ab, bc, ca] = [middle(a, b), middle(b, c), middle(c, a)];
+            triangles.extend([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]);
         }
         let rings = rings(directions.len(), &triangles);
-        Self { directions, triangles, rings }
+        Self { directions, triangles, rings, halved }
     }
 }
 
@@ -80,23 +100,6 @@ fn icosahedron() -> (Vec<Point>, Vec<Triangle>) {
 fn outward(corners: &[Point], [a, b, c]: Triangle) -> Triangle {
     let normal = cross(minus(corners[b], corners[a]), minus(corners[c], corners[a]));
     if dot(normal, corners[a]) > 0.0 { [a, b, c] } else { [a, c, b] }
-}
-
-/// Cuts every triangle into four at the middles of its edges, which it adds to `directions`.
-fn subdivide(directions: &mut Vec<Point>, triangles: &[Triangle]) -> Vec<Triangle> {
-    let mut middles = BTreeMap::new();
-    let mut middle = |a: usize, b: usize| {
-        *middles.entry((a.min(b), a.max(b))).or_insert_with(|| {
-            directions.push(unit(plus(directions[a], directions[b])));
-            directions.len() - 1
-        })
-    };
-    let mut finer = Vec::with_capacity(4 * triangles.len());
-    for &[a, b, c] in triangles {
-        let [ab, bc, ca] = [middle(a, b), middle(b, c), middle(c, a)];
-        finer.extend([[a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca]]);
-    }
-    finer
 }
 
 /// Chains the edges opposite to each vertex.

@@ -21,10 +21,14 @@ const STEP_MM: f64 = 2.0;
 /// Share of the intensity force in a step, in edge lengths.
 const SPEED: f64 = 0.05;
 
-const N_ITERATIONS: usize = 1000;
-
-/// Vertices for [`Surface::evolve`] are moved in chunks of this many.
+/// Vertices are moved in chunks of this many.
 const CHUNK: usize = 128;
+
+/// Vertices nearer than this many edges, though far apart on the sphere, are a fold.
+const FOLD_EDGES: f64 = 0.4;
+
+/// How far apart on the sphere, in edges.
+const APART_EDGES: f64 = 4.0;
 
 /// A closed surface on its way to the border of the brain.
 #[derive(Debug, Clone)]
@@ -41,19 +45,20 @@ impl<'a> Surface<'a> {
         Self { sphere, vertices }
     }
 
-    /// Moves the surface until it rests.
-    pub(super) fn evolve(&mut self, samples: &Samples, head: &Head, config: &BetConfig, stiffness: f64) {
+    /// The same surface with four times the triangles; `sphere` is the subdivided one.
+    pub(super) fn refined(self, sphere: &Sphere) -> Surface<'_> {
+        let mut vertices = self.vertices;
+        for [a, b] in &sphere.halved {
+            vertices.push(times(plus(vertices[*a], vertices[*b]), 0.5));
+        }
+        Surface { sphere, vertices }
+    }
+
+    /// Moves the surface `n_iterations` times.
+    pub(super) fn evolve(&mut self, surroundings: &Surroundings<'_>, n_iterations: usize, stiffness: f64) {
         let mut moved = self.vertices.clone();
-        for iteration in 0..N_ITERATIONS {
-            // Smoother at first, if a retry asks for it; the last quarter always follows the brain.
-            let early = 4 * iteration < 3 * N_ITERATIONS;
-            let forces = Forces {
-                samples,
-                head,
-                config,
-                edge_mm: self.mean_edge_mm(),
-                stiffness: if early { stiffness } else { 1.0 },
-            };
+        for _ in 0..n_iterations {
+            let forces = Forces { surroundings, edge_mm: self.mean_edge_mm(), stiffness };
             let vertices = &self.vertices;
             moved.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, moved)| {
                 for (at, moved) in moved.iter_mut().enumerate() {
@@ -76,12 +81,33 @@ impl<'a> Surface<'a> {
         }
         sum / n
     }
+
+    /// Share of the vertices that lie on another part of the surface.
+    pub(super) fn folded_share(&self) -> f64 {
+        let n = self.vertices.len();
+        let edge_mm = self.mean_edge_mm();
+        let edge_rad = (4.0 * std::f64::consts::PI / as_f64(n)).sqrt();
+        let near = (APART_EDGES * edge_rad).cos();
+        let folded = (0..n).into_par_iter().filter(|&a| {
+            (0..n).any(|b| {
+                dot(self.sphere.directions[a], self.sphere.directions[b]) < near
+                    && length(minus(self.vertices[a], self.vertices[b])) < FOLD_EDGES * edge_mm
+            })
+        });
+        as_f64(folded.count()) / as_f64(n)
+    }
+}
+
+/// What the surface grows in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    pub(super) samples: &'a Samples,
+    pub(super) head: &'a Head,
+    pub(super) config: &'a BetConfig,
 }
 
 struct Forces<'a> {
-    samples: &'a Samples,
-    head: &'a Head,
-    config: &'a BetConfig,
+    surroundings: &'a Surroundings<'a>,
     edge_mm: f64,
     stiffness: f64,
 }
@@ -119,8 +145,8 @@ impl Forces<'_> {
 
     /// Positive where what lies under the surface is brain, negative where it is not.
     fn intensity(&self, here: Point, normal: Point) -> f64 {
-        let head = self.head;
-        let (darkest, brightest) = self.samples.extremes(here, times(normal, -1.0), WAY);
+        let Surroundings { samples, head, .. } = self.surroundings;
+        let (darkest, brightest) = samples.extremes(here, times(normal, -1.0), WAY);
         let darkest = darkest.min(head.median).max(head.dark);
         let brightest = brightest.max(head.threshold).min(head.median);
         let limit = head.dark + self.fraction(here) * (brightest - head.dark);
@@ -128,8 +154,9 @@ impl Forces<'_> {
     }
 
     fn fraction(&self, here: Point) -> f64 {
-        let height = (here[2] - self.head.centre[2]) / self.head.radius_mm;
-        (self.config.fractional_intensity + self.config.gradient * height).clamp(0.0, 1.0)
+        let Surroundings { head, config, .. } = self.surroundings;
+        let height = (here[2] - head.centre[2]) / head.radius_mm;
+        (config.fractional_intensity + config.gradient * height).clamp(0.0, 1.0)
     }
 }
 
