@@ -1,6 +1,6 @@
 //! Finding the brain.
 
-use brainreel_volume::{Mask, Volume};
+use brainreel_volume::{AffineError, Mask, Volume};
 
 /// Finds the brain in a head.
 pub trait BrainExtractor: Sync {
@@ -63,4 +63,7 @@ pub enum ExtractionError {
         /// Smallest that is possible.
         smallest_mm: f64,
     },
+    /// Voxels have no place in the world.
+    #[error(transparent)]
+    Affine(#[from] AffineError),
 }

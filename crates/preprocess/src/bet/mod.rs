@@ -3,7 +3,7 @@
 //! # Reference
 //! Smith 2002, doi:10.1002/hbm.10062.
 
-mod brightness;
+mod cells;
 mod config;
 mod head;
 mod raster;
@@ -74,7 +74,8 @@ impl BrainExtractor for Bet {
         let samples = Samples::new(head);
         let measured = Head::measure(&samples, self.config.radius_mm).ok_or_else(no_contrast)?;
         let surroundings = Surroundings { samples: &samples, head: &measured, config: &self.config };
-        let enclosed = enclosed(head, &surroundings);
+        // Once among the workers, the thousand steps need not wake them again.
+        let enclosed = rayon::scope(|_| enclosed(head, &surroundings));
         let brain = match stripped(head, &enclosed, &measured) {
             Some(stripped) => stripped,
             None => trim::trim(head, &enclosed, &measured),
@@ -93,6 +94,7 @@ fn check(head: &Volume<f32>) -> Result<(), ExtractionError> {
         let extractor = NAME.to_owned();
         return Err(ExtractionError::NonFinite { extractor, first: [at % ni, at / ni % nj, at / ni / nj] });
     }
+    head.grid().affine().inverse()?;
     let spacing_mm = head.grid().spacing_mm();
     let extent_mm = [0, 1, 2].map(|axis| spacing_mm[axis] * as_f64(head.dims()[axis]));
     if extent_mm.into_iter().fold(f64::INFINITY, f64::min) < SMALLEST_MM {

@@ -22,7 +22,7 @@ const STEP_MM: f64 = 2.0;
 const SPEED: f64 = 0.05;
 
 /// Vertices are moved in chunks of this many.
-const CHUNK: usize = 128;
+const CHUNK: usize = 64;
 
 /// Vertices nearer than this many edges, though far apart on the sphere, are a fold.
 const FOLD_EDGES: f64 = 0.4;

@@ -7,8 +7,9 @@
 use brainreel_volume::crop::{crop, mask_box, pad};
 use brainreel_volume::morphology::{dilate, erode, fill_holes, largest_component};
 use brainreel_volume::{Mask, Volume};
+use rayon::prelude::*;
 
-use super::brightness::Brightness;
+use super::cells::Cells;
 use super::head::Head;
 
 /// Tissue is brighter than this share of the way from dark to what tissue is like around: above fluid,
@@ -25,34 +26,46 @@ const REGROW_MM: f64 = PART_MM + 1.0;
 const CLOSE_MM: f64 = 10.0;
 
 /// How far the mask may reach beyond the closed brain: fluid, and partial volume.
-const MARGIN_MM: f64 = 1.5;
+const MARGIN_MM: f64 = 0.5;
 
 /// The part of `mask` that belongs to the brain.
 pub(super) fn trim(volume: &Volume<f32>, mask: &Mask, head: &Head) -> Mask {
-    let closest_mm = volume.grid().spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
-    let Some(region) = mask_box(mask) else { return mask.clone() };
-    // Room to grow.
-    let region = region.padded(padding_voxels(closest_mm), mask.dims());
-    let (Ok(near), Ok(inside)) = (crop(volume, &region), crop(mask, &region)) else { return mask.clone() };
+    trimmed(volume, mask, head).unwrap_or_else(|| mask.clone())
+}
+
+fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head) -> Option<Mask> {
+    let region = mask_box(mask)?.padded(1, mask.dims());
+    let (near, inside) = (crop(volume, &region).ok()?, crop(mask, &region).ok()?);
+    let closest_mm = near.grid().spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
     let tissue = tissue(&near, &inside, head);
     let core = largest_component(&erode(&tissue, PART_MM.max(closest_mm)));
     let brain = both(&dilate(&core, REGROW_MM.max(2.0 * closest_mm)), &tissue);
-    let closed = erode(&fill_holes(&dilate(&brain, CLOSE_MM)), CLOSE_MM - MARGIN_MM);
-    let trimmed = fill_holes(&largest_component(&both(&closed, &inside)));
-    pad(&trimmed, &region, mask.grid(), false).unwrap_or_else(|_| mask.clone())
+    let depth = Cells::depth(&brain, CLOSE_MM)?;
+    let bounded = where_cells(&inside, &depth, |_, depth| f64::from(depth) > CLOSE_MM - MARGIN_MM);
+    pad(&fill_holes(&largest_component(&bounded)), &region, mask.grid(), false).ok()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen voxels; saturates")]
-fn padding_voxels(closest_mm: f64) -> usize {
-    (CLOSE_MM / closest_mm).ceil() as usize + 1
-}
-
+#[expect(clippy::cast_possible_truncation, reason = "intensities are single precision")]
 fn tissue(volume: &Volume<f32>, inside: &Mask, head: &Head) -> Mask {
-    let brightness = Brightness::new(volume, inside, 0.5 * head.median);
-    Volume::from_fn(*volume.grid(), |at| {
-        let limit = head.dark + TISSUE_SHARE * (brightness.at(at) - head.dark);
-        *inside.at(at) && f64::from(*volume.at(at)) > limit
-    })
+    let brightness = Cells::brightness(volume, inside, 0.5 * head.median as f32);
+    let (dark, share, values) = (head.dark as f32, TISSUE_SHARE as f32, volume.as_slice());
+    where_cells(inside, &brightness, |at, brightness| values[at] > dark + share * (brightness - dark))
+}
+
+/// The voxels of `mask` of which `is_kept` holds, given their place in the data and a map's value there.
+fn where_cells(mask: &Mask, cells: &Cells, is_kept: impl Fn(usize, f32) -> bool + Sync) -> Mask {
+    let mut kept = mask.clone();
+    let [ni, nj, _] = mask.dims();
+    kept.as_mut_slice().par_chunks_mut(ni * nj).enumerate().for_each(|(k, plane)| {
+        let mut map = vec![0.0; ni];
+        for (j, row) in plane.chunks_mut(ni).enumerate().filter(|(_, row)| row.contains(&true)) {
+            cells.row([j, k], &mut map);
+            for (i, (kept, value)) in row.iter_mut().zip(&map).enumerate() {
+                *kept &= is_kept(i + ni * (j + nj * k), *value);
+            }
+        }
+    });
+    kept
 }
 
 fn both(a: &Mask, b: &Mask) -> Mask {
