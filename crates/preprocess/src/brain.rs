@@ -46,7 +46,9 @@ pub enum ExtractionError {
         first: [usize; 3],
     },
     /// Nothing stands out.
-    #[error("brain extraction by {extractor} found no contrast, expected a head brighter than its background")]
+    #[error(
+        "brain extraction by {extractor} found no contrast, expected a head brighter than its background"
+    )]
     NoContrast {
         /// Name of the extractor.
         extractor: String,
@@ -62,6 +64,20 @@ pub enum ExtractionError {
         extent_mm: [f64; 3],
         /// Smallest that is possible.
         smallest_mm: f64,
+    },
+    /// What was found is no brain.
+    #[error(
+        "brain extraction by {extractor} found {ml:.0} ml, expected {least_ml} to {most_ml} ml; are voxels too large to show the skull, or is the spacing in the header not in mm?"
+    )]
+    Volume {
+        /// Name of the extractor.
+        extractor: String,
+        /// Volume of the mask.
+        ml: f64,
+        /// Smallest that is possible.
+        least_ml: f64,
+        /// Largest that is possible.
+        most_ml: f64,
     },
     /// Voxels have no place in the world.
     #[error(transparent)]

@@ -107,7 +107,11 @@ impl Cells {
     pub(super) fn row(&self, [j, k]: [usize; 2], out: &mut [f32]) {
         let ((y, dy), (z, dz)) = (self.place(1, j), self.place(2, k));
         let [nx, ny, _] = self.layout.dims;
-        let step = [usize::from(nx > 1), if ny > 1 { nx } else { 0 }, if self.layout.dims[2] > 1 { nx * ny } else { 0 }];
+        let step = [
+            usize::from(nx > 1),
+            if ny > 1 { nx } else { 0 },
+            if self.layout.dims[2] > 1 { nx * ny } else { 0 },
+        ];
         let column = |x: usize| {
             let at = x + nx * (y + ny * z);
             let (a, b) = (self.values[at], self.values[at + step[1]]);
@@ -126,7 +130,8 @@ impl Cells {
     #[expect(clippy::cast_possible_truncation, reason = "a share")]
     fn place(&self, axis: usize, voxel: usize) -> (usize, f32) {
         let last = self.layout.dims[axis] - 1;
-        let cell = (as_f64(voxel) + 0.5) / as_f64(self.layout.edge[axis]) - 0.5 + as_f64(self.layout.margin[axis]);
+        let cell =
+            (as_f64(voxel) + 0.5) / as_f64(self.layout.edge[axis]) - 0.5 + as_f64(self.layout.margin[axis]);
         let cell = cell.clamp(0.0, as_f64(last));
         let low = whole(cell).min(last.saturating_sub(1));
         (low, (cell - as_f64(low)) as f32)

@@ -4,9 +4,18 @@ use super::samples::Samples;
 use super::vector::{Point, length, minus};
 use crate::config::as_f64;
 
-/// Shares of the voxels that are darker than the robust minimum and maximum.
+/// Share of all voxels that are darker than the robust minimum.
 const DARK_SHARE: f64 = 0.02;
+
+/// Share of all voxels that are darker than the first guess of the robust maximum.
 const BRIGHT_SHARE: f64 = 0.98;
+
+/// Share of the head's voxels that are darker than the robust maximum: about the same where a third of
+/// the field of view is head, but it does not depend on how much air there is.
+const BRIGHT_SHARE_OF_HEAD: f64 = 0.94;
+
+/// Rounds of finding the maximum from the head and the head from the maximum.
+const N_ROUNDS: usize = 3;
 
 /// Where the threshold between head and air lies, from the robust minimum to the maximum.
 const HEAD_THRESHOLD: f64 = 0.1;
@@ -68,27 +77,28 @@ impl Head {
     }
 }
 
-/// The 2nd and the 98th percentile; over all that is not background if that is one value and nearly
-/// everything. `None` if they are the same.
+/// The robust minimum and maximum. `None` if they are the same.
 fn robust_range(voxels: &[f32]) -> Option<(f64, f64)> {
     let mut sorted = voxels.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
-    let range = percentiles(&sorted);
-    range.or_else(|| {
-        let lowest = *sorted.first()?;
-        let start = sorted.partition_point(|value| *value <= lowest);
-        let (_, bright) = percentiles(&sorted[start..])?;
-        Some((f64::from(lowest), bright))
-    })
+    let dark = percentile(&sorted, DARK_SHARE)?;
+    let mut bright = percentile(&sorted, BRIGHT_SHARE)?;
+    if bright <= dark {
+        // Nearly everything is background.
+        bright = f64::from(*sorted.last()?);
+    }
+    for _ in 0..N_ROUNDS {
+        let threshold = dark + HEAD_THRESHOLD * (bright - dark);
+        let start = sorted.partition_point(|value| f64::from(*value) <= threshold);
+        bright = percentile(&sorted[start..], BRIGHT_SHARE_OF_HEAD)?;
+    }
+    (bright > dark).then_some((dark, bright))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-fn percentiles(sorted: &[f32]) -> Option<(f64, f64)> {
-    let at = |share: f64| {
-        sorted.get((share * as_f64(sorted.len().saturating_sub(1))) as usize).map(|v| f64::from(*v))
-    };
-    let (dark, bright) = (at(DARK_SHARE)?, at(BRIGHT_SHARE)?);
-    (bright > dark).then_some((dark, bright))
+fn percentile(sorted: &[f32], share: f64) -> Option<f64> {
+    let at = share * as_f64(sorted.len().saturating_sub(1));
+    sorted.get(at as usize).map(|value| f64::from(*value))
 }
 
 /// Height of the top of the head: the highest level, 2 mm thick, in which the head covers 10 cm².

@@ -38,6 +38,16 @@ const N_FINE: usize = 400;
 /// How stiff the coarse surface is, in turn, as long as it folds onto itself.
 const STIFFNESS: [f64; 3] = [1.0, 3.0, 10.0];
 
+/// Smallest volume of what can be a human brain, in ml.
+const LEAST_ML: f64 = 100.0;
+
+/// Largest volume of a brain with its fluid, in ml.
+const MOST_ML: f64 = 2200.0;
+
+/// By how much the fractional intensity is raised as long as the surface runs through the skull: in
+/// thick slices bone is no darker than fluid.
+const RAISES: [f64; 5] = [0.0, 0.1, 0.2, 0.3, 0.4];
+
 /// Share of the vertices that may lie on another part of the surface.
 const MOST_FOLDED: f64 = 0.02;
 
@@ -61,6 +71,31 @@ impl Bet {
     pub fn new(config: BetConfig) -> Result<Self, ConfigError> {
         Ok(Self { config: config.validated()? })
     }
+
+    /// What a surface encloses that is not larger than a brain.
+    fn enclosed(
+        &self,
+        head: &Volume<f32>,
+        samples: &Samples,
+        measured: &Head,
+    ) -> Result<Mask, ExtractionError> {
+        let coarse = Sphere::new(COARSE);
+        let fine = coarse.subdivided();
+        let mut smallest_ml = f64::INFINITY;
+        for raise in RAISES {
+            let fractional_intensity = self.config.fractional_intensity + raise;
+            let config = BetConfig { fractional_intensity, ..self.config };
+            let surroundings = Surroundings { samples, head: measured, config: &config };
+            let mut surface = Surface::start(&coarse, measured);
+            surface.evolve(&surroundings, N_COARSE, STIFFNESS[0]);
+            let ml = surface.volume_ml();
+            smallest_ml = smallest_ml.min(ml);
+            if ml <= MOST_ML {
+                return Ok(refined(head, surface, [&coarse, &fine], &surroundings));
+            }
+        }
+        Err(implausible(smallest_ml))
+    }
 }
 
 impl BrainExtractor for Bet {
@@ -73,17 +108,15 @@ impl BrainExtractor for Bet {
         let no_contrast = || ExtractionError::NoContrast { extractor: NAME.to_owned() };
         let samples = Samples::new(head);
         let measured = Head::measure(&samples, self.config.radius_mm).ok_or_else(no_contrast)?;
-        let surroundings = Surroundings { samples: &samples, head: &measured, config: &self.config };
-        // Once among the workers, the thousand steps need not wake them again.
-        let enclosed = rayon::scope(|_| enclosed(head, &surroundings));
+        let enclosed = self.enclosed(head, &samples, &measured)?;
         let brain = match stripped(head, &enclosed, &measured) {
             Some(stripped) => stripped,
-            None => trim::trim(head, &enclosed, &measured),
+            None => trim::trim(head, &enclosed, &measured, self.config.fractional_intensity),
         };
-        if brain.as_slice().contains(&true) {
-            Ok(brain)
-        } else {
-            Err(ExtractionError::Empty { extractor: NAME.to_owned() })
+        match volume_ml(&brain) {
+            0.0 => Err(ExtractionError::Empty { extractor: NAME.to_owned() }),
+            ml if ml < LEAST_ML => Err(implausible(ml)),
+            _ => Ok(brain),
         }
     }
 }
@@ -104,31 +137,37 @@ fn check(head: &Volume<f32>) -> Result<(), ExtractionError> {
     Ok(())
 }
 
-/// The voxels inside the surface, which is made stiffer until it does not fold onto itself.
-fn enclosed(head: &Volume<f32>, surroundings: &Surroundings<'_>) -> Mask {
-    let coarse = Sphere::new(COARSE);
-    let fine = coarse.subdivided();
-    let mut surface = grown(&coarse, &fine, surroundings, STIFFNESS[0]);
+fn volume_ml(mask: &Mask) -> f64 {
+    let n_voxels = mask.as_slice().iter().filter(|inside| **inside).count();
+    as_f64(n_voxels) * mask.grid().affine().determinant().abs() / 1000.0
+}
+
+fn implausible(ml: f64) -> ExtractionError {
+    ExtractionError::Volume { extractor: NAME.to_owned(), ml, least_ml: LEAST_ML, most_ml: MOST_ML }
+}
+
+/// The voxels inside the fine surface; grown again and stiffer, as long as it folds onto itself.
+fn refined(
+    head: &Volume<f32>,
+    grown: Surface<'_>,
+    [coarse, fine]: [&Sphere; 2],
+    surroundings: &Surroundings<'_>,
+) -> Mask {
+    let polish = |surface: Surface<'_>| {
+        let mut surface = surface.refined(fine);
+        surface.evolve(surroundings, N_FINE, 1.0);
+        surface
+    };
+    let mut surface = polish(grown);
     for stiffness in STIFFNESS.into_iter().skip(1) {
         if surface.folded_share() <= MOST_FOLDED {
             break;
         }
-        surface = grown(&coarse, &fine, surroundings, stiffness);
+        let mut stiffer = Surface::start(coarse, surroundings.head);
+        stiffer.evolve(surroundings, N_COARSE, stiffness);
+        surface = polish(stiffer);
     }
     raster::fill(head.grid(), &surface.vertices, &fine.triangles)
-}
-
-fn grown<'a>(
-    coarse: &Sphere,
-    fine: &'a Sphere,
-    surroundings: &Surroundings<'_>,
-    stiffness: f64,
-) -> Surface<'a> {
-    let mut surface = Surface::start(coarse, surroundings.head);
-    surface.evolve(surroundings, N_COARSE, stiffness);
-    let mut surface = surface.refined(fine);
-    surface.evolve(surroundings, N_FINE, 1.0);
-    surface
 }
 
 /// Everything bright, if that is hardly more than what the surface encloses: then there is no skull.
@@ -146,3 +185,6 @@ fn stripped(head: &Volume<f32>, enclosed: &Mask, measured: &Head) -> Option<Mask
     let is_stripped = as_f64(n_beyond) <= STRIPPED_SHARE * as_f64(n_inside);
     is_stripped.then(|| fill_holes(&largest_component(&all)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,8 +27,7 @@ struct Corner {
 /// shift of all lines, so that no line slips through an edge or a corner.
 pub(super) fn fill(grid: &Grid, vertices: &[Point], triangles: &[Triangle]) -> Mask {
     let world_to_voxel = grid.affine().inverse().expect(INVERTIBLE);
-    let corners: Vec<Corner> =
-        vertices.iter().map(|vertex| corner(world_to_voxel.apply(*vertex))).collect();
+    let corners: Vec<Corner> = vertices.iter().map(|vertex| corner(world_to_voxel.apply(*vertex))).collect();
     let [ni, nj, nk] = grid.dims();
     let mut by_plane: Vec<Vec<Triangle>> = vec![Vec::new(); nk];
     for triangle in triangles {
@@ -90,7 +89,11 @@ fn fill_plane(
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a few thousand")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and a few thousand"
+)]
 fn first_voxel_after(along: f64) -> usize {
     along.ceil().max(0.0) as usize
 }
@@ -132,4 +135,81 @@ fn side(corners: &[Corner], from: usize, to: usize, line: [usize; 2]) -> Side {
 #[expect(clippy::cast_precision_loss, reason = "only weights a mean of three positions")]
 fn exact(area: i64) -> f64 {
     area as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bet::sphere::Sphere;
+    use crate::bet::vector::{cross, dot, plus, times};
+    use crate::config::as_f64;
+    use brainreel_volume::Affine;
+
+    fn mm3(grid: &Grid, vertices: &[Point], triangles: &[Triangle]) -> f64 {
+        let mask = fill(grid, vertices, triangles);
+        as_f64(mask.as_slice().iter().filter(|inside| **inside).count()) * grid.affine().determinant().abs()
+    }
+
+    fn sheared(flip: f64) -> Grid {
+        let rows = [[0.9, 0.2, -0.1, -33.0], [-0.2, 1.1, 0.2, -42.0], [0.1, -0.3, 0.7 * flip, -28.0 * flip]];
+        let affine = Affine::new([rows[0], rows[1], rows[2], [0.0; 4]]).unwrap();
+        Grid::new([80; 3], affine).unwrap()
+    }
+
+    #[test]
+    fn a_polyhedron_has_the_volume_of_its_tetrahedra() {
+        let sphere = Sphere::new(3);
+        let vertices: Vec<Point> = sphere
+            .directions
+            .iter()
+            .map(|d| plus([1.3, -2.1, 0.4], times([d[0] * 1.2, d[1], d[2] * 0.8], 15.0 + 3.0 * d[0] * d[2])))
+            .collect();
+        let exact: f64 = sphere
+            .triangles
+            .iter()
+            .map(|t| dot(vertices[t[0]], cross(vertices[t[1]], vertices[t[2]])) / 6.0)
+            .sum();
+        for flip in [1.0, -1.0] {
+            let ratio = mm3(&sheared(flip), &vertices, &sphere.triangles) / exact;
+            assert!((ratio - 1.0).abs() < 0.005, "{ratio}");
+        }
+    }
+
+    #[test]
+    fn no_line_slips_through_edges_and_corners_on_voxel_centres() {
+        // An octahedron with all corners and most edges exactly on voxel centres.
+        let c = [8.0; 3];
+        let corner = |axis: usize, step: f64| {
+            let mut corner = c;
+            corner[axis] += step;
+            corner
+        };
+        let vertices: Vec<Point> = (0..3).flat_map(|axis| [corner(axis, 4.0), corner(axis, -4.0)]).collect();
+        let mut triangles = Vec::new();
+        for (x, sx) in [(0, 1), (1, -1)] {
+            for (y, sy) in [(2, 1), (3, -1)] {
+                for (z, sz) in [(4, 1), (5, -1)] {
+                    triangles.push(if sx * sy * sz > 0 { [x, y, z] } else { [x, z, y] });
+                }
+            }
+        }
+        let grid = Grid::new([17; 3], Affine::IDENTITY).unwrap();
+        let mask = fill(&grid, &vertices, &triangles);
+        for (at, inside) in mask.as_slice().iter().enumerate() {
+            let voxel = [at % 17, at / 17 % 17, at / 289];
+            let far: usize = voxel.iter().map(|i| i.abs_diff(8)).sum();
+            // On the surface itself either answer is right.
+            assert!(far == 4 || *inside == (far < 4), "{voxel:?}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_out_of_the_grid_is_cut_off() {
+        let sphere = Sphere::new(2);
+        let vertices: Vec<Point> = sphere.directions.iter().map(|d| times(*d, 1e5)).collect();
+        let grid = Grid::new([7, 5, 3], Affine::IDENTITY).unwrap();
+        assert!(fill(&grid, &vertices, &sphere.triangles).as_slice().iter().all(|inside| *inside));
+        let beyond: Vec<Point> = sphere.directions.iter().map(|d| plus(*d, [100.0, 2.0, 1.0])).collect();
+        assert!(!fill(&grid, &beyond, &sphere.triangles).as_slice().contains(&true));
+    }
 }

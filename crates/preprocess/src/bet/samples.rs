@@ -29,8 +29,7 @@ impl Samples {
         let factor = [0, 1, 2].map(|axis| block(spacing[axis], head.dims()[axis]));
         let dims = [0, 1, 2].map(|axis| head.dims()[axis].div_ceil(factor[axis]));
         let shift = factor.map(|n| 0.5 * (as_f64(n) - 1.0));
-        let to_head =
-            Affine::translation_by(shift).compose(&Affine::from_diagonal(factor.map(as_f64)));
+        let to_head = Affine::translation_by(shift).compose(&Affine::from_diagonal(factor.map(as_f64)));
         let affine = head.grid().affine().compose(&to_head);
         let grid = Grid::new(dims, affine).expect("no more voxels than the head, and no empty axis");
         let mut voxels = vec![0.0; grid.n_voxels()];
@@ -129,9 +128,8 @@ fn block(spacing_mm: f64, n: usize) -> usize {
 }
 
 fn average_plane(head: &Volume<f32>, factor: [usize; 3], [ni, nj, k]: [usize; 3], plane: &mut [f32]) {
-    let range = |axis: usize, index: usize| {
-        index * factor[axis]..((index + 1) * factor[axis]).min(head.dims()[axis])
-    };
+    let range =
+        |axis: usize, index: usize| index * factor[axis]..((index + 1) * factor[axis]).min(head.dims()[axis]);
     for j in 0..nj {
         for i in 0..ni {
             let (mut sum, mut n) = (0.0_f32, 0.0_f32);

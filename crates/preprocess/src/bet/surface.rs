@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::head::Head;
 use super::samples::{Samples, Way};
-use super::sphere::{Ring, Sphere};
+use super::sphere::{Ring, Sphere, Triangle};
 use super::vector::{Point, cross, dot, length, minus, plus, times, unit};
 use crate::bet::BetConfig;
 use crate::config::as_f64;
@@ -20,9 +20,6 @@ const STEP_MM: f64 = 2.0;
 
 /// Share of the intensity force in a step, in edge lengths.
 const SPEED: f64 = 0.05;
-
-/// Vertices are moved in chunks of this many.
-const CHUNK: usize = 64;
 
 /// Vertices nearer than this many edges, though far apart on the sphere, are a fold.
 const FOLD_EDGES: f64 = 0.4;
@@ -54,18 +51,16 @@ impl<'a> Surface<'a> {
         Surface { sphere, vertices }
     }
 
-    /// Moves the surface `n_iterations` times.
+    /// Moves the surface `n_iterations` times, on one thread: steps are too short to be shared out, and
+    /// other scans keep other threads busy.
     pub(super) fn evolve(&mut self, surroundings: &Surroundings<'_>, n_iterations: usize, stiffness: f64) {
         let mut moved = self.vertices.clone();
         for _ in 0..n_iterations {
             let forces = Forces { surroundings, edge_mm: self.mean_edge_mm(), stiffness };
             let vertices = &self.vertices;
-            moved.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, moved)| {
-                for (at, moved) in moved.iter_mut().enumerate() {
-                    let vertex = chunk * CHUNK + at;
-                    *moved = plus(vertices[vertex], forces.on(vertices, vertex, &self.sphere.rings[vertex]));
-                }
-            });
+            for ((moved, here), ring) in moved.iter_mut().zip(vertices).zip(&self.sphere.rings) {
+                *moved = plus(*here, forces.on(vertices, *here, ring));
+            }
             std::mem::swap(&mut self.vertices, &mut moved);
         }
     }
@@ -80,6 +75,16 @@ impl<'a> Surface<'a> {
             }
         }
         sum / n
+    }
+
+    /// Volume of what the surface encloses.
+    pub(super) fn volume_ml(&self) -> f64 {
+        let centre = self.vertices[0];
+        let tetrahedron = |triangle: &Triangle| {
+            let [a, b, c] = triangle.map(|vertex| minus(self.vertices[vertex], centre));
+            dot(a, cross(b, c)) / 6000.0
+        };
+        self.sphere.triangles.iter().map(tetrahedron).sum()
     }
 
     /// Share of the vertices that lie on another part of the surface.
@@ -114,8 +119,7 @@ struct Forces<'a> {
 
 impl Forces<'_> {
     /// By how much a vertex moves.
-    fn on(&self, vertices: &[Point], vertex: usize, ring: &Ring) -> Point {
-        let here = vertices[vertex];
+    fn on(&self, vertices: &[Point], here: Point, ring: &Ring) -> Point {
         let neighbours = ring.vertices();
         let (mut normal, mut mean) = ([0.0; 3], [0.0; 3]);
         let mut before = minus(vertices[neighbours[neighbours.len() - 1]], here);

@@ -13,8 +13,11 @@ use super::cells::Cells;
 use super::head::Head;
 
 /// Tissue is brighter than this share of the way from dark to what tissue is like around: above fluid,
-/// below grey matter.
+/// below grey matter. Less if the fractional intensity asks for a larger brain.
 const TISSUE_SHARE: f64 = 0.6;
+
+/// How far that share is above the fractional intensity at least.
+const ABOVE_FRACTION: f64 = 0.1;
 
 /// By how much tissue is shrunk to part it from muscle and fat, in mm. More would cut thin gyri.
 const PART_MM: f64 = 1.3;
@@ -29,15 +32,16 @@ const CLOSE_MM: f64 = 10.0;
 const MARGIN_MM: f64 = 0.5;
 
 /// The part of `mask` that belongs to the brain.
-pub(super) fn trim(volume: &Volume<f32>, mask: &Mask, head: &Head) -> Mask {
-    trimmed(volume, mask, head).unwrap_or_else(|| mask.clone())
+pub(super) fn trim(volume: &Volume<f32>, mask: &Mask, head: &Head, fractional_intensity: f64) -> Mask {
+    let share = TISSUE_SHARE.min(fractional_intensity + ABOVE_FRACTION);
+    trimmed(volume, mask, head, share).unwrap_or_else(|| mask.clone())
 }
 
-fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head) -> Option<Mask> {
+fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head, tissue_share: f64) -> Option<Mask> {
     let region = mask_box(mask)?.padded(1, mask.dims());
     let (near, inside) = (crop(volume, &region).ok()?, crop(mask, &region).ok()?);
     let closest_mm = near.grid().spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
-    let tissue = tissue(&near, &inside, head);
+    let tissue = tissue(&near, &inside, head, tissue_share);
     let core = largest_component(&erode(&tissue, PART_MM.max(closest_mm)));
     let brain = both(&dilate(&core, REGROW_MM.max(2.0 * closest_mm)), &tissue);
     let depth = Cells::depth(&brain, CLOSE_MM)?;
@@ -46,9 +50,9 @@ fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head) -> Option<Mask> {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "intensities are single precision")]
-fn tissue(volume: &Volume<f32>, inside: &Mask, head: &Head) -> Mask {
+fn tissue(volume: &Volume<f32>, inside: &Mask, head: &Head, share: f64) -> Mask {
     let brightness = Cells::brightness(volume, inside, 0.5 * head.median as f32);
-    let (dark, share, values) = (head.dark as f32, TISSUE_SHARE as f32, volume.as_slice());
+    let (dark, share, values) = (head.dark as f32, share as f32, volume.as_slice());
     where_cells(inside, &brightness, |at, brightness| values[at] > dark + share * (brightness - dark))
 }
 
