@@ -21,18 +21,34 @@ labels = []
 # bids = \"bids\"
 # A simulated cohort:
 # simulate = { n_subjects = 20, n_visits = 3, seed = 2025, spacing_mm = 1.0, effect_size = 1.0, noise = 0.03, bias = 0.2, ad_fraction = 0.5, n_sites = 8, truth_images = true }
+# Brain masks for preprocess.brain_extractor = \"mask\", laid out like the dataset:
+# masks = \"masks\"
 # Seed of a permutation of the diagnoses among subjects: the result must fall to chance level.
 # shuffle_labels = 1
 ";
 
 /// What the settings mean, by section and key.
 const NOTES: &[(&str, &str)] = &[
-    ("preprocess.brain_extraction", "how the brain is cut out of the head: \"none\""),
+    ("preprocess.brain_extractor", "\"synthstrip\", \"bet\", \"mask\" (input.masks) or \"none\""),
+    ("preprocess.resample", "to cubic voxels; otherwise the scanner's stay"),
     ("preprocess.spacing_mm", "voxel size before cropping, mm"),
-    ("preprocess.bias_correction", "how the smooth bias field is taken out: \"none\""),
-    ("preprocess.foreground", "\"otsu\", or { above = 0.0 } for a fixed intensity"),
-    ("preprocess.padding_voxels", "voxels kept around the head on each side"),
+    ("preprocess.bias_correction", "how the smooth bias field is taken out: \"n4\" or \"none\""),
+    ("preprocess.bias_region", "\"brain\"; \"foreground\" for images that are stripped already"),
+    ("preprocess.bias_grid", "\"resampled\" or \"native\": after or before resampling"),
+    ("preprocess.crop", "to the brain (or the foreground) before the zoom"),
+    ("preprocess.foreground", "without a mask: \"otsu\", or { above = 0.0 } for a fixed intensity"),
+    ("preprocess.padding_voxels", "voxels kept around the brain on each side"),
     ("preprocess.size_voxels", "edge of the cubic network input"),
+    ("preprocess.synthstrip.border_mm", "how far the mask reaches beyond the brain's surface, mm"),
+    ("preprocess.bet.fractional_intensity", "smaller gives a larger brain"),
+    ("preprocess.bet.gradient", "positive: larger at the bottom, smaller at the top"),
+    ("preprocess.n4.shrink_factor", "every how many voxels one is used"),
+    ("preprocess.n4.n_iterations", "most iterations at each level"),
+    ("preprocess.n4.convergence_threshold", "coefficient of variation of the change that ends a level"),
+    ("preprocess.n4.n_histogram_bins", ""),
+    ("preprocess.n4.wiener_noise", "of the filter that sharpens the histogram"),
+    ("preprocess.n4.bias_fwhm", "of the blur of the histogram, in log intensity"),
+    ("preprocess.n4.mesh.elements", "mesh elements of the first level"),
     ("split.train", "share of the scans; may be left out: the rest"),
     ("split.validation", "share of the scans of each class"),
     ("split.test", "share of the scans of each class"),

@@ -9,7 +9,7 @@ use brainreel_simulate::SimulateConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::preprocess;
+use crate::commands::preprocess::{self, Extractors};
 use crate::folders;
 use crate::run_inputs::{self, RunInputs};
 
@@ -47,6 +47,8 @@ pub(crate) struct Input {
     pub(crate) bids: Option<PathBuf>,
     /// A simulated cohort.
     pub(crate) simulate: Option<SimulateConfig>,
+    /// Brain masks for `preprocess.brain_extractor = "mask"`, laid out like the dataset.
+    pub(crate) masks: Option<PathBuf>,
     /// Seed of a permutation of the diagnoses among the subjects; a check that nothing leaks.
     pub(crate) shuffle_labels: Option<u64>,
 }
@@ -60,7 +62,8 @@ impl Experiment {
             toml::from_str(&text).with_context(|| format!("{} is not an experiment", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let input = &mut experiment.input;
-        let own_paths = input.dicom.iter_mut().chain(&mut input.bids).chain(&mut input.labels);
+        let own_paths =
+            input.dicom.iter_mut().chain(&mut input.bids).chain(&mut input.masks).chain(&mut input.labels);
         let train = &mut experiment.train;
         let own_paths = own_paths.chain(&mut train.weights).chain(&mut train.cache.directory);
         for relative in own_paths.chain([&mut experiment.out]) {
@@ -102,7 +105,7 @@ impl Experiment {
             folders::check_file(table, "a label table").context("stage convert: input.labels")?;
         }
         LabelTable::from_files(&input.labels).context("stage convert: input.labels")?;
-        preprocess.validated().context("stage preprocess")?;
+        preprocess.clone().validated().context("stage preprocess")?;
         split.validate().context("stage split")?;
         train.validate().context("stage train")?;
         train.device.open().context("stage train: train.device")?;
@@ -110,6 +113,7 @@ impl Experiment {
             folders::check_file(weights, "safetensors with torchvision's names")
                 .context("stage train: train.weights")?;
         }
+        Extractors::open(preprocess, input.masks.as_deref()).context("stage preprocess")?;
         self.check_trained_run()
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct RunInputs {
     /// make them.
     #[serde(default)]
     pub(crate) preprocess_parameters: Option<ContentHash>,
+    /// Who found the brains in the network inputs; empty if nobody did or brainreel did not make them.
+    #[serde(default)]
+    pub(crate) brain_extractors: BTreeSet<String>,
     /// Hash of the pretrained weights; nothing if the network started from random numbers.
     #[serde(default)]
     pub(crate) weights_sha256: Option<ContentHash>,
@@ -54,6 +57,7 @@ impl RunInputs {
             split_sha256: split.content_hash(),
             split_edited_by_hand: split.edited_by_hand(),
             preprocess_parameters: settings.into_iter().next(),
+            brain_extractors: scans.iter().filter_map(|scan| preprocess::extractor_of(&scan.image)).collect(),
             weights_sha256: config.weights.as_deref().map(hash_file).transpose()?,
             images: images_of(scans)?,
         })

@@ -137,7 +137,8 @@ fn write_panel(svg: &mut String, panel: &Panel, [x, y]: [f64; 2], row: &str) {
     ] {
         let _ = write!(
             svg,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#7fd18a\" font-size=\"10\" text-anchor=\"{anchor}\">{letter}</text>"
+            "<text x=\"{x:.1}\" y=\"{y:.1}\" fill=\"#7fd18a\" font-size=\"10\" stroke=\"#14161a\" \
+             stroke-width=\"2\" paint-order=\"stroke\" text-anchor=\"{anchor}\">{letter}</text>"
         );
     }
 }

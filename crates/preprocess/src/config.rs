@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bet::BetConfig;
 use crate::n4::N4Config;
 
 /// How a scan becomes a network input.
@@ -30,6 +31,8 @@ pub struct PreprocessConfig {
     pub size_voxels: usize,
     /// Settings of SynthStrip.
     pub synthstrip: SynthStripSettings,
+    /// Settings of the classical extractor.
+    pub bet: BetConfig,
     /// Settings of N4.
     pub n4: N4Config,
 }
@@ -48,6 +51,7 @@ impl Default for PreprocessConfig {
             padding_voxels: 3,
             size_voxels: 128,
             synthstrip: SynthStripSettings::default(),
+            bet: BetConfig::default(),
             n4: N4Config::default(),
         }
     }
@@ -182,6 +186,7 @@ impl PreprocessConfig {
         check("padding_voxels", as_f64(self.padding_voxels), 0.0, 256.0, "0 to 256 voxels")?;
         check("size_voxels", as_f64(self.size_voxels), 8.0, 512.0, "8 to 512 voxels")?;
         check("synthstrip.border_mm", self.synthstrip.border_mm, -20.0, 20.0, "-20 to 20 mm")?;
+        self.bet.validated()?;
         self.n4.clone().validated()?;
         if self.has_bias_without_brain() {
             return Err(ConfigError::BiasWithoutBrain);

@@ -9,6 +9,7 @@ use brainreel_volume::zoom::zoom;
 use brainreel_volume::{Grid, Mask, NetworkTransform, Volume};
 use serde::{Deserialize, Serialize};
 
+use crate::bet::Bet;
 use crate::config::as_f64;
 use crate::foreground::threshold;
 use crate::n4::correct_bias;
@@ -96,6 +97,7 @@ pub struct BiasStage {
 pub fn preprocess(volume: &Volume<f32>, config: &PreprocessConfig) -> Result<Preprocessed, PreprocessError> {
     match config.brain_extractor {
         ExtractorChoice::None => run(volume, config, None),
+        ExtractorChoice::Bet => run(volume, config, Some(&Bet::new(config.bet)?)),
         choice => Err(PreprocessError::NoExtractor { choice: choice.name() }),
     }
 }

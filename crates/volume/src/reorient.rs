@@ -13,11 +13,28 @@ pub fn to_closest_canonical<T: Copy>(volume: &Volume<T>) -> Volume<T> {
     if orientation.is_canonical() {
         return volume.clone();
     }
-    let axes = orientation.axes();
-    // Voxel axis of the input that becomes axis 0, 1, 2 of the output.
-    let source = [0, 1, 2].map(|world| (0..3).find(|&axis| axes[axis].world == world).unwrap_or(world));
-    let flipped = source.map(|axis| axes[axis].flipped);
+    let (source, flipped) = to_canonical(&orientation);
     reorder(volume, source, flipped)
+}
+
+/// Brings what [`to_closest_canonical`] made of a volume on `original` back onto that grid.
+///
+/// # Panics
+/// If the volume does not have the dimensions that a volume on `original` gets.
+#[must_use]
+pub fn from_closest_canonical<T: Copy>(canonical: &Volume<T>, original: &Grid) -> Volume<T> {
+    let (source, flipped) = to_canonical(&Orientation::of(original.affine()));
+    assert_eq!(canonical.dims(), source.map(|axis| original.dims()[axis]), "not a volume of that grid");
+    let back = [0, 1, 2].map(|axis| (0..3).find(|&to| source[to] == axis).unwrap_or(axis));
+    let data = reorder(canonical, back, back.map(|axis| flipped[axis])).into_vec();
+    Volume::from_parts(*original, data)
+}
+
+/// The voxel axis of the input that becomes axis 0, 1, 2 of the output, and whether it runs backwards.
+fn to_canonical(orientation: &Orientation) -> ([usize; 3], [bool; 3]) {
+    let axes = orientation.axes();
+    let source = [0, 1, 2].map(|world| (0..3).find(|&axis| axes[axis].world == world).unwrap_or(world));
+    (source, source.map(|axis| axes[axis].flipped))
 }
 
 /// Output axis `a` is input axis `source[a]`, run backwards where `flipped[a]`.
@@ -75,6 +92,7 @@ mod tests {
             let volume = shuffled(order, flipped, oblique);
             let canonical = to_closest_canonical(&volume);
             prop_assert_eq!(Orientation::of(canonical.grid().affine()).codes(), "RAS");
+            prop_assert_eq!(from_closest_canonical(&canonical, volume.grid()), volume);
             let expected = shuffled([0, 1, 2], [false; 3], oblique);
             prop_assert_eq!(canonical.as_slice(), expected.as_slice());
             for (row, want) in canonical.grid().affine().rows().iter().zip(expected.grid().affine().rows()) {

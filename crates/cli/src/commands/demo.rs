@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use brainreel_cohort::SplitConfig;
-use brainreel_preprocess::PreprocessConfig;
+use brainreel_preprocess::{ExtractorChoice, PreprocessConfig};
 use brainreel_simulate::SimulateConfig;
 use brainreel_training::{AugmentationConfig, TrainConfig};
 use clap::Args;
@@ -84,10 +84,16 @@ fn experiment(args: &DemoArgs) -> Experiment {
             dicom: None,
             labels: Vec::new(),
             bids: None,
+            masks: None,
             simulate: Some(cohort),
             shuffle_labels: args.shuffle_labels.then_some(args.seed),
         },
-        preprocess: PreprocessConfig { size_voxels: 48, spacing_mm: 2.5, ..PreprocessConfig::default() },
+        preprocess: PreprocessConfig {
+            brain_extractor: ExtractorChoice::Bet, // works without weights
+            size_voxels: 48,
+            spacing_mm: 2.5,
+            ..PreprocessConfig::default()
+        },
         split: SplitConfig { train: 0.63, validation: 0.12, test: 0.25, ..SplitConfig::default() },
         train: TrainConfig {
             seed: args.seed,

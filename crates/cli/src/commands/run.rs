@@ -9,6 +9,7 @@ use brainreel_training::CheckpointKind;
 use clap::Args;
 use serde::Serialize;
 
+use crate::batch::Limits;
 use crate::commands::evaluate::EvaluationReport;
 use crate::commands::{convert, evaluate, preprocess, simulate, split, train};
 use crate::experiment::Experiment;
@@ -182,19 +183,26 @@ fn preprocess_step(
     walk: &mut Walk<'_>,
     ui: &Ui,
 ) -> anyhow::Result<ContentHash> {
+    let mut inputs = HashBuilder::new().part(dataset.fingerprint.as_str());
+    let masks = experiment.input.masks.as_deref();
+    if let Some(masks) = masks {
+        inputs = inputs.part(fingerprint::of_input(masks)?.as_str());
+    }
     let step = Step {
         stage: "preprocess",
         revision: preprocess::STAGE_REVISION,
         parameters: &experiment.preprocess,
-        inputs: dataset.fingerprint.clone(),
+        inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.derivatives),
     };
     let request = preprocess::Request {
         bids: &dataset.bids,
         derivatives: &layout.derivatives,
         config: &experiment.preprocess,
-        keep_resampled: false,
-        n_jobs,
+        masks,
+        keep: &[],
+        pictures: true,
+        limits: Limits { n_jobs, max_bytes: batch::default_bytes() },
     };
     walk.step(&step, || preprocess::perform(&request, ui).map(|report| report.failures.len()))?;
     Ok(hash_file(&layout.derivatives.join("scans.tsv"))?)

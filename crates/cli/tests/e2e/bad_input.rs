@@ -44,7 +44,7 @@ fn damaged_images_are_recorded_and_the_others_go_on() {
     let (_, bytes) = good.iter().find(|(path, _)| path.to_string_lossy().ends_with("nii.gz")).unwrap();
     dir.write("bids/sub-cut/ses-1/anat/sub-cut_ses-1_T1w.nii.gz", &bytes[..bytes.len() / 2]);
     dir.write("bids/sub-huge/ses-1/anat/sub-huge_ses-1_T1w.nii", &header_of_a_trillion_voxels());
-    let ran = dir.run("preprocess bids derivatives --size 16 --spacing 8");
+    let ran = dir.run("preprocess bids derivatives --size 16 --extractor none --bias none --spacing 8");
     assert_eq!(ran.code, 3, "finished with failed scans:\n{}", ran.stderr);
     let failures = dir.read("derivatives/failures.csv");
     assert!(failures.contains("sub-cut_ses-1") && failures.contains("sub-huge_ses-1"), "{failures}");
@@ -128,12 +128,12 @@ fn a_model_is_not_tested_on_scans_preprocessed_otherwise() {
     let inputs = dir.json("run/inputs.json");
     let n_scans = dir.read("derivatives/scans.tsv").lines().count() - 1;
     assert_eq!(inputs["images"].as_object().unwrap().len(), n_scans);
-    dir.ok("preprocess bids other --size 32 --spacing 6 --padding 0");
+    dir.ok("preprocess bids other --size 32 --extractor none --bias none --spacing 6 --padding 0");
     dir.ok("evaluate run");
     dir.fails("evaluate run --derivatives other", &["other", "other settings", "--derivatives"]);
-    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --keep-resampled");
+    dir.ok("preprocess bids derivatives --size 32 --extractor none --bias none --spacing 6 --keep corrected");
     dir.ok("evaluate run");
-    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --padding 0");
+    dir.ok("preprocess bids derivatives --size 32 --extractor none --bias none --spacing 6 --padding 0");
     dir.fails("evaluate run", &["derivatives", "sub-", "preprocess again", "train anew"]);
     dir.fails("train derivatives --split split.tsv --out run --epochs 2", &["holds another run"]);
     assert_eq!(inputs, dir.json("run/inputs.json"));
@@ -241,7 +241,7 @@ fn a_series_that_was_cut_short_is_named() {
     }
     dir.ok("convert cohort bids");
     for _ in 0..2 {
-        let ran = dir.ok("preprocess bids derivatives --size 16 --spacing 8 -q --json preprocess.json");
+        let ran = dir.ok("preprocess bids derivatives --size 16 --extractor none --bias none --spacing 8 -q --json preprocess.json");
         assert!(ran.stderr.contains("field of view") && ran.stderr.contains(" mm"), "{}", ran.stderr);
         assert_eq!(dir.json("preprocess.json")["warnings"].as_array().unwrap().len(), 1);
     }
@@ -339,7 +339,7 @@ fn run_does_not_replace_the_network_inputs_of_a_trained_run() {
     let experiment = |padding: usize| {
         format!(
             "out = \"out\"\n[input]\nsimulate = {{ n_subjects = 8, n_visits = 1, seed = 5, spacing_mm = 8.0, \
-             truth_images = false }}\n[preprocess]\nsize_voxels = 16\nspacing_mm = 8.0\npadding_voxels = {padding}\n\
+             truth_images = false }}\n[preprocess]\nbrain_extractor = \"none\"\nbias_correction = \"none\"\nsize_voxels = 16\nspacing_mm = 8.0\npadding_voxels = {padding}\n\
              [split]\nvalidation = 0.25\ntest = 0.25\n[train]\nmax_epochs = 1\n"
         )
     };
@@ -361,7 +361,7 @@ fn a_split_without_any_diagnosis_says_where_diagnoses_go() {
         }
     }
     dir.ok("convert cohort bids");
-    dir.ok("preprocess bids derivatives --size 16 --spacing 8");
+    dir.ok("preprocess bids derivatives --size 16 --extractor none --bias none --spacing 8");
     dir.fails(
         "split derivatives --out split.tsv",
         &["none of the 2 scans", "CN or AD", "_sessions.tsv", "--labels"],

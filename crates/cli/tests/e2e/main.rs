@@ -6,4 +6,5 @@ mod bad_input;
 mod kit;
 mod options;
 mod pipeline;
+mod preprocess;
 mod resume;

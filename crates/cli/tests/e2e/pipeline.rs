@@ -8,7 +8,7 @@ use crate::kit::Dir;
 pub(crate) fn until_split(dir: &Dir) {
     dir.ok("simulate cohort --subjects 12 --visits 2 --seed 3 --spacing 6 --no-truth --json simulate.json");
     dir.ok("convert cohort bids --json convert.json");
-    dir.ok("preprocess bids derivatives --size 32 --spacing 6 --json preprocess.json");
+    dir.ok("preprocess bids derivatives --size 32 --extractor none --bias none --spacing 6 --json preprocess.json");
     dir.ok("split derivatives --out split.tsv --validation 0.2 --test 0.2 --json split.json");
 }
 

@@ -11,6 +11,7 @@ out = \"out\"
 [input]
 simulate = { n_subjects = 8, n_visits = 2, seed = 5, spacing_mm = 6.0, truth_images = false }
 [preprocess]
+brain_extractor = \"bet\"
 size_voxels = 32
 spacing_mm = 6.0
 [split]

@@ -158,6 +158,16 @@ impl BidsName {
         derived
     }
 
+    /// The brain mask of this image, on its own voxels: suffix `mask`, `desc-brain`.
+    #[must_use]
+    pub fn brain_mask(&self) -> Self {
+        let mut mask = self.clone();
+        mask.set("desc", label("brain"));
+        mask.suffix = "mask".to_owned();
+        mask.extension = "nii.gz";
+        mask
+    }
+
     /// `sub-X_ses-Y[_run-N]`, which names a scan in tables. A dataset without sessions has one, `1`.
     #[must_use]
     pub fn scan_id(&self) -> String {
@@ -265,5 +275,6 @@ mod tests {
         let sidecar = name.derivative("network", "preproc").with_extension_json();
         let folder: PathBuf = ["sub-01", "ses-m06", "anat"].iter().collect();
         assert_eq!(sidecar, folder.join("sub-01_ses-m06_run-2_space-network_desc-preproc_T1w.json"));
+        assert_eq!(name.brain_mask().file_name(), "sub-01_ses-m06_run-2_desc-brain_mask.nii.gz");
     }
 }

@@ -29,6 +29,9 @@ impl Fault {
     }
 }
 
+/// Origin of an affine that no transform of the header gives.
+pub(super) const BY_VOXEL_SIZE: &str = "voxel size";
+
 /// The affine that nibabel's `get_best_affine` picks, and its origin in words.
 pub(super) fn best(geometry: &Geometry) -> Result<(Affine, &'static str), Fault> {
     let (rows, kind) = if geometry.sform_code != 0 {
@@ -36,7 +39,7 @@ pub(super) fn best(geometry: &Geometry) -> Result<(Affine, &'static str), Fault>
     } else if geometry.qform_code != 0 {
         (qform(geometry)?, "qform")
     } else {
-        (base(geometry), "voxel size")
+        (base(geometry), BY_VOXEL_SIZE)
     };
     let affine = Affine::new([rows[0], rows[1], rows[2], [0.0, 0.0, 0.0, 1.0]])
         .map_err(|source| Fault::Matrix(kind, Box::new(source)))?;

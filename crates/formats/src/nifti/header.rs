@@ -60,6 +60,12 @@ impl Header {
         self.grid.n_voxels() as u64 * self.data_type.width() as u64
     }
 
+    /// Whether sform or qform say where the axes point; otherwise the affine is a convention.
+    #[must_use]
+    pub fn has_orientation(&self) -> bool {
+        self.affine_kind != affine::BY_VOXEL_SIZE
+    }
+
     /// Parses the first bytes of a file. `path` is for messages only.
     ///
     /// # Errors

@@ -56,6 +56,11 @@ pub enum QcWarning {
         /// The largest ratio that makes no warning.
         most_ratio: f64,
     },
+    /// The header says nothing about the directions of the axes.
+    #[error(
+        "the header has neither sform nor qform, so that left, right, front and top are guessed from the voxel order"
+    )]
+    NoOrientation,
     /// Another axis is more symmetric than left to right.
     #[error(
         "the brain is more like its mirror image from {axis} (correlation {other:.2}) than from left to right \
