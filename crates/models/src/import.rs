@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 use crate::architecture::r3d18_tensors;
+use crate::checkpoint::{self, Refusal};
 use crate::state::{HostTensor, StateDict, missing, random_final_layer, random_stem};
 
 /// Largest weights file that is opened: R3D-18 in double precision with optimizer state fits.
@@ -38,28 +39,37 @@ pub struct ImportOptions {
     pub seed: u64,
 }
 
-/// Reads a safetensors file in torchvision's naming: either our own export or, say, the
-/// Kinetics-400 weights, whose stem is converted and whose final layer is replaced by a fresh one.
+/// Reads weights in torchvision's naming, from safetensors or from a checkpoint of PyTorch: either our own
+/// export or, say, the Kinetics-400 weights, whose stem is converted and whose final layer is replaced by a
+/// fresh one.
 ///
 /// # Errors
 /// [`ModelError`] names the file, the tensor, what was found and what was expected.
 pub fn read_weights(path: &Path, options: ImportOptions) -> Result<StateDict, ModelError> {
-    let bytes = read_bounded(path)?;
-    let found =
-        decode_safetensors(&bytes, path, |name| r3d18_tensors().iter().any(|spec| spec.name == name))?;
+    let found = read_tensors(path, |name| r3d18_tensors().iter().any(|spec| spec.name == name))?;
     fit(found, &path.display().to_string(), options)
 }
 
-/// What a file is that is not safetensors: the likeliest mistake is a checkpoint of PyTorch.
-fn what_it_is(bytes: &[u8], error: &safetensors::SafeTensorError) -> String {
-    // A zip archive, or a pickle of protocol 2 or later.
-    if bytes.starts_with(b"PK") || bytes.starts_with(&[0x80]) {
-        "it looks like a checkpoint of PyTorch; `python reference/convert_weights.py FILE OUT.safetensors` \
-         of the repository turns it into safetensors"
-            .to_owned()
-    } else {
-        error.to_string()
+/// Reads those tensors of a safetensors file or a checkpoint of PyTorch (`.pt`, `.pth`: the zip format and
+/// the older one) whose names `select` accepts, in single precision. Which of them it is shows in its first
+/// bytes. Nothing in the file is executed.
+///
+/// # Errors
+/// [`ModelError`] names the file and what is wrong with it.
+pub fn read_tensors(
+    path: &Path,
+    select: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, HostTensor>, ModelError> {
+    let bytes = read_bounded(path)?;
+    if !checkpoint::is_torch(&bytes) {
+        return decode_safetensors(&bytes, path, select);
     }
+    checkpoint::decode(&bytes, select).map_err(|refusal| match refusal {
+        Refusal::Checkpoint(source) => ModelError::Checkpoint { path: path.to_owned(), source },
+        Refusal::DataType { name, got } => {
+            ModelError::DataType { name, origin: path.display().to_string(), got }
+        }
+    })
 }
 
 /// Decodes those tensors of a safetensors file whose names `select` accepts to single precision.
@@ -71,10 +81,8 @@ pub fn decode_safetensors(
     path: &Path,
     select: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, HostTensor>, ModelError> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| ModelError::NotSafetensors {
-        path: path.to_owned(),
-        detail: what_it_is(bytes, &error),
-    })?;
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| ModelError::NotSafetensors { path: path.to_owned(), detail: error.to_string() })?;
     let chosen = file.iter().filter(|(name, _)| select(name));
     chosen.map(|(name, view)| Ok((name.to_owned(), decode(name, &view, path)?))).collect()
 }

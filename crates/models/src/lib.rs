@@ -18,6 +18,7 @@
 mod architecture;
 mod axes;
 mod block;
+mod checkpoint;
 mod device;
 mod import;
 mod native;
@@ -30,8 +31,9 @@ mod synthstrip;
 pub use architecture::{Architecture, ParameterCounts, Role, TensorSpec, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
 pub use brainreel_engine::InstructionSet;
+pub use checkpoint::CheckpointError;
 pub use device::{DeviceKind, EngineKind};
-pub use import::{ImportOptions, StemConversion, decode_safetensors, read_weights};
+pub use import::{ImportOptions, StemConversion, decode_safetensors, read_tensors, read_weights};
 pub use native::whole_network;
 pub use network::{FreezePolicy, Head, Network, ParameterVisitor, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
@@ -74,6 +76,15 @@ pub enum ModelError {
         path: PathBuf,
         /// What the parser says.
         detail: String,
+    },
+    /// The file is a checkpoint of PyTorch, but not one that is read.
+    #[error("{} is a checkpoint of PyTorch that brainreel does not read", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: CheckpointError,
     },
     /// A tensor of the network is not in the file.
     #[error("no tensor {name} in {origin}, expected shape {expected:?}")]

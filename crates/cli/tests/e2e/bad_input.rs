@@ -399,7 +399,7 @@ fn weights_of_pytorch_and_a_device_that_is_not_there() {
     dir.write("r3d_18.pth", b"PK\x03\x04 and so on, as a zip archive begins");
     dir.fails(
         "train derivatives --split split.tsv --out run --weights r3d_18.pth",
-        &["r3d_18.pth", "PyTorch", "convert_weights.py"],
+        &["r3d_18.pth", "PyTorch", "zip archive"],
     );
     let experiment = "out = \"out\"\n[input]\nsimulate = { n_subjects = 8 }\n[train]\ndevice = \"cuda\"\n";
     dir.write("experiment.toml", experiment.as_bytes());

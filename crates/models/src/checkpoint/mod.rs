@@ -1,0 +1,171 @@
+//! Tensors out of checkpoints of PyTorch, without running anything that is in them.
+//!
+//! Both formats are read: the zip archive of PyTorch 1.6 and later, and the row of pickles before that.
+//! A pickle is a program; here only its instructions for dicts, tuples and tensors are followed, and a
+//! fixed list of names is known. Sizes are checked against the bytes that are there before anything is
+//! allocated.
+
+mod element;
+mod error;
+mod pickle;
+#[cfg(test)]
+mod tests;
+mod torch_legacy;
+mod torch_zip;
+
+use std::collections::BTreeMap;
+
+pub use error::CheckpointError;
+use pickle::{Pickled, Storage, Tensor, Value};
+use torch_zip::Archive;
+
+use crate::state::HostTensor;
+
+/// Most numbers that are decoded in all: eight times those of R3D-18.
+const MAX_VALUES: usize = 1 << 28;
+/// Where training scripts put the state dict beside other things.
+const STATE_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
+
+/// Why a tensor of a readable checkpoint is not taken.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Checkpoint(CheckpointError),
+    /// The numbers of the named tensor are no floating-point ones.
+    DataType {
+        name: String,
+        got: String,
+    },
+}
+
+impl From<CheckpointError> for Refusal {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(error)
+    }
+}
+
+/// Whether a file starts like a checkpoint of PyTorch.
+pub(crate) fn is_torch(file: &[u8]) -> bool {
+    file.starts_with(b"PK\x03\x04") || torch_legacy::is_legacy(file)
+}
+
+/// Decodes the tensors whose names `select` accepts to single precision.
+pub(crate) fn decode(
+    file: &[u8],
+    select: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, HostTensor>, Refusal> {
+    if torch_legacy::is_legacy(file) {
+        let legacy = torch_legacy::open(file)?;
+        let bytes_of = |storage: &Storage<'_>| {
+            let bytes = legacy.storages.get(storage.key).copied().unwrap_or_default();
+            sized(storage, bytes)
+        };
+        return gather(&legacy.pickled, legacy.root, bytes_of, select);
+    }
+    let archive = Archive::open(file)?;
+    let mut pickled = Pickled::default();
+    let (root, _) = pickle::read(archive.pickle()?, &mut pickled)?;
+    let bytes_of = |storage: &Storage<'_>| {
+        let entry = archive.storage(storage.key);
+        sized(storage, entry.map(|entry| entry.bytes).unwrap_or_default())?;
+        entry.map_or(Ok(&[][..]), |entry| entry.checked(storage.key))
+    };
+    gather(&pickled, root, bytes_of, select)
+}
+
+/// The bytes, if there are as many as the storage's elements take.
+fn sized<'a>(storage: &Storage<'_>, bytes: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+    let expected = storage.n_elements.saturating_mul(storage.element.width());
+    if bytes.len() == expected {
+        Ok(bytes)
+    } else {
+        let (key, got) = (storage.key.escape_debug().take(40).collect(), bytes.len());
+        Err(CheckpointError::Storage { key, got, expected })
+    }
+}
+
+fn gather<'a>(
+    pickled: &Pickled<'_>,
+    root: Value<'_>,
+    bytes_of: impl Fn(&Storage<'_>) -> Result<&'a [u8], CheckpointError>,
+    select: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, HostTensor>, Refusal> {
+    let mut found = BTreeMap::new();
+    let mut n_values = 0_usize;
+    for (key, value) in state_dict(pickled, root)? {
+        let (Value::Text(name), Value::Tensor(idx)) = (key, value) else { continue };
+        if !select(name) {
+            continue;
+        }
+        let tensor = &pickled.tensors[*idx];
+        let storage = &pickled.storages[tensor.storage];
+        n_values = n_values.saturating_add(tensor.n_elements());
+        if n_values > MAX_VALUES {
+            return Err(CheckpointError::Limit { what: "numbers in its tensors", limit: MAX_VALUES }.into());
+        }
+        let Some(to_f32) = storage.element.to_f32() else {
+            return Err(Refusal::DataType {
+                name: (*name).to_owned(),
+                got: format!("{:?}", storage.element).to_uppercase(),
+            });
+        };
+        let words = bytes_of(storage)?.chunks_exact(storage.element.width());
+        let values = values(tensor, words.map(to_f32));
+        found.insert((*name).to_owned(), HostTensor { shape: tensor.shape.clone(), values });
+    }
+    Ok(found)
+}
+
+type Item<'a> = (Value<'a>, Value<'a>);
+
+/// The dict of tensors: the root itself, or what it has under one of the usual keys.
+fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [Item<'a>], CheckpointError> {
+    let Value::Dict(root) = root else {
+        return Err(CheckpointError::NoStateDict { found: "something else than a dict" });
+    };
+    let items = |idx: usize| pickled.dicts[idx].as_slice();
+    let has_tensor = |items: &[Item<'_>]| items.iter().any(|(_, value)| matches!(value, Value::Tensor(_)));
+    let inner = STATE_KEYS.iter().find_map(|wanted| {
+        items(root).iter().find_map(|(key, value)| match (key, value) {
+            (Value::Text(key), Value::Dict(idx)) if key == wanted => Some(items(*idx)),
+            _ => None,
+        })
+    });
+    let found = inner.filter(|items| has_tensor(items)).unwrap_or(items(root));
+    if has_tensor(found) {
+        Ok(found)
+    } else {
+        Err(CheckpointError::NoStateDict { found: "a dict without tensors" })
+    }
+}
+
+/// The elements of a tensor in C order, from all numbers of its storage.
+fn values(tensor: &Tensor, numbers: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
+    let n = tensor.n_elements();
+    if is_contiguous(tensor) {
+        return numbers.skip(tensor.offset).take(n).collect();
+    }
+    let numbers: Vec<f32> = numbers.collect();
+    let mut index = vec![0; tensor.shape.len()];
+    let mut values = Vec::with_capacity(n);
+    for _ in 0..n {
+        let at: usize = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum();
+        values.push(numbers[tensor.offset + at]);
+        for axis in (0..index.len()).rev() {
+            index[axis] += 1;
+            if index[axis] < tensor.shape[axis] {
+                break;
+            }
+            index[axis] = 0;
+        }
+    }
+    values
+}
+
+fn is_contiguous(tensor: &Tensor) -> bool {
+    let mut step = 1_usize;
+    tensor.shape.iter().zip(&tensor.strides).rev().all(|(axis, stride)| {
+        let fits = *axis == 1 || *stride == step;
+        step = step.saturating_mul(*axis);
+        fits
+    })
+}
