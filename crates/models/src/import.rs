@@ -60,11 +60,22 @@ pub fn read_tensors(
     path: &Path,
     select: impl Fn(&str) -> bool,
 ) -> Result<BTreeMap<String, HostTensor>, ModelError> {
-    let bytes = read_bounded(path)?;
-    if !checkpoint::is_torch(&bytes) {
-        return decode_safetensors(&bytes, path, select);
+    decode_tensors(&read_bounded(path)?, path, select)
+}
+
+/// As [`read_tensors`], of a file that is in memory; `path` is what messages call it.
+///
+/// # Errors
+/// As [`read_tensors`].
+pub fn decode_tensors(
+    bytes: &[u8],
+    path: &Path,
+    select: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, HostTensor>, ModelError> {
+    if !checkpoint::is_torch(bytes) {
+        return decode_safetensors(bytes, path, select);
     }
-    checkpoint::decode(&bytes, select).map_err(|refusal| match refusal {
+    checkpoint::decode(bytes, select).map_err(|refusal| match refusal {
         Refusal::Checkpoint(source) => ModelError::Checkpoint { path: path.to_owned(), source },
         Refusal::DataType { name, got } => {
             ModelError::DataType { name, origin: path.display().to_string(), got }
@@ -87,7 +98,7 @@ pub fn decode_safetensors(
     chosen.map(|(name, view)| Ok((name.to_owned(), decode(name, &view, path)?))).collect()
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, ModelError> {
     let read = |source| ModelError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(read)?;
     let got_bytes = file.metadata().map_err(read)?.len();

@@ -33,13 +33,15 @@ pub use axes::{network_order, volume_tensor};
 pub use brainreel_engine::InstructionSet;
 pub use checkpoint::CheckpointError;
 pub use device::{DeviceKind, EngineKind};
-pub use import::{ImportOptions, StemConversion, decode_safetensors, read_tensors, read_weights};
+pub use import::{
+    ImportOptions, StemConversion, decode_safetensors, decode_tensors, read_tensors, read_weights,
+};
 pub use native::whole_network;
 pub use network::{FreezePolicy, Head, Network, ParameterVisitor, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
 pub use random::Random;
 pub use state::{HostTensor, StateDict};
-pub use synthstrip::{SynthStripConv, synthstrip_convs, synthstrip_network};
+pub use synthstrip::{SynthStripConv, SynthStripWeights, synthstrip_convs, synthstrip_network};
 
 use std::path::PathBuf;
 
@@ -95,6 +97,16 @@ pub enum ModelError {
         origin: String,
         /// Its shape in the network.
         expected: Vec<usize>,
+    },
+    /// A tensor is of a part that the network does not have.
+    #[error("tensor {name} in {origin} is of another network than {network}")]
+    ForeignTensor {
+        /// The tensor.
+        name: String,
+        /// The file.
+        origin: String,
+        /// The network.
+        network: &'static str,
     },
     /// A tensor has another shape than the network's.
     #[error("tensor {name} in {origin} has shape {got:?}, expected {expected:?}")]

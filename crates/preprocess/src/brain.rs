@@ -27,6 +27,22 @@ pub enum ExtractionError {
         /// Name of the extractor.
         extractor: String,
     },
+    /// The head is nothing that the extractor can work on.
+    #[error("brain extraction by {extractor}: {problem}")]
+    Input {
+        /// Name of the extractor.
+        extractor: String,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// The extractor's network cannot be run.
+    #[error("the network of {extractor} cannot be run: {problem}")]
+    Network {
+        /// Name of the extractor.
+        extractor: String,
+        /// Why.
+        problem: String,
+    },
     /// The mask is not on the head's grid.
     #[error("brain mask by {extractor} has {got:?} voxels, expected those of the head, {expected:?}")]
     Shape {

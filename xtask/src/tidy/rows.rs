@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use super::Finding;
 
 /// The row of each crate. A crate depends only on crates of lower rows.
-const ROWS: [(&str, u32); 16] = [
+const ROWS: [(&str, u32); 17] = [
     ("brainreel-kernels", 0),
     ("brainreel-statistics", 0),
     ("brainreel-cohort", 0),
@@ -20,6 +20,7 @@ const ROWS: [(&str, u32); 16] = [
     ("brainreel-preprocess", 2),
     ("brainreel-models", 2),
     ("brainreel-synthstrip", 3),
+    ("brainreel-weights", 3),
     ("brainreel-simulate", 3),
     ("brainreel-training", 3),
     ("brainreel-report", 3),

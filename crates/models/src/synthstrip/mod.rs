@@ -1,12 +1,16 @@
 //! The U-Net of SynthStrip: from a head at 1 mm to the distance from the brain's surface.
 //!
 //! Seven levels, two convolutions each, maxima on the way down, nearest-neighbour upsampling and skip
-//! connections on the way up; 2,566,561 parameters. Only its forward pass: conforming the image, the
-//! threshold and the weights are another matter.
+//! connections on the way up; 2,566,561 parameters. Only its forward pass and its weights: conforming the
+//! image and the threshold are another matter.
 //!
 //! # Reference
 //! Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image,
 //! NeuroImage 260, 119474.
+
+mod weights;
+
+pub use weights::SynthStripWeights;
 
 use brainreel_engine::{Activation, Conv, ConvShape, Network, Node};
 

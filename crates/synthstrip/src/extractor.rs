@@ -1,0 +1,128 @@
+//! The extractor.
+
+use brainreel_models::SynthStripWeights;
+use brainreel_preprocess::{BrainExtractor, ExtractionError};
+use brainreel_volume::morphology::{fill_holes, largest_component};
+use brainreel_volume::{Mask, Volume};
+
+use crate::conform::{conform_by_depth, scale_intensities};
+use crate::distance::{BEYOND_MM, resample_distance};
+use crate::programs::Programs;
+
+/// What can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SynthStripConfig {
+    /// Distance from the brain's surface up to which voxels belong to the mask, in mm: positive outwards.
+    /// 1 mm is the published tool's.
+    pub border_mm: f64,
+}
+
+impl Default for SynthStripConfig {
+    fn default() -> Self {
+        Self { border_mm: 1.0 }
+    }
+}
+
+/// Why a configuration is not usable.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The border is no distance that a mask could have.
+    #[error("the border is {got_mm} mm, expected more than -{BEYOND_MM} and less than {BEYOND_MM}")]
+    Border {
+        /// What it was.
+        got_mm: f64,
+    },
+}
+
+/// Finds the brain with the SynthStrip network.
+///
+/// It may be used by several threads; they take turns with the network, which uses all cores by itself.
+pub struct SynthStrip {
+    name: String,
+    config: SynthStripConfig,
+    programs: Programs,
+}
+
+/// What was found in a head, on its own grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extracted {
+    /// The brain.
+    pub mask: Mask,
+    /// Distance from the brain's surface in mm, negative inside; 100 beyond what the network saw.
+    pub distance_mm: Volume<f32>,
+}
+
+impl SynthStrip {
+    /// An extractor with these weights.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the configuration is out of range.
+    pub fn new(weights: &SynthStripWeights, config: SynthStripConfig) -> Result<Self, ConfigError> {
+        if config.border_mm.is_nan() || config.border_mm.abs() >= f64::from(BEYOND_MM) {
+            return Err(ConfigError::Border { got_mm: config.border_mm });
+        }
+        let (network, output) = weights.network();
+        let name = format!("synthstrip {}", weights.sha256().short());
+        Ok(Self { name, config, programs: Programs::new(network, output) })
+    }
+
+    /// Distance from the brain's surface in mm, on the grid of `head`. `progress` hears which layer of how many
+    /// is next.
+    ///
+    /// # Errors
+    /// [`ExtractionError::Input`] if the head cannot be given to the network, [`ExtractionError::Network`] if
+    /// that cannot be run.
+    ///
+    /// # Determinism
+    /// The same bits for any number of threads.
+    pub fn distance(
+        &self,
+        head: &Volume<f32>,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Volume<f32>, ExtractionError> {
+        let of_input = |source: &dyn std::error::Error| ExtractionError::Input {
+            extractor: self.name.clone(),
+            problem: source.to_string(),
+        };
+        let mut conformed = conform_by_depth(head).map_err(|error| of_input(&error))?;
+        scale_intensities(conformed.as_mut_slice()).map_err(|error| of_input(&error))?;
+        let grid = *conformed.grid();
+        let [width, height, depth] = grid.dims();
+        let values = self.programs.run([depth, height, width], conformed.as_slice(), progress);
+        drop(conformed);
+        let values = values.map_err(|error| ExtractionError::Network {
+            extractor: self.name.clone(),
+            problem: error.to_string(),
+        })?;
+        let distance = Volume::new(grid, values).expect("one number a voxel");
+        resample_distance(&distance, head.grid()).map_err(|error| of_input(&error))
+    }
+
+    /// Mask and distances. `progress` hears which layer of how many is next.
+    ///
+    /// # Errors
+    /// As [`SynthStrip::distance`], and [`ExtractionError::Empty`] if nothing is within the border.
+    pub fn extract_all(
+        &self,
+        head: &Volume<f32>,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Extracted, ExtractionError> {
+        let distance_mm = self.distance(head, progress)?;
+        let within = distance_mm.map(|&distance| f64::from(distance) < self.config.border_mm);
+        if !within.as_slice().contains(&true) {
+            return Err(ExtractionError::Empty { extractor: self.name.clone() });
+        }
+        Ok(Extracted { mask: fill_holes(&largest_component(&within)), distance_mm })
+    }
+}
+
+impl BrainExtractor for SynthStrip {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn extract(&self, head: &Volume<f32>) -> Result<Mask, ExtractionError> {
+        self.extract_all(head, |_, _| {}).map(|found| found.mask)
+    }
+}

@@ -1,0 +1,37 @@
+//! Brain extraction by the SynthStrip network.
+//!
+//! [`SynthStrip`] brings a head to the grid the network was trained on (1 mm, axes to the left, inferior and
+//! anterior, every axis a multiple of 64 between 192 and 320), scales its intensities, runs the network on
+//! brainreel's CPU engine and brings the distance to the brain's surface back to the head's own grid. What is
+//! closer than the border is brain: the largest connected piece of it, holes filled.
+//!
+//! ```
+//! use std::error::Error;
+//! use std::path::Path;
+//!
+//! use brainreel_models::SynthStripWeights;
+//! use brainreel_preprocess::BrainExtractor;
+//! use brainreel_synthstrip::{SynthStrip, SynthStripConfig};
+//! use brainreel_volume::{Mask, Volume};
+//!
+//! fn brain_of(head: &Volume<f32>) -> Result<Mask, Box<dyn Error>> {
+//!     let weights = SynthStripWeights::read(Path::new("synthstrip.1.pt"))?;
+//!     let extractor = SynthStrip::new(&weights, SynthStripConfig::default())?;
+//!     Ok(extractor.extract(head)?)
+//! }
+//! ```
+//!
+//! It computes on the CPU, reads no files and has no weights of its own.
+//!
+//! # Reference
+//! Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image, NeuroImage 260,
+//! 119474. The grid is that of the published tools; where they differ, of `nipreps-synthstrip`.
+
+mod conform;
+mod distance;
+mod extractor;
+mod programs;
+
+pub use conform::{ConformError, conform, conformed_grid, scale_intensities};
+pub use distance::resample_distance;
+pub use extractor::{ConfigError, Extracted, SynthStrip, SynthStripConfig};

@@ -1,0 +1,31 @@
+//! Published weights: where they are, how they come here, and whether they are what they should be.
+//!
+//! A [`Published`] model says where its authors keep its weights, under which licence, and which bytes are
+//! right. [`fetch`] downloads them, [`import`] takes a file that the user has; either way they enter the
+//! [`Cache`] only after they were recognised as the network, with a record of their hash beside them.
+//!
+//! ```no_run
+//! use brainreel_weights::{Cache, FetchOptions, fetch, published};
+//!
+//! # fn main() -> Result<(), brainreel_weights::WeightsError> {
+//! let cache = Cache::of_user()?;
+//! let model = published("synthstrip")?;
+//! fetch(&cache, model, &FetchOptions::default(), |_, _| {})?;
+//! let cached = cache.find(model)?;
+//! println!("{} has SHA-256 {}", cached.path.display(), cached.record.sha256);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This is the only crate that talks to a network, and only when [`fetch`] is called.
+
+mod cache;
+mod download;
+mod error;
+mod install;
+mod registry;
+
+pub use cache::{CACHE_VARIABLE, Cache, Cached, Health, Record};
+pub use error::WeightsError;
+pub use install::{FetchOptions, Installed, fetch, import, verify};
+pub use registry::{Digest, NetworkKind, Published, all_published, published};
