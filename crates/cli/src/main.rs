@@ -24,7 +24,7 @@ use brainreel_models::InstructionSet;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, train};
+use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, strip, train, weights};
 use crate::finish::Finish;
 use crate::ui::Ui;
 
@@ -39,6 +39,10 @@ The stages, each reading the files of the one before:
   train      derivatives and split.tsv    -> a run folder
   evaluate   a run folder                 -> predictions and metrics
   run        all of these, from one experiment.toml, skipping what is up to date
+
+Beside them:
+  strip      heads (NIfTI)                -> brain masks
+  weights    published weights: fetch, import, list, verify
 
 Examples:
   brainreel demo
@@ -67,6 +71,9 @@ struct GlobalArgs {
     #[arg(long, global = true, value_name = "N", default_value_t = 0,
           value_parser = clap::value_parser!(u16).range(0..=1024))]
     threads: u16,
+    /// Never touch the network; BRAINREEL_OFFLINE=1 does the same
+    #[arg(long, global = true)]
+    offline: bool,
     /// Only results, warnings and errors
     #[arg(long, short, global = true)]
     quiet: bool,
@@ -85,6 +92,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Run(run::RunArgs),
     Demo(demo::DemoArgs),
+    Strip(strip::StripArgs),
+    Weights(weights::WeightsArgs),
 }
 
 fn main() -> ExitCode {
@@ -93,9 +102,10 @@ fn main() -> ExitCode {
     if let Err(mistake) = InstructionSet::from_environment() {
         Cli::command().error(ErrorKind::ValueValidation, mistake).exit();
     }
+    let offline = cli.global.offline || is_told_offline();
     let ui = Ui::new(cli.global.quiet, cli.global.json);
     let ready = start_threads(cli.global.threads.into()).and_then(|()| ui.check_summary());
-    match ready.and_then(|()| execute(&cli.command, &ui)) {
+    match ready.and_then(|()| execute(&cli.command, offline, &ui)) {
         Ok(finish) => finish.into(),
         Err(error) => {
             ui.error(&error, &hints::for_error(&error));
@@ -104,7 +114,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn execute(command: &Command, ui: &Ui) -> anyhow::Result<Finish> {
+fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> {
     match command {
         Command::Simulate(args) => simulate::execute(args, ui),
         Command::Convert(args) => convert::execute(args, ui),
@@ -114,7 +124,14 @@ fn execute(command: &Command, ui: &Ui) -> anyhow::Result<Finish> {
         Command::Evaluate(args) => evaluate::execute(args, ui),
         Command::Run(args) => run::execute(args, ui),
         Command::Demo(args) => demo::execute(args, ui),
+        Command::Strip(args) => strip::execute(args, ui),
+        Command::Weights(args) => weights::execute(args, offline, ui),
     }
+}
+
+/// Whether the environment forbids the network.
+fn is_told_offline() -> bool {
+    std::env::var_os("BRAINREEL_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
 fn start_logging(verbose: u8) {

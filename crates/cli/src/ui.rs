@@ -52,6 +52,18 @@ impl Ui {
         }
     }
 
+    /// A progress bar in bytes, for a download whose length shows later.
+    pub(crate) fn download_progress(&self, label: &str) -> Progress {
+        let style = ProgressStyle::with_template(
+            "{prefix:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {elapsed}<{eta}",
+        )
+        .expect("the template is a constant")
+        .progress_chars("=> ");
+        let progress = self.progress(label, 0);
+        progress.bar.set_style(style);
+        progress
+    }
+
     /// A line of information for people.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
         if !self.quiet {
@@ -153,6 +165,13 @@ impl Progress {
     pub(crate) fn set(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
+        self.plain_line();
+    }
+
+    /// So many bytes of a download are there, of so many if that is known.
+    pub(crate) fn set_bytes(&self, done: u64, total: Option<u64>) {
+        self.bar.set_length(total.unwrap_or(0).max(done));
+        self.bar.set_position(done);
         self.plain_line();
     }
 

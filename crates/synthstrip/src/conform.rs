@@ -259,15 +259,17 @@ mod tests {
         let tilt = 0.3_f64;
         let (c, s) = (tilt.cos(), tilt.sin());
         let rows = [[-2.0 * c, 1.5 * s, 0.0, 30.0], [2.0 * s, 1.5 * c, 0.0, -25.0], [0.0, 0.0, 2.5, -20.0]];
-        let head = lopsided(grid([31, 27, 23], rows));
+        let grid = grid([31, 27, 23], rows);
+        let smooth = |[x, y, z]: [f64; 3]| 100.0 + 30.0 * (0.11 * x).sin() + 2.0 * y - 0.9 * z;
+        let head = Volume::from_fn(grid, |index| smooth(grid.affine().apply(index.map(as_f64))) as f32);
         let found = conform(&head).unwrap();
         let back = found.grid().affine().inverse().unwrap();
         for index in [[10, 12, 9], [15, 13, 11], [18, 9, 14]] {
             let at = back.apply(head.grid().affine().apply(index.map(as_f64))).map(|v| v.round() as usize);
-            let (got, want) = (found.at(at), head.at(index));
-            assert!((got - want).abs() < 6.0, "{got} {want}: within a voxel's slope");
-            assert!(*want > 20.0);
+            let want = smooth(found.grid().affine().apply(at.map(as_f64)));
+            assert!((f64::from(*found.at(at)) - want).abs() < 0.5, "{} {want}", found.at(at));
         }
+        assert!(found.at([0, 0, 0]).abs() < 1e-9, "nothing beyond the image");
     }
 
     #[test]

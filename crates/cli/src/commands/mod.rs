@@ -7,4 +7,6 @@ pub(crate) mod preprocess;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod split;
+pub(crate) mod strip;
 pub(crate) mod train;
+pub(crate) mod weights;
