@@ -81,22 +81,34 @@ impl SynthStrip {
         head: &Volume<f32>,
         progress: impl FnMut(usize, usize),
     ) -> Result<Volume<f32>, ExtractionError> {
-        let of_input = |source: &dyn std::error::Error| ExtractionError::Input {
-            extractor: self.name.clone(),
-            problem: source.to_string(),
-        };
-        let mut conformed = conform_by_depth(head).map_err(|error| of_input(&error))?;
-        scale_intensities(conformed.as_mut_slice()).map_err(|error| of_input(&error))?;
+        let distance = self.network_distance(head, progress)?;
+        resample_distance(&distance, head.grid()).map_err(|error| self.unsuitable(&error))
+    }
+
+    /// What the network says: the distance in mm on its own grid ([`crate::conformed_grid`], with the axes in
+    /// reverse order: anterior, inferior, left).
+    ///
+    /// # Errors
+    /// As [`SynthStrip::distance`].
+    pub fn network_distance(
+        &self,
+        head: &Volume<f32>,
+        progress: impl FnMut(usize, usize),
+    ) -> Result<Volume<f32>, ExtractionError> {
+        let mut conformed = conform_by_depth(head).map_err(|error| self.unsuitable(&error))?;
+        scale_intensities(conformed.as_mut_slice()).map_err(|error| self.unsuitable(&error))?;
         let grid = *conformed.grid();
         let [width, height, depth] = grid.dims();
         let values = self.programs.run([depth, height, width], conformed.as_slice(), progress);
-        drop(conformed);
         let values = values.map_err(|error| ExtractionError::Network {
             extractor: self.name.clone(),
             problem: error.to_string(),
         })?;
-        let distance = Volume::new(grid, values).expect("one number a voxel");
-        resample_distance(&distance, head.grid()).map_err(|error| of_input(&error))
+        Ok(Volume::new(grid, values).expect("one number a voxel"))
+    }
+
+    fn unsuitable(&self, problem: &dyn std::error::Error) -> ExtractionError {
+        ExtractionError::Input { extractor: self.name.clone(), problem: problem.to_string() }
     }
 
     /// Mask and distances. `progress` hears which layer of how many is next.

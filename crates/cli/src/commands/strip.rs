@@ -7,8 +7,10 @@ use brainreel_artifact::TOOL_VERSION;
 use brainreel_formats::nifti;
 use brainreel_models::SynthStripWeights;
 use brainreel_preprocess::BrainExtractor;
+use brainreel_preprocess::bet::{Bet, BetConfig};
 use brainreel_synthstrip::{Extracted, SynthStrip, SynthStripConfig};
-use brainreel_volume::{Mask, Volume};
+use brainreel_volume::reorient::to_closest_canonical;
+use brainreel_volume::{Grid, Mask, Volume};
 use brainreel_weights::{Cache, published};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -166,7 +168,7 @@ impl Extractor {
                     "bet knows no distances: --distance needs synthstrip"
                 );
                 anyhow::ensure!(args.weights.is_none(), "bet has no weights: --weights is for synthstrip");
-                classical()
+                Ok(Self::Other(Box::new(Bet::new(BetConfig::default())?)))
             }
         }
     }
@@ -193,14 +195,22 @@ impl Extractor {
                 let Extracted { mask, distance_mm } = extractor.extract_all(head, layer)?;
                 Ok((mask, Some(distance_mm)))
             }
-            Self::Other(extractor) => Ok((extractor.extract(head)?, None)),
+            Self::Other(extractor) => {
+                let mask = extractor.extract(&to_closest_canonical(head))?;
+                Ok((onto(&mask, head.grid())?, None))
+            }
         }
     }
 }
 
-/// The classical extractor.
-fn classical() -> anyhow::Result<Extractor> {
-    anyhow::bail!("the extractor bet is not in this version, expected synthstrip")
+/// A mask with its axes in another order and direction; both grids have the same voxels.
+fn onto(mask: &Mask, grid: &Grid) -> anyhow::Result<Mask> {
+    let to_mask = mask.grid().affine().inverse()?.compose(grid.affine());
+    #[expect(clippy::cast_precision_loss, reason = "voxel indices")]
+    let point = |index: [usize; 3]| to_mask.apply(index.map(|i| i as f64));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "indices of the same voxels")]
+    let index = |point: [f64; 3]| point.map(|v| v.round().max(0.0) as usize);
+    Ok(Volume::from_fn(*grid, |voxel| *mask.at(index(point(voxel)))))
 }
 
 /// SynthStrip with the weights of a file, or those in the cache.
