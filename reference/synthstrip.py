@@ -16,6 +16,7 @@ the unchanged tool is compared for information.
 Beside `requirements.txt`: pip install nipreps-synthstrip==0.0.1 nitransforms==25.1.0
 """
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -97,7 +98,9 @@ def tiny_heads():
         r = np.sqrt((x / 75) ** 2 + (y / 95) ** 2 + (z / 85) ** 2)
         head = np.where(r < 1, 300.0, 0) * (1 - 0.6 * ((r > 0.8) & (r < 0.9))) * (1 + 0.3 * np.sin(x / 17) * np.cos(y / 23))
         head += 80 * np.exp(-((x - 20) ** 2 + (y - 30) ** 2 + z**2) / 500) + np.random.default_rng(20265).normal(0, 4, shape)
-        yield name, nib.Nifti1Image(head.astype(np.float32), affine)
+        # No signal at the border: brainreel counts points beyond it by less than 1e-4 voxels as inside, scipy does not.
+        inside = np.pad(np.ones(np.subtract(shape, 2)), 1)
+        yield name, nib.Nifti1Image((head * inside).astype(np.float32), affine)
 
 
 def golden():
@@ -105,21 +108,21 @@ def golden():
     for name, image in tiny_heads():
         conformed = conform(image)
         data = scaled(conformed)
-        found = distances(model, data)
-        print(f"{name}: {data.shape}, distances {found.min():.2f} to {found.max():.2f} mm, {100 * (found < 1).mean():.1f} % within 1 mm")
         arrays[f"{name}.head"] = image.get_fdata(dtype="float32")
         arrays[f"{name}.affine"] = image.affine
         arrays[f"{name}.conformed_dims"] = np.array(data.shape, np.int32)
         arrays[f"{name}.conformed_affine"] = conformed.affine
         arrays[f"{name}.conformed"] = data[8::16, 8::16, 8::16]
+        if name == "long":
+            continue
+        found = distances(model, data)
+        print(f"{name}: {data.shape}, distances {found.min():.2f} to {found.max():.2f} mm, {100 * (found < 1).mean():.1f} % within 1 mm")
         arrays[f"{name}.distance"] = found[8::16, 8::16, 8::16]
     save("synthstrip", "synthstrip", arrays, generator=__file__, tools=["nipreps-synthstrip", "nitransforms", "torch", "scipy", "numpy"], seed=20265, parameters=parameters)
 
 
 def ours(scan, weights, folder, threads):
     cargo = ["cargo", "run", "--release", "--quiet", "-p", "brainreel", "-p", "brainreel-synthstrip", "--example", "network_distance", "--"]
-    import os
-
     subprocess.run([*cargo, scan, weights, folder], cwd=ROOT, check=True, env={**os.environ, "RAYON_NUM_THREADS": threads})
     conformed, distance = nib.load(folder / "conformed.nii.gz"), nib.load(folder / "distance.nii.gz")
     # brainreel's distances have the axes in reverse order.
