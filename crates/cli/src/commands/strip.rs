@@ -9,8 +9,8 @@ use brainreel_models::SynthStripWeights;
 use brainreel_preprocess::BrainExtractor;
 use brainreel_preprocess::bet::{Bet, BetConfig};
 use brainreel_synthstrip::{Extracted, SynthStrip, SynthStripConfig};
-use brainreel_volume::reorient::to_closest_canonical;
-use brainreel_volume::{Grid, Mask, Volume};
+use brainreel_volume::reorient::{from_closest_canonical, to_closest_canonical};
+use brainreel_volume::{Mask, Volume};
 use brainreel_weights::{Cache, published};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -197,20 +197,10 @@ impl Extractor {
             }
             Self::Other(extractor) => {
                 let mask = extractor.extract(&to_closest_canonical(head))?;
-                Ok((onto(&mask, head.grid())?, None))
+                Ok((from_closest_canonical(&mask, head.grid()), None))
             }
         }
     }
-}
-
-/// A mask with its axes in another order and direction; both grids have the same voxels.
-fn onto(mask: &Mask, grid: &Grid) -> anyhow::Result<Mask> {
-    let to_mask = mask.grid().affine().inverse()?.compose(grid.affine());
-    #[expect(clippy::cast_precision_loss, reason = "voxel indices")]
-    let point = |index: [usize; 3]| to_mask.apply(index.map(|i| i as f64));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "indices of the same voxels")]
-    let index = |point: [f64; 3]| point.map(|v| v.round().max(0.0) as usize);
-    Ok(Volume::from_fn(*grid, |voxel| *mask.at(index(point(voxel)))))
 }
 
 /// SynthStrip with the weights of a file, or those in the cache.

@@ -11,6 +11,8 @@ use brainreel_preprocess::{BrainExtractor, ExtractionError, ExtractorChoice, Pre
 use brainreel_volume::reorient::to_closest_canonical;
 use brainreel_volume::{Affine, Mask, Volume};
 
+use crate::commands::strip::synthstrip;
+
 /// How far a corner of a mask may lie from that of its scan, in mm.
 const SAME_PLACE_MM: f64 = 0.01;
 
@@ -54,7 +56,10 @@ impl Extractors {
                 crate::folders::check_input(folder, "brain masks")?;
                 Self::Masks(folder.to_owned())
             }
-            _ => anyhow::bail!("brain_extractor = \"{}\" is not available in this version", choice.name()),
+            ExtractorChoice::SynthStrip => {
+                Self::One(Box::new(synthstrip(None, config.synthstrip.border_mm)?))
+            }
+            _ => anyhow::bail!("brain_extractor = \"{}\" is not known to this command", choice.name()),
         })
     }
 

@@ -278,7 +278,11 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
     let people = People::read(request.bids)?;
     let bar = ui.progress("preprocess", images.len());
     let bytes = |image: &BidsImage| estimated_bytes(image, request.config);
-    let outcomes = batch::map_within(&images, request.limits, bytes, |image| {
+    let mut limits = request.limits;
+    if request.config.brain_extractor == ExtractorChoice::SynthStrip {
+        limits.max_bytes = limits.max_bytes.saturating_sub(NETWORK_BYTES);
+    }
+    let outcomes = batch::map_within(&images, limits, bytes, |image| {
         let outcome = scan::preprocess_scan(image, request, &extractors);
         bar.inc();
         outcome
@@ -338,6 +342,9 @@ fn prepare(request: &Request<'_>) -> anyhow::Result<Vec<BidsImage>> {
 /// Bytes for a scan's own voxels, and for those after resampling, as measured on heads of 1 mm.
 const BYTES_A_NATIVE_VOXEL: f64 = 20.0;
 const BYTES_A_RESAMPLED_VOXEL: f64 = 36.0;
+
+/// What the network of SynthStrip takes, once for all scans.
+const NETWORK_BYTES: u64 = 1_600_000_000;
 
 /// What a scan takes while it is worked on, by its header; nothing for one that cannot be read, which
 /// fails soon.
