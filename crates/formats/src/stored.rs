@@ -14,6 +14,8 @@ pub enum StoredVolume {
     U16(Volume<u16>),
     /// Signed 32-bit integers.
     I32(Volume<i32>),
+    /// Unsigned 32-bit integers.
+    U32(Volume<u32>),
     /// Single precision floats.
     F32(Volume<f32>),
 }
@@ -26,6 +28,7 @@ macro_rules! each_type {
             StoredVolume::I16($volume) => $body,
             StoredVolume::U16($volume) => $body,
             StoredVolume::I32($volume) => $body,
+            StoredVolume::U32($volume) => $body,
             StoredVolume::F32($volume) => $body,
         }
     };
@@ -38,7 +41,7 @@ impl StoredVolume {
         each_type!(self, volume => volume.grid())
     }
 
-    /// The name of the number type: `u8`, `i16`, `u16`, `i32` or `f32`.
+    /// The name of the number type: `u8`, `i16`, `u16`, `i32`, `u32` or `f32`.
     #[must_use]
     pub const fn type_name(&self) -> &'static str {
         match self {
@@ -46,6 +49,7 @@ impl StoredVolume {
             Self::I16(_) => "i16",
             Self::U16(_) => "u16",
             Self::I32(_) => "i32",
+            Self::U32(_) => "u32",
             Self::F32(_) => "f32",
         }
     }
@@ -58,6 +62,7 @@ impl StoredVolume {
             Self::I16(volume) => volume.map(|&value| f32::from(value)),
             Self::U16(volume) => volume.map(|&value| f32::from(value)),
             Self::I32(volume) => volume.map(|&value| value as f32),
+            Self::U32(volume) => volume.map(|&value| value as f32),
             Self::F32(volume) => volume.clone(),
         }
     }

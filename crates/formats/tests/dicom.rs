@@ -248,34 +248,72 @@ fn files_without_preamble_or_meta_group_are_read() {
 #[test]
 fn gaps_copies_and_doubles_are_told_apart() {
     let (folder, paths) = written(8);
-    fs::copy(&paths[2], folder.path().join("copy.dcm")).unwrap();
+    let whole = load(folder.path()).unwrap();
+    let copy = folder.path().join("copy.dcm");
+    fs::copy(&paths[2], &copy).unwrap();
     let loaded = load(folder.path()).unwrap();
-    assert!(matches!(loaded.warnings[..], [SeriesWarning::CopiesDropped { n_dropped: 1, .. }]));
-    edit(&folder.path().join("copy.dcm"), |object| put(object, tags::SOP_INSTANCE_UID, VR::UI, "2.25.7"));
+    assert_eq!(loaded.warnings, [SeriesWarning::CopiesDropped { n_dropped: 1 }]);
+    assert_eq!(loaded.volume, whole.volume);
+    edit(&copy, |object| put(object, tags::SOP_INSTANCE_UID, VR::UI, "2.25.7"));
     assert!(matches!(load(folder.path()), Err(SeriesError::Duplicate { .. })));
-    fs::remove_file(folder.path().join("copy.dcm")).unwrap();
+    fs::remove_file(copy).unwrap();
     fs::remove_file(&paths[4]).unwrap();
     let error = load(folder.path()).unwrap_err();
     assert!(matches!(error, SeriesError::UnequalIncrement { .. }), "{error}");
     assert!(error.to_string().contains("2.4000 mm"), "{error}");
 }
 
+/// One UID, two images: which of them is right cannot be known.
+#[test]
+fn copies_that_differ_are_refused() {
+    let (folder, paths) = written(8);
+    let copy = folder.path().join("copy.dcm");
+    let mut bytes = fs::read(&paths[2]).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&copy, bytes).unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, SeriesError::ConflictingCopies { differ: "pixels", .. }), "{error}");
+    fs::copy(&paths[2], &copy).unwrap();
+    edit(&copy, |object| put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, r"1\2\3"));
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, SeriesError::ConflictingCopies { differ: "place", .. }), "{error}");
+}
+
+/// Moves a slice along its normal (the x axis, nearly).
+fn shift(path: &Path, by: f64) {
+    edit(path, |object| {
+        let position = object.element(tags::IMAGE_POSITION_PATIENT).unwrap().to_multi_float64().unwrap();
+        let text = format!("{:.6}\\{:.6}\\{:.6}", position[0] + by, position[1], position[2]);
+        put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &text);
+    });
+}
+
 #[test]
 fn small_unevenness_is_a_warning() {
     let (folder, paths) = written(8);
-    let shift = |path: &Path, by: f64| {
-        edit(path, |object| {
-            let position = object.element(tags::IMAGE_POSITION_PATIENT).unwrap().to_multi_float64().unwrap();
-            let text = format!("{:.6}\\{:.6}\\{:.6}", position[0] + by, position[1], position[2]);
-            put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, &text);
-        });
-    };
-    shift(&paths[3], 0.01);
+    shift(&paths[3], 0.002);
     assert_eq!(load(folder.path()).unwrap().warnings, []);
-    shift(&paths[3], 0.05);
+    shift(&paths[3], 0.016);
     assert!(matches!(load(folder.path()).unwrap().warnings[..], [SeriesWarning::UnevenIncrement { .. }]));
-    shift(&paths[3], 0.3);
-    assert!(matches!(load(folder.path()), Err(SeriesError::UnequalIncrement { .. })));
+    shift(&paths[3], 0.01);
+    let error = load(folder.path()).unwrap_err();
+    // 0.028 mm of 1.2 mm are beyond 2 %, which are 0.024 mm.
+    assert!(matches!(error, SeriesError::UnequalIncrement { .. }), "{error}");
+    assert!(error.to_string().contains("(within 0.0240)"), "{error}");
+    let generous = dicom::LoadOptions { position_tolerance: 0.05 };
+    assert!(dicom::load_series_with(&scan(folder.path()).series[0], generous).is_ok());
+}
+
+/// Every gap is within 2 % of the median, but the stack is not straight.
+#[test]
+fn gaps_that_add_up_are_refused() {
+    let (folder, paths) = written(11);
+    for (k, path) in paths.iter().enumerate() {
+        let steps = k.min(5) as f64 - k.saturating_sub(5) as f64;
+        shift(path, steps * 0.007);
+    }
+    let error = load(folder.path()).unwrap_err();
+    assert!(matches!(error, SeriesError::UnevenPosition { .. }), "{error}");
 }
 
 #[cfg(unix)]
@@ -285,6 +323,22 @@ fn links_that_lead_back_are_a_problem_and_no_trap() {
     std::os::unix::fs::symlink(folder.path(), folder.path().join("back")).unwrap();
     let tree = scan(folder.path());
     assert_eq!((tree.series.len(), tree.series[0].n_files(), tree.problems.len()), (1, 5, 1));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_out_of_the_tree_are_reported_and_not_followed() {
+    let ((folder, paths), (other, others)) = (written(5), written(6));
+    std::os::unix::fs::symlink(other.path(), folder.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(&others[5], folder.path().join("slice.dcm")).unwrap();
+    std::os::unix::fs::symlink(&paths[1], folder.path().join("within.dcm")).unwrap();
+    let tree = scan(folder.path());
+    let out: Vec<bool> =
+        tree.problems.iter().map(|problem| matches!(problem.fault, FileFault::LinkOut)).collect();
+    assert_eq!(out, [true, true]);
+    assert_eq!(tree.series[0].n_files(), 6);
+    let loaded = dicom::load_series(&tree.series[0]).unwrap();
+    assert_eq!(loaded.warnings, [SeriesWarning::CopiesDropped { n_dropped: 1 }]);
 }
 
 /// Two echoes under one series number are two volumes, where the files count them.
@@ -303,6 +357,27 @@ fn echoes_are_taken_apart_by_their_number() {
     }
     let tree = scan(folder.path());
     assert_eq!(tree.series.len(), 2);
+    for series in &tree.series {
+        assert_eq!(dicom::load_series(series).unwrap().volume.grid().dims(), [7, 5, 5]);
+    }
+}
+
+/// Where the files do not count the echoes, their echo times tell them apart.
+#[test]
+fn echoes_are_taken_apart_by_their_time() {
+    let (folder, paths) = written(5);
+    for (idx, path) in paths.iter().enumerate() {
+        let copy = folder.path().join(format!("second_{idx}.dcm"));
+        fs::copy(path, &copy).unwrap();
+        edit(&copy, |object| {
+            put(object, tags::ECHO_TIME, VR::DS, "5.5");
+            put(object, tags::SOP_INSTANCE_UID, VR::UI, &format!("2.25.{}", idx + 1));
+        });
+    }
+    let tree = scan(folder.path());
+    let echoes: Vec<Option<f64>> = tree.series.iter().map(|series| series.sidecar.echo_time).collect();
+    assert_eq!(echoes.len(), 2);
+    assert!(echoes.contains(&Some(0.0055)) && echoes.contains(&Some(0.00298)), "{echoes:?}");
     for series in &tree.series {
         assert_eq!(dicom::load_series(series).unwrap().volume.grid().dims(), [7, 5, 5]);
     }
@@ -334,7 +409,7 @@ fn odd_slices_are_named() {
     let error = error_after(|object| put(object, tags::IMAGE_POSITION_PATIENT, VR::DS, r"nan\0\0"));
     assert!(matches!(error, SeriesError::MissingGeometry { .. }), "{error}");
     let error = error_after(|object| put(object, tags::NUMBER_OF_FRAMES, VR::IS, "20"));
-    assert!(error.to_string().contains("multi-frame"), "{error}");
+    assert!(matches!(error, SeriesError::Truncated { .. }), "{error}");
     let error = error_after(|object| put(object, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "RGB"));
     assert!(error.to_string().contains("colour"), "{error}");
     let error = error_after(|object| {

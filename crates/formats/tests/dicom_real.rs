@@ -56,7 +56,10 @@ fn series_equal_their_ground_truth() {
         ("generic/anatomical/001", 0.0),
         ("generic/anatomical/001_implicit", 0.0),
         ("generic/anatomical/002_non_isotropic", 1e-6),
+        ("generic/compressed/001", 0.0),
+        ("generic/compressed_j2k/001", 0.0),
         ("generic/compressed_jpeg/001", 0.0),
+        ("generic/compressed_jpegls/001", 0.0),
         ("generic/compressed_rle/001", 0.0),
         ("ge_axial/001", 0.0),
         ("ge_axial/001_implicit", 0.0),
@@ -99,15 +102,13 @@ fn a_whole_collection_is_scanned_the_same_way_twice() {
 #[test]
 fn each_refused_series_says_why() {
     type Check = fn(&SeriesError) -> bool;
-    let cases: [(&str, Check); 9] = [
+    let cases: [(&str, Check); 7] = [
         ("refused/gantrytilting/001", |error| matches!(error, SeriesError::GantryTilt { .. })),
         ("refused/notavolume/001", |error| matches!(error, SeriesError::NotAVolume { .. })),
         ("refused/slicecount/001", |error| matches!(error, SeriesError::TooFewSlices { got: 2, .. })),
         ("refused/sliceincrement/001", |error| matches!(error, SeriesError::UnequalIncrement { .. })),
         ("refused/sliceincrement/002", |error| matches!(error, SeriesError::UnequalIncrement { .. })),
         ("refused/sliceorientation/001", |error| matches!(error, SeriesError::MixedOrientation { .. })),
-        ("generic/compressed_j2k/001", |error| error.to_string().contains("JPEG 2000 Lossless")),
-        ("generic/compressed_jpegls/001", |error| error.to_string().contains("JPEG-LS Lossless")),
         ("generic/rgb/001", |error| error.to_string().contains("RGB")),
     ];
     for (name, is_right) in cases {
@@ -120,8 +121,8 @@ fn each_refused_series_says_why() {
 /// Damaged pixels of compressed slices give other pixels or an error, never a panic.
 #[test]
 fn damaged_compressed_pixels_never_panic() {
-    for name in ["generic/compressed_jpeg/001", "generic/compressed_rle/001"] {
-        let Some(folder) = real(name) else { return };
+    for name in ["jpeg", "rle", "jpegls", "j2k"].map(|codec| format!("generic/compressed_{codec}/001")) {
+        let Some(folder) = real(&name) else { return };
         let scratch = tempfile::tempdir().unwrap();
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();

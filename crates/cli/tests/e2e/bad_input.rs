@@ -173,6 +173,66 @@ fn another_download_does_not_replace_a_conversion_unasked() {
     assert!(ran.stderr.contains("warning") && ran.stderr.contains("removed"), "{}", ran.stderr);
 }
 
+/// Nothing that an earlier run wrote stays behind for a scan that is not there any more.
+#[test]
+fn scans_that_are_gone_leave_no_file_behind() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 2 --visits 1 --seed 3 --spacing 8 --no-truth");
+    dir.ok("convert cohort bids");
+    let subjects = |folder: &str| -> Vec<_> {
+        fs::read_dir(dir.path(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir())
+            .collect()
+    };
+    let gone = subjects("cohort/ADNI").pop().unwrap();
+    let kept = dir.path("elsewhere");
+    fs::rename(&gone, &kept).unwrap();
+    let ran = dir.ok("convert cohort bids -q");
+    assert!(ran.stderr.contains("removed"), "{}", ran.stderr);
+    let left: Vec<_> =
+        subjects("bids").into_iter().filter(|path| path.to_string_lossy().contains("sub-")).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let here = dir.contents("bids");
+    // What somebody changed stays, and is named.
+    fs::rename(&kept, &gone).unwrap();
+    dir.ok("convert cohort bids");
+    let sessions: Vec<_> = dir
+        .contents("bids")
+        .into_iter()
+        .filter(|(path, _)| {
+            path.to_string_lossy().ends_with("_sessions.tsv") && !here.iter().any(|(p, _)| p == path)
+        })
+        .collect();
+    let (changed, _) = &sessions[0];
+    fs::write(dir.path("bids").join(changed), b"mine").unwrap();
+    fs::rename(&gone, &kept).unwrap();
+    let ran = dir.ok("convert cohort bids -q");
+    assert!(ran.stderr.contains("_sessions.tsv") && ran.stderr.contains("it stays"), "{}", ran.stderr);
+    assert_eq!(fs::read(dir.path("bids").join(changed)).unwrap(), b"mine");
+}
+
+/// The ledger's counts say what they count.
+#[test]
+fn failed_files_are_counted_as_files() {
+    let dir = Dir::new();
+    dir.ok("simulate cohort --subjects 1 --visits 1 --seed 3 --spacing 8 --no-truth");
+    let folder = slices(&dir, "cohort").pop().unwrap();
+    fs::write(folder.with_file_name("broken.dcm"), b"").unwrap();
+    let ran = dir.run("convert cohort bids --json convert.json");
+    assert_eq!(ran.code, 3);
+    assert!(
+        ran.stderr.contains("failed: 1 file,") && ran.stderr.contains("convert: 1 file failed"),
+        "{}",
+        ran.stderr
+    );
+    let report = dir.json("convert.json");
+    assert_eq!((&report["n_failed_files"], &report["n_failed_series"]), (&1.into(), &0.into()));
+    let ledger = dir.read("bids/conversion_ledger.tsv");
+    assert!(ledger.contains("\tADNI/") && !ledger.contains("cohort"), "{ledger}");
+}
+
 #[test]
 fn files_of_other_hands_are_not_overwritten() {
     let dir = Dir::new();

@@ -1,8 +1,27 @@
 //! Why a series is not a volume.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::FileFault;
+
+/// A slice in a message: a file, or a frame of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SliceName {
+    /// The file.
+    pub path: PathBuf,
+    /// The frame, counted from 1, of a file that has several.
+    pub frame: Option<u32>,
+}
+
+impl fmt::Display for SliceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.frame {
+            Some(frame) => write!(f, "frame {frame} of {}", self.path.display()),
+            None => write!(f, "{}", self.path.display()),
+        }
+    }
+}
 
 /// Why the files of a series cannot be stacked into a volume. Every message names the series (by the
 /// folder of its first file) or the file.
@@ -24,7 +43,7 @@ pub enum SeriesError {
     },
     /// A file says nothing about where its slice lies.
     #[error(
-        "{} has no {missing}, so its slice has no place in the world; export the series again with its geometry",
+        "{} has no {missing}, so its slices have no place in the world; export the series again with its geometry",
         path.display()
     )]
     MissingGeometry {
@@ -78,33 +97,80 @@ pub enum SeriesError {
     },
     /// Two different slices at one place: several echoes, time points or reconstructions.
     #[error(
-        "series in {} has different slices at the same position ({} and {}); \
-         it holds several echoes or time points: separate them",
-        series.display(), first.display(), second.display()
+        "series in {} has different slices at the same position ({first} and {second}); \
+         it holds several echoes, time points or reconstructions: separate them",
+        series.display()
     )]
     Duplicate {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// One of the slices.
+        first: SliceName,
+        /// The other.
+        second: SliceName,
+    },
+    /// The volume was scanned again and again.
+    #[error(
+        "series in {} holds {n_times} time points, expected 1; take one of them apart from the others",
+        series.display()
+    )]
+    TimePoints {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// How many.
+        n_times: usize,
+    },
+    /// Two files of one SOP Instance UID that are not the same image.
+    #[error(
+        "series in {} has two files of one SOP Instance UID that differ in their {differ} ({} and {}); \
+         one of them is damaged or was changed: remove it",
+        series.display(), first.display(), second.display()
+    )]
+    ConflictingCopies {
         /// Folder of the first file.
         series: PathBuf,
         /// One of the files.
         first: PathBuf,
         /// The other.
         second: PathBuf,
+        /// What is not the same.
+        differ: &'static str,
     },
     /// A gap between slices differs from the others.
     #[error(
-        "series in {} has unequal slice increments: {found_mm:.4} mm before {}, expected {expected_mm:.4} mm; \
-         slices are missing or belong to another series: download it again",
-        series.display(), path.display()
+        "series in {} has unequal slice increments: {found_mm:.4} mm before {slice}, expected {expected_mm:.4} mm \
+         (within {allowed_mm:.4}); slices are missing or belong to another series: download it again",
+        series.display()
     )]
     UnequalIncrement {
         /// Folder of the first file.
         series: PathBuf,
-        /// The file behind the gap.
-        path: PathBuf,
+        /// The slice behind the gap.
+        slice: SliceName,
         /// The gap.
         found_mm: f64,
         /// The median gap.
         expected_mm: f64,
+        /// How far it may differ.
+        allowed_mm: f64,
+    },
+    /// A slice is not on the line on which the others lie evenly, though each gap is about right.
+    #[error(
+        "series in {} is not evenly stacked: {slice} lies {off_mm:.4} mm off its place, expected at most \
+         {allowed_mm:.4} mm at a spacing of {spacing_mm:.4} mm",
+        series.display()
+    )]
+    UnevenPosition {
+        /// Folder of the first file.
+        series: PathBuf,
+        /// The slice.
+        slice: SliceName,
+        /// How far it is off.
+        off_mm: f64,
+        /// The median gap.
+        spacing_mm: f64,
+        /// How far it may be off.
+        allowed_mm: f64,
     },
     /// The stack leans: slices are shifted against each other in their plane.
     #[error(
@@ -175,17 +241,17 @@ pub enum SeriesError {
 #[non_exhaustive]
 pub enum SeriesWarning {
     /// Copies of slices were dropped.
-    #[error("{n_dropped} copies of slices dropped, the first is {}", first.display())]
+    #[error("{n_dropped} files dropped that are copies of others, by SOP Instance UID and content")]
     CopiesDropped {
         /// How many.
         n_dropped: usize,
-        /// The first of them.
-        first: PathBuf,
     },
     /// The slice positions are a little uneven.
-    #[error("slice increments vary by up to {deviation_mm:.4} mm around {spacing_mm:.4} mm; evened out")]
+    #[error(
+        "slice positions deviate by up to {deviation_mm:.4} mm from a spacing of {spacing_mm:.4} mm; evened out"
+    )]
     UnevenIncrement {
-        /// Largest deviation from the median.
+        /// Largest deviation of a gap from the median, or of a slice from its place.
         deviation_mm: f64,
         /// The median.
         spacing_mm: f64,

@@ -1,10 +1,12 @@
 //! From the positions of slices to the grid of a volume.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use brainreel_volume::{Affine, Grid};
 
-use super::header::SliceHeader;
+use super::error::SliceName;
+use super::header::{SliceFormat, SliceHeader};
 use super::{SeriesError, SeriesWarning};
 
 /// Fewest slices of a volume, as dicom2nifti has it: fewer are localizers.
@@ -13,10 +15,8 @@ pub(super) const MIN_SLICES: usize = 4;
 const SAME_PLACE_MM: f64 = 1e-3;
 /// Orientations may differ by this much, degrees (dicom2nifti: 0.001 in a cosine).
 const MAX_TURN_DEGREES: f64 = 0.06;
-/// Deviation of a slice gap that is not worth a word, as a share of the gap.
-const SILENT_DEVIATION: f64 = 0.02;
-/// Largest deviation of a slice gap, as a share of the gap plus an absolute part (dicom2nifti's).
-const MAX_DEVIATION: (f64, f64) = (0.05, 0.1);
+/// Deviation of a slice from even spacing that is not worth a word, as a share of the spacing.
+const SILENT_DEVIATION: f64 = 0.002;
 /// Largest angle between stack and slice normal: tan 0.05, dicom2nifti's tolerance.
 const MAX_TILT_DEGREES: f64 = 2.862;
 /// Tilt that is not worth a word.
@@ -28,6 +28,15 @@ pub(super) struct Stack<'a> {
     pub(super) slices: Vec<&'a SliceHeader>,
     pub(super) grid: Grid,
     pub(super) warnings: Vec<SeriesWarning>,
+    /// Slices left out because another one has their UID and geometry; their pixels are still to be compared.
+    pub(super) copies: Vec<Twin<'a>>,
+}
+
+/// Two images of one name.
+#[derive(Debug)]
+pub(super) struct Twin<'a> {
+    pub(super) kept: &'a SliceHeader,
+    pub(super) copy: &'a SliceHeader,
 }
 
 type Vector = [f64; 3];
@@ -61,33 +70,39 @@ struct Placed<'a> {
     height: f64,
 }
 
-/// Orders the slices of a series by their position and checks that they make a volume.
-pub(super) fn stack<'a>(folder: &Path, slices: &'a [SliceHeader]) -> Result<Stack<'a>, SeriesError> {
+/// Orders the slices of a series by their position and checks that they make a volume, whose slices lie
+/// within `tolerance` (a share of the spacing) of even spacing.
+pub(super) fn stack<'a>(
+    folder: &Path,
+    slices: &'a [SliceHeader],
+    tolerance: f64,
+) -> Result<Stack<'a>, SeriesError> {
     let series = || folder.to_owned();
-    let Some(first) = slices.first().filter(|_| slices.len() >= MIN_SLICES) else {
+    let (slices, copies) = without_copies(folder, slices)?;
+    let Some(&first) = slices.first().filter(|_| slices.len() >= MIN_SLICES) else {
         return Err(SeriesError::TooFewSlices { series: series(), got: slices.len(), expected: MIN_SLICES });
     };
     let frame = Frame::of(first)?;
     let mut warnings = Vec::new();
-    let mut placed = frame.place(folder, slices)?;
-    check_format(folder, first, slices)?;
-    placed.sort_by(|a, b| a.height.total_cmp(&b.height).then_with(|| a.slice.path.cmp(&b.slice.path)));
+    let mut placed = frame.place(folder, &slices)?;
+    check_format(folder, first, &slices)?;
+    placed.sort_by(|a, b| {
+        let same_place = || (&a.slice.path, a.slice.frame).cmp(&(&b.slice.path, b.slice.frame));
+        a.height.total_cmp(&b.height).then_with(same_place)
+    });
     let extent_mm = placed.last().map_or(0.0, |last| last.height) - placed[0].height;
     if extent_mm < SAME_PLACE_MM {
         return Err(SeriesError::NotAVolume { series: series(), n_slices: slices.len(), extent_mm });
     }
-    drop_copies(folder, &mut placed, &mut warnings)?;
-    if placed.len() < MIN_SLICES {
-        return Err(SeriesError::TooFewSlices { series: series(), got: placed.len(), expected: MIN_SLICES });
-    }
-    check_increments(folder, &placed, &mut warnings)?;
+    refuse_doubles(folder, &placed)?;
+    check_increments(folder, &placed, tolerance, &mut warnings)?;
     let step = step_between(&placed);
     check_tilt(folder, frame.normal, step, &mut warnings)?;
     let grid = frame.grid(folder, placed[0].position, step, placed.len(), first)?;
-    Ok(Stack { slices: placed.into_iter().map(|placed| placed.slice).collect(), grid, warnings })
+    Ok(Stack { slices: placed.into_iter().map(|placed| placed.slice).collect(), grid, warnings, copies })
 }
 
-fn check_format(folder: &Path, first: &SliceHeader, slices: &[SliceHeader]) -> Result<(), SeriesError> {
+fn check_format(folder: &Path, first: &SliceHeader, slices: &[&SliceHeader]) -> Result<(), SeriesError> {
     let describe = |slice: &SliceHeader| {
         let format = &slice.format;
         let [between_rows, between_columns] = slice.spacing.unwrap_or_default();
@@ -107,6 +122,16 @@ fn check_format(folder: &Path, first: &SliceHeader, slices: &[SliceHeader]) -> R
             expected: describe(first),
         }),
     }
+}
+
+/// The largest angle between the normals of the first and of another slice; planes have no front.
+pub(super) fn largest_turn_degrees(slices: &[SliceHeader]) -> Option<f64> {
+    let normal = |slice: &SliceHeader| axes(slice).map(|[row, column]| cross(row, column)).ok();
+    let first = normal(slices.first()?)?;
+    slices.iter().try_fold(0.0, |largest: f64, slice| {
+        let degrees = degrees_between(first, normal(slice)?);
+        Some(largest.max(degrees.min(180.0 - degrees)))
+    })
 }
 
 /// The plane of the slices, LPS+.
@@ -147,7 +172,7 @@ impl Frame {
         Ok(Self { along_row, along_column, normal, between_rows, between_columns })
     }
 
-    fn place<'a>(&self, folder: &Path, slices: &'a [SliceHeader]) -> Result<Vec<Placed<'a>>, SeriesError> {
+    fn place<'a>(&self, folder: &Path, slices: &[&'a SliceHeader]) -> Result<Vec<Placed<'a>>, SeriesError> {
         let place = |slice: &'a SliceHeader| {
             let [row, column] = axes(slice)?;
             let turns = [degrees_between(row, self.along_row), degrees_between(column, self.along_column)];
@@ -162,7 +187,7 @@ impl Frame {
             })?;
             Ok(Placed { slice, position, height: dot(position, self.normal) })
         };
-        slices.iter().map(place).collect()
+        slices.iter().copied().map(place).collect()
     }
 
     fn grid(
@@ -190,64 +215,118 @@ impl Frame {
     }
 }
 
-/// Drops files that are copies of their neighbour; refuses different slices at one place.
-fn drop_copies(
+/// Keeps the first of the images of one SOP Instance UID; refuses images of one UID that lie at different
+/// places or differ in format.
+fn without_copies<'a>(
     folder: &Path,
-    placed: &mut Vec<Placed<'_>>,
-    warnings: &mut Vec<SeriesWarning>,
-) -> Result<(), SeriesError> {
-    let mut copies = Vec::new();
-    let mut kept: Vec<Placed<'_>> = Vec::with_capacity(placed.len());
-    for candidate in placed.drain(..) {
-        match kept.last() {
-            Some(last) if candidate.height - last.height < SAME_PLACE_MM => {
-                if last.slice.sop_uid != candidate.slice.sop_uid {
-                    return Err(SeriesError::Duplicate {
-                        series: folder.to_owned(),
-                        first: last.slice.path.clone(),
-                        second: candidate.slice.path.clone(),
-                    });
-                }
-                copies.push(candidate.slice.path.clone());
-            }
-            _ => kept.push(candidate),
+    slices: &'a [SliceHeader],
+) -> Result<(Vec<&'a SliceHeader>, Vec<Twin<'a>>), SeriesError> {
+    let mut seen: BTreeMap<(&str, Option<u32>), &'a SliceHeader> = BTreeMap::new();
+    let (mut distinct, mut copies) = (Vec::with_capacity(slices.len()), Vec::new());
+    for slice in slices {
+        let name = (slice.sop_uid.as_str(), slice.frame.map(|(idx, _)| idx));
+        let kept = *seen.entry(name).or_insert(slice);
+        if std::ptr::eq(kept, slice) || !slice.is_copy_of(kept) {
+            distinct.push(slice);
+            continue;
         }
+        if let Some(differ) = difference(kept, slice) {
+            return Err(SeriesError::ConflictingCopies {
+                series: folder.to_owned(),
+                first: kept.path.clone(),
+                second: slice.path.clone(),
+                differ,
+            });
+        }
+        copies.push(Twin { kept, copy: slice });
     }
-    *placed = kept;
-    let n_dropped = copies.len();
-    if let Some(first) = copies.into_iter().next() {
-        warnings.push(SeriesWarning::CopiesDropped { n_dropped, first });
+    Ok((distinct, copies))
+}
+
+/// What two headers of one name disagree about.
+fn difference(a: &SliceHeader, b: &SliceHeader) -> Option<&'static str> {
+    let format = |slice: &SliceHeader| {
+        let SliceFormat { columns, rows, samples, bits_allocated, bits_stored, high_bit, signed, .. } =
+            &slice.format;
+        ([*columns, *rows, *samples, *bits_allocated, *bits_stored, *high_bit], *signed)
+    };
+    if (a.position, a.orientation, a.spacing) != (b.position, b.orientation, b.spacing) {
+        Some("place")
+    } else if format(a) != format(b) || a.pixels.kind != b.pixels.kind {
+        Some("format")
+    } else if a.rescale != b.rescale {
+        Some("rescaling")
+    } else {
+        None
     }
-    Ok(())
+}
+
+/// Refuses different slices at one place.
+fn refuse_doubles(folder: &Path, placed: &[Placed<'_>]) -> Result<(), SeriesError> {
+    let double = placed.windows(2).find(|pair| pair[1].height - pair[0].height < SAME_PLACE_MM);
+    let Some([first, second]) = double.map(|pair| [pair[0].slice, pair[1].slice]) else { return Ok(()) };
+    let times: BTreeSet<i64> = placed.iter().filter_map(|placed| placed.slice.temporal_position).collect();
+    if times.len() > 1 && first.temporal_position != second.temporal_position {
+        return Err(SeriesError::TimePoints { series: folder.to_owned(), n_times: times.len() });
+    }
+    Err(SeriesError::Duplicate {
+        series: folder.to_owned(),
+        first: slice_name(first),
+        second: slice_name(second),
+    })
+}
+
+/// The file, and the frame (counted from 1) of one that has several.
+fn slice_name(slice: &SliceHeader) -> SliceName {
+    SliceName { path: slice.path.clone(), frame: slice.frame.map(|(idx, _)| idx + 1) }
 }
 
 fn check_increments(
     folder: &Path,
     placed: &[Placed<'_>],
+    tolerance: f64,
     warnings: &mut Vec<SeriesWarning>,
 ) -> Result<(), SeriesError> {
     let gaps: Vec<f64> = placed.windows(2).map(|pair| pair[1].height - pair[0].height).collect();
     let mut sorted = gaps.clone();
     sorted.sort_by(f64::total_cmp);
     let expected_mm = sorted[sorted.len() / 2];
-    let deviation = |gap: f64| (gap - expected_mm).abs();
-    let worst =
-        (0..gaps.len()).max_by(|&a, &b| deviation(gaps[a]).total_cmp(&deviation(gaps[b]))).unwrap_or(0);
-    let deviation_mm = deviation(gaps[worst]);
-    // The absolute part must not swallow thin slices.
-    let allowed = (MAX_DEVIATION.0 * expected_mm + MAX_DEVIATION.1).min(0.25 * expected_mm);
-    if deviation_mm > allowed {
+    let (worst, deviation_mm) = largest(gaps.iter().map(|gap| (gap - expected_mm).abs()));
+    let allowed_mm = tolerance * expected_mm;
+    if deviation_mm > allowed_mm {
         return Err(SeriesError::UnequalIncrement {
             series: folder.to_owned(),
-            path: placed[worst + 1].slice.path.clone(),
+            slice: slice_name(placed[worst + 1].slice),
             found_mm: gaps[worst],
             expected_mm,
+            allowed_mm,
         });
     }
+    // Gaps may each be right and yet add up to a bent or compressed stack.
+    let (origin, step) = (placed[0].position, step_between(placed));
+    let (farthest, off_mm) = largest(placed.iter().enumerate().map(|(k, slice)| {
+        let even = [0, 1, 2].map(|axis| origin[axis] + k as f64 * step[axis]);
+        length(subtract(slice.position, even))
+    }));
+    if off_mm > allowed_mm {
+        return Err(SeriesError::UnevenPosition {
+            series: folder.to_owned(),
+            slice: slice_name(placed[farthest].slice),
+            off_mm,
+            spacing_mm: expected_mm,
+            allowed_mm,
+        });
+    }
+    let deviation_mm = deviation_mm.max(off_mm);
     if deviation_mm > SILENT_DEVIATION * expected_mm {
         warnings.push(SeriesWarning::UnevenIncrement { deviation_mm, spacing_mm: expected_mm });
     }
     Ok(())
+}
+
+/// Index and value of the largest number, the first of equal ones.
+fn largest(values: impl Iterator<Item = f64>) -> (usize, f64) {
+    values.enumerate().fold((0, 0.0), |best, (idx, value)| if value > best.1 { (idx, value) } else { best })
 }
 
 /// The mean step from slice to slice.

@@ -1,6 +1,6 @@
 //! Finding the series of a folder tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use super::FileFault;
-use super::header::{SeriesFacts, SliceHeader, read_header};
+use super::header::{FileSlices, SeriesFacts, SliceHeader, read_header};
 use super::numbering::{self, MissingSlices};
 use super::sidecar::Sidecar;
 
@@ -75,7 +75,19 @@ impl SeriesIndex {
     /// Number of files.
     #[must_use]
     pub fn n_files(&self) -> usize {
+        self.paths().count()
+    }
+
+    /// Number of slices: files, or frames of files that have several.
+    #[must_use]
+    pub fn n_slices(&self) -> usize {
         self.slices.len()
+    }
+
+    /// The largest angle between the planes of the slices, in degrees; `None` if a slice has none.
+    #[must_use]
+    pub fn largest_turn_degrees(&self) -> Option<f64> {
+        super::geometry::largest_turn_degrees(&self.slices)
     }
 
     /// A digest of what the headers say: UIDs, geometry, pixel formats, acquisition parameters and the
@@ -87,7 +99,8 @@ impl SeriesIndex {
         let start = texts.iter().fold(HashBuilder::new(), |hash, text| hash.part(text));
         let start = start.part(hash_json(&self.sidecar).as_str());
         let mut slices: Vec<&SliceHeader> = self.slices.iter().collect();
-        slices.sort_by(|a, b| (&a.sop_uid, a.file_length).cmp(&(&b.sop_uid, b.file_length)));
+        slices
+            .sort_by(|a, b| (&a.sop_uid, a.frame, a.file_length).cmp(&(&b.sop_uid, b.frame, b.file_length)));
         slices.into_iter().fold(start, |hash, slice| slice.add_to(hash)).finish()
     }
 
@@ -100,56 +113,99 @@ impl SeriesIndex {
 
     /// The files, in path order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.slices.iter().map(|slice| slice.path.as_path())
+        // The frames of a file follow each other.
+        self.slices.chunk_by(|a, b| a.path == b.path).map(|slices| slices[0].path.as_path())
     }
 }
 
 /// Reads the headers of all files under `root` (in parallel, up to the pixels) and groups them into
-/// series: by SeriesInstanceUID and, within it, by subject, ADNI image id,
-/// ImageType and EchoNumbers.
+/// series: by SeriesInstanceUID and, within it, by subject, ADNI image id, ImageType (FrameType), echo,
+/// stack, part of a complex image and b-value.
 ///
 /// `progress` is called with the files done and the files in all. A file that is not DICOM or is broken
 /// is recorded, and the rest goes on; so is a `root` that cannot be listed.
 ///
 /// # Determinism
-/// The result depends on the tree only: files are taken in path order, links are followed once.
+/// The result depends on the tree only: files are taken in path order, links are followed once, and not
+/// out of the tree.
 #[must_use]
 pub fn scan_tree(root: &Path, progress: &(dyn Fn(usize, usize) + Sync)) -> SeriesTree {
     let mut tree = SeriesTree::default();
-    let mut files = Vec::new();
-    for entry in WalkDir::new(root).follow_links(true).sort_by_file_name() {
-        match entry {
-            Ok(entry) if entry.file_type().is_dir() => {}
-            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
-            // Opening a pipe would wait for somebody to write into it.
-            Ok(entry) => {
-                let fault = FileFault::NotDicom { found: "no plain file" };
-                tree.problems.push(FileProblem { path: entry.into_path(), fault });
-            }
-            Err(error) => {
-                let path = error.path().unwrap_or(root).to_owned();
-                let fault = FileFault::Read(error.into());
-                tree.problems.push(FileProblem { path, fault });
-            }
-        }
-    }
+    let files = list_files(root, &mut tree.problems);
     tree.n_files = files.len();
     let mut groups = BTreeMap::new();
     for (idx, batch) in files.chunks(BATCH).enumerate() {
         let headers: Vec<_> = batch.par_iter().map(|path| read_header(path)).collect();
         for (path, header) in batch.iter().zip(headers) {
             match header {
-                Ok((slice, facts)) => sort_in(root, &mut groups, slice, facts),
+                Ok(volumes) => volumes.into_iter().for_each(|slices| sort_in(root, &mut groups, slices)),
                 Err(fault) => tree.problems.push(FileProblem { path: path.clone(), fault }),
             }
         }
         progress((idx * BATCH + batch.len()).min(files.len()), files.len());
     }
     tree.problems.sort_by(|a, b| a.path.cmp(&b.path));
-    tree.series = groups.into_values().collect();
+    tree.series = groups.into_values().flat_map(by_echo).collect();
     mark_shared(&mut tree.series);
     tree.series.sort_by(|a, b| a.slices[0].path.cmp(&b.slices[0].path));
     tree
+}
+
+/// All files of a tree, in path order.
+fn list_files(root: &Path, problems: &mut Vec<FileProblem>) -> Vec<PathBuf> {
+    let inside = root.canonicalize().ok();
+    let leads_out = |path: &Path| match (path.canonicalize(), &inside) {
+        (Ok(target), Some(inside)) => !target.starts_with(inside),
+        _ => false,
+    };
+    let mut files = Vec::new();
+    let mut entries = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        let mut problem = |path: PathBuf, fault| problems.push(FileProblem { path, fault });
+        match entry {
+            Ok(entry) if entry.depth() > 0 && entry.path_is_symlink() && leads_out(entry.path()) => {
+                if entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+                problem(entry.into_path(), FileFault::LinkOut);
+            }
+            // What a version control system keeps there has its names in the tree.
+            Ok(entry) if entry.file_type().is_dir() && entry.depth() > 0 && entry.file_name() == ".git" => {
+                entries.skip_current_dir();
+            }
+            Ok(entry) if entry.file_type().is_dir() => {}
+            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
+            // Opening a pipe would wait for somebody to write into it.
+            Ok(entry) => problem(entry.into_path(), FileFault::NotDicom { found: "no plain file" }),
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                problem(path, FileFault::Read(error.into()));
+            }
+        }
+    }
+    files
+}
+
+/// Takes the echoes of a series apart whose files do not count them, if slices lie at one place otherwise.
+fn by_echo(series: SeriesIndex) -> Vec<SeriesIndex> {
+    let place = |slice: &SliceHeader| slice.position.map(|position| position.map(f64::to_bits));
+    let places: BTreeSet<_> = series.slices.iter().map(place).collect();
+    let mut echoes: BTreeMap<Option<i64>, Vec<SliceHeader>> = BTreeMap::new();
+    if places.len() == series.slices.len() {
+        return vec![series];
+    }
+    for slice in &series.slices {
+        echoes.entry(slice.echo_us).or_default().push(slice.clone());
+    }
+    if echoes.len() == 1 {
+        return vec![series];
+    }
+    let volume = |(echo_us, slices): (Option<i64>, Vec<SliceHeader>)| {
+        let echo_time = echo_us.map(|us| us as f64 / 1e6);
+        let sidecar = Sidecar { echo_time, ..series.sidecar.clone() };
+        SeriesIndex { sidecar, slices, ..series.clone() }
+    };
+    echoes.into_iter().map(volume).collect()
 }
 
 fn mark_shared(series: &mut [SeriesIndex]) {
@@ -169,19 +225,16 @@ struct GroupKey {
     subject: String,
     image_id: Option<String>,
     image_type: String,
-    echo: String,
+    part: String,
 }
 
-fn sort_in(
-    root: &Path,
-    groups: &mut BTreeMap<GroupKey, SeriesIndex>,
-    slice: SliceHeader,
-    facts: SeriesFacts,
-) {
-    let adni = AdniPath::of(&slice.path);
+fn sort_in(root: &Path, groups: &mut BTreeMap<GroupKey, SeriesIndex>, file: FileSlices) {
+    let FileSlices { facts, slices } = file;
+    let Some(first) = slices.first() else { return };
+    let adni = AdniPath::of(&first.path);
     // Without a series UID, files of one folder belong together.
     let series_uid = if facts.series_uid.is_empty() {
-        slice.path.parent().unwrap_or(root).to_string_lossy().into_owned()
+        first.path.parent().unwrap_or(root).to_string_lossy().into_owned()
     } else {
         facts.series_uid.clone()
     };
@@ -191,13 +244,13 @@ fn sort_in(
         subject: subject.clone(),
         image_id: adni.image_id.clone(),
         image_type: facts.image_type.clone(),
-        echo: facts.echo.clone(),
+        part: facts.part.clone(),
     };
     groups
         .entry(key)
-        .or_insert_with(|| new_series(root, &slice, facts, subject, adni.image_id))
+        .or_insert_with(|| new_series(root, first, facts, subject, adni.image_id))
         .slices
-        .push(slice);
+        .extend(slices);
 }
 
 fn new_series(

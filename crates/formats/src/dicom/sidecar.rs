@@ -1,14 +1,16 @@
 //! The JSON sidecar of a converted series: only what is on the list below, nothing about a person.
 
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use serde::{Deserialize, Serialize};
 
 use super::header::Attributes;
 
-/// Acquisition parameters under their BIDS names and in their BIDS units.
+/// Acquisition parameters under their BIDS names, which are dcm2niix's, and in their BIDS units.
 ///
 /// This is an allow-list: names, dates, descriptions, comments and institutions have no field here, and
-/// the few texts that do are cut down to the characters of a device name.
+/// the few texts that do are cut down to the characters of a device name. Numbers that no scanner has are
+/// left out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Sidecar {
@@ -18,33 +20,81 @@ pub struct Sidecar {
     /// Tesla.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub magnetic_field_strength: Option<f64>,
+    /// Megahertz.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imaging_frequency: Option<f64>,
     /// Vendor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
     /// Scanner model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manufacturers_model_name: Option<String>,
+    /// Version of the scanner's software.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software_versions: Option<String>,
+    /// Receive coil.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receive_coil_name: Option<String>,
+    /// `HFS`: head first, supine...
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient_position: Option<String>,
     /// `2D` or `3D`.
     #[serde(default, rename = "MRAcquisitionType", skip_serializing_if = "Option::is_none")]
     pub mr_acquisition_type: Option<String>,
-    /// Values of ImageType, capitals, digits and underscores only.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub image_type: Vec<String>,
+    /// `GR`, `SE`, `IR`, `EP`..., separated by backslashes as dcm2niix has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanning_sequence: Option<String>,
+    /// `SP`, `MP`..., separated by backslashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence_variant: Option<String>,
+    /// Values of ScanOptions, separated by backslashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan_options: Option<String>,
+    /// Millimetres.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_thickness: Option<f64>,
+    /// Millimetres, centre to centre, as the header says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spacing_between_slices: Option<f64>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repetition_time: Option<f64>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo_time: Option<f64>,
+    /// Number of the echo, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub echo_number: Option<u32>,
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inversion_time: Option<f64>,
     /// Degrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip_angle: Option<f64>,
-    /// Millimetres.
+    /// Echoes after one excitation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slice_thickness: Option<f64>,
+    pub echo_train_length: Option<u32>,
+    /// Share of the lines of k-space that were acquired, percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent_sampling: Option<f64>,
+    /// Field of view along the phase encoding, in percent of that along the frequency encoding.
+    #[serde(default, rename = "PercentPhaseFOV", skip_serializing_if = "Option::is_none")]
+    pub percent_phase_fov: Option<f64>,
+    /// Hertz a pixel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_bandwidth: Option<f64>,
+    /// Specific absorption rate, watts a kilogram.
+    #[serde(default, rename = "SAR", skip_serializing_if = "Option::is_none")]
+    pub sar: Option<f64>,
+    /// `ROW` or `COL`.
+    #[serde(default, rename = "InPlanePhaseEncodingDirectionDICOM", skip_serializing_if = "Option::is_none")]
+    pub in_plane_phase_encoding_direction_dicom: Option<String>,
+    /// Values of ImageType, capitals, digits and underscores only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_type: Vec<String>,
+    /// Direction cosines of the rows and columns of the slices in the files, LPS+.
+    #[serde(default, rename = "ImageOrientationPatientDICOM", skip_serializing_if = "Vec::is_empty")]
+    pub image_orientation_patient_dicom: Vec<f64>,
     /// `brainreel`.
     #[serde(default)]
     pub conversion_software: String,
@@ -55,32 +105,93 @@ pub struct Sidecar {
 
 impl Sidecar {
     pub(super) fn from_attributes(attributes: &Attributes<'_>) -> Self {
-        let positive = |tag| attributes.number(tag).filter(|&value| value > 0.0);
-        // Milliseconds to seconds, free of binary noise: 0.00298 instead of 0.0029800000000000004.
-        let seconds = |tag| positive(tag).map(|ms| (ms * 1e6).round() / 1e9);
-        let device = |tag| Some(device_name(&attributes.text(tag))).filter(|name| !name.is_empty());
-        let code = |tag| Some(code_string(&attributes.text(tag))).filter(|code| !code.is_empty());
+        let read = Reader(attributes);
+        let echo_number = read.count(tags::ECHO_NUMBERS).filter(|&number| number > 1);
         Self {
-            modality: code(tags::MODALITY),
-            magnetic_field_strength: positive(tags::MAGNETIC_FIELD_STRENGTH).map(tesla),
-            manufacturer: device(tags::MANUFACTURER),
-            manufacturers_model_name: device(tags::MANUFACTURER_MODEL_NAME),
-            mr_acquisition_type: code(tags::MR_ACQUISITION_TYPE),
-            image_type: attributes
-                .text(tags::IMAGE_TYPE)
-                .split('\\')
-                .map(code_string)
-                .filter(|code| !code.is_empty())
-                .collect(),
-            repetition_time: seconds(tags::REPETITION_TIME),
-            echo_time: seconds(tags::ECHO_TIME),
-            inversion_time: seconds(tags::INVERSION_TIME),
-            flip_angle: positive(tags::FLIP_ANGLE),
-            slice_thickness: positive(tags::SLICE_THICKNESS),
+            modality: read.code(tags::MODALITY),
+            magnetic_field_strength: attributes
+                .number(tags::MAGNETIC_FIELD_STRENGTH)
+                .and_then(|strength| sane(tesla(strength), 25.0)),
+            imaging_frequency: read
+                .number(tags::TRANSMITTER_FREQUENCY, 1200.0)
+                .or_else(|| read.number(tags::IMAGING_FREQUENCY, 1200.0)),
+            manufacturer: read.device(tags::MANUFACTURER),
+            manufacturers_model_name: read.device(tags::MANUFACTURER_MODEL_NAME),
+            software_versions: read.device(tags::SOFTWARE_VERSIONS),
+            receive_coil_name: read.device(tags::RECEIVE_COIL_NAME),
+            patient_position: read.code(tags::PATIENT_POSITION),
+            mr_acquisition_type: read.code(tags::MR_ACQUISITION_TYPE),
+            scanning_sequence: joined(&attributes.scanning_sequence()),
+            sequence_variant: read.codes(tags::SEQUENCE_VARIANT),
+            scan_options: read.codes(tags::SCAN_OPTIONS),
+            slice_thickness: read.number(tags::SLICE_THICKNESS, 100.0),
+            spacing_between_slices: read.number(tags::SPACING_BETWEEN_SLICES, 100.0),
+            repetition_time: read.seconds(attributes.number(tags::REPETITION_TIME)),
+            echo_time: read.seconds(attributes.echo_time_ms()),
+            echo_number,
+            inversion_time: read.seconds(
+                attributes.number(tags::INVERSION_TIMES).or_else(|| attributes.number(tags::INVERSION_TIME)),
+            ),
+            flip_angle: read.number(tags::FLIP_ANGLE, 360.0),
+            echo_train_length: read.count(tags::ECHO_TRAIN_LENGTH),
+            percent_sampling: read.number(tags::PERCENT_SAMPLING, 400.0),
+            percent_phase_fov: read.number(tags::PERCENT_PHASE_FIELD_OF_VIEW, 400.0),
+            pixel_bandwidth: read.number(tags::PIXEL_BANDWIDTH, 1e6),
+            sar: read.number(tags::SAR, 100.0),
+            in_plane_phase_encoding_direction_dicom: read
+                .code(tags::IN_PLANE_PHASE_ENCODING_DIRECTION)
+                .filter(|direction| matches!(direction.as_str(), "ROW" | "COL")),
+            image_type: codes(&attributes.image_type()).collect(),
+            image_orientation_patient_dicom: attributes
+                .vector::<6>(tags::IMAGE_ORIENTATION_PATIENT)
+                .filter(|cosines| cosines.iter().all(|cosine| cosine.abs() <= 1.001))
+                .map(|cosines| cosines.map(tidy).to_vec())
+                .unwrap_or_default(),
             conversion_software: "brainreel".to_owned(),
             conversion_software_version: brainreel_artifact::TOOL_VERSION.to_owned(),
         }
     }
+}
+
+/// Attributes as values of a sidecar; what makes no sense is left out.
+struct Reader<'a, 'b>(&'a Attributes<'b>);
+
+impl Reader<'_, '_> {
+    fn number(&self, tag: Tag, largest: f64) -> Option<f64> {
+        sane(self.0.number(tag)?, largest)
+    }
+
+    fn count(&self, tag: Tag) -> Option<u32> {
+        self.number(tag, 100_000.0).filter(|&value| value >= 1.0).map(|value| value as u32)
+    }
+
+    /// Milliseconds to seconds, free of binary noise: 0.00298 instead of 0.0029800000000000004.
+    fn seconds(&self, milliseconds: Option<f64>) -> Option<f64> {
+        let milliseconds = milliseconds.filter(|ms| (1e-3..=100_000.0).contains(ms))?;
+        Some((milliseconds * 1e6).round() / 1e9)
+    }
+
+    fn device(&self, tag: Tag) -> Option<String> {
+        Some(device_name(&self.0.text(tag))).filter(|name| !name.is_empty())
+    }
+
+    fn code(&self, tag: Tag) -> Option<String> {
+        Some(code_string(&self.0.text(tag))).filter(|code| !code.is_empty())
+    }
+
+    fn codes(&self, tag: Tag) -> Option<String> {
+        joined(&self.0.text(tag))
+    }
+}
+
+/// A positive number up to what a scanner may have.
+fn sane(value: f64, largest: f64) -> Option<f64> {
+    (value > 0.0 && value <= largest).then(|| tidy(value))
+}
+
+/// Without the binary noise of numbers that were single precision once; no minus at zero.
+fn tidy(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6 + 0.0
 }
 
 /// Some scanners write gauss.
@@ -91,6 +202,15 @@ fn tesla(strength: f64) -> f64 {
 fn device_name(text: &str) -> String {
     let kept = text.chars().filter(|c| c.is_ascii_alphanumeric() || " .-_/()".contains(*c)).take(64);
     kept.collect::<String>().trim().to_owned()
+}
+
+fn codes(text: &str) -> impl Iterator<Item = String> {
+    text.split('\\').map(code_string).filter(|code| !code.is_empty())
+}
+
+fn joined(text: &str) -> Option<String> {
+    let codes: Vec<String> = codes(text).collect();
+    (!codes.is_empty()).then(|| codes.join("\\"))
 }
 
 fn code_string(text: &str) -> String {

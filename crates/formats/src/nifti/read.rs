@@ -46,6 +46,7 @@ pub fn read_stored(path: &Path) -> Result<StoredVolume, NiftiError> {
         }
         (DataType::U16, None) => StoredVolume::U16(volume(grid, body.collect(&header, |v| v as u16)?)),
         (DataType::I32, None) => StoredVolume::I32(volume(grid, body.collect(&header, |v| v as i32)?)),
+        (DataType::U32, None) => StoredVolume::U32(volume(grid, body.collect(&header, |v| v as u32)?)),
         _ => StoredVolume::F32(volume(grid, body.collect(&header, |v| v as f32)?)),
     })
 }

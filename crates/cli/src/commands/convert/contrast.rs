@@ -4,32 +4,27 @@ use std::collections::BTreeSet;
 
 use brainreel_formats::dicom::SeriesIndex;
 
+/// Words in a series description or in ImageType that say that a series serves to plan others.
+const LOCALIZERS: [&str; 5] = ["LOCALIZER", "LOCALISER", "SCOUT", "SURVEY", "CALIBRATION"];
+
 /// Words in a series description or in ImageType that say that it is no T1-weighted head.
-const OTHER_CONTRASTS: [&str; 17] = [
-    "LOCALIZER",
-    "LOCALISER",
-    "SCOUT",
-    "SURVEY",
-    "CALIBRATION",
-    "T2",
-    "PD",
-    "FLAIR",
-    "DTI",
-    "DWI",
-    "ADC",
-    "BOLD",
-    "FMRI",
-    "ASL",
-    "SWI",
-    "FIELDMAP",
-    "PHASE",
-];
+const OTHER_CONTRASTS: [&str; 12] =
+    ["T2", "PD", "FLAIR", "DTI", "DWI", "ADC", "BOLD", "FMRI", "ASL", "SWI", "FIELDMAP", "PHASE"];
 
 /// Values of ImageType that only diffusion images have.
 const DIFFUSION: [&str; 5] = ["DIFFUSION", "TRACEW", "TRACE", "FA", "TENSOR"];
 
 /// Values of ImageType of images that were computed from others and are no head as the scanner saw it.
 const COMPUTED: [&str; 6] = ["PROJECTION", "MIP", "MNIP", "SUBTRACTION", "MOSAIC", "PERFUSION"];
+
+/// Values of ImageType, behind the first two, of parts of a complex image that are not its magnitude.
+const NOT_MAGNITUDE: [&str; 7] = ["P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"];
+
+/// Values of ImageType of slices that were cut anew out of other images.
+const REFORMATTED: [&str; 3] = ["MPR", "REFORMATTED", "CPR"];
+
+/// Slices at a greater angle than this are no volume: localizers have three planes.
+const PLANES_DEGREES: f64 = 30.0;
 
 /// T1-weighted protocols have echo times below 20 ms, T2-weighted ones above 60 ms.
 const LONGEST_ECHO_MS: f64 = 30.0;
@@ -40,6 +35,19 @@ const LONGEST_ECHO_WITH_INVERSION_MS: f64 = 80.0;
 /// The rule by which a series is no T1-weighted head, and its reason.
 pub(super) fn speaks_against_t1(series: &SeriesIndex) -> Option<(&'static str, String)> {
     let named = words(&format!("{} {}", series.description, series.image_type));
+    if let Some(word) = LOCALIZERS.into_iter().find(|word| named.contains(*word)) {
+        return Some(("localizer", format!("the series calls itself {word}")));
+    }
+    if let Some(degrees) = series.largest_turn_degrees().filter(|&degrees| degrees > PLANES_DEGREES) {
+        let n_slices = series.n_slices();
+        let reason =
+            format!("its {n_slices} slices lie in planes at up to {degrees:.0} degrees: a localizer");
+        return Some(("localizer", reason));
+    }
+    let mut behind = series.image_type.split('\\').skip(2).map(str::trim);
+    if let Some(part) = behind.find(|value| NOT_MAGNITUDE.contains(value)) {
+        return Some(("not_magnitude", format!("ImageType says {part}: not the magnitude of the signal")));
+    }
     if let Some(word) = OTHER_CONTRASTS.into_iter().find(|word| named.contains(*word)) {
         return Some(("not_t1", format!("the series calls itself {word}")));
     }
@@ -49,6 +57,14 @@ pub(super) fn speaks_against_t1(series: &SeriesIndex) -> Option<(&'static str, S
     }
     if let Some(word) = COMPUTED.into_iter().find(|word| kinds.contains(*word)) {
         return Some(("computed", format!("ImageType says {word}: computed from other images")));
+    }
+    if let Some(word) =
+        REFORMATTED.into_iter().find(|word| kinds.contains(*word) && kinds.contains("DERIVED"))
+    {
+        return Some((
+            "reformatted",
+            format!("ImageType says DERIVED and {word}: cut out of another series"),
+        ));
     }
     let sequence = words(&series.scanning_sequence);
     if sequence.contains("EP") {
@@ -79,10 +95,13 @@ pub(super) fn speaks_for_t1(series: &SeriesIndex) -> String {
         .into_iter()
         .chain(echo)
         .collect();
+    let derived = if words(&series.image_type).contains("DERIVED") { "; ImageType says DERIVED" } else { "" };
     if known.is_empty() {
-        return "taken as T1-weighted: the header has neither ScanningSequence nor EchoTime".to_owned();
+        return format!(
+            "taken as T1-weighted: the header has neither ScanningSequence nor EchoTime{derived}"
+        );
     }
-    format!("T1-weighted as far as the header says ({})", known.join(", "))
+    format!("T1-weighted as far as the header says ({}){derived}", known.join(", "))
 }
 
 fn words(text: &str) -> BTreeSet<String> {

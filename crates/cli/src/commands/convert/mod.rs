@@ -5,7 +5,7 @@ mod ownership;
 mod plan;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -14,7 +14,7 @@ use brainreel_artifact::{
 };
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
 use brainreel_formats::bids::BidsName;
-use brainreel_formats::dicom::{SeriesTree, Sidecar, load_series, scan_tree};
+use brainreel_formats::dicom::{LoadOptions, SeriesTree, Sidecar, load_series_with, scan_tree};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ use ownership::Origin;
 use plan::{Plan, Planned, Rules};
 
 /// Raise whenever the same files give another dataset.
-pub(crate) const STAGE_REVISION: u32 = 1;
+pub(crate) const STAGE_REVISION: u32 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -62,9 +62,19 @@ pub(crate) struct ConvertArgs {
     /// Go on though images of another download in BIDS_DIR are lost by it
     #[arg(long)]
     replace: bool,
+    /// How far slices may lie from even spacing, in percent of the spacing: rounding in the headers. What
+    /// lies within is evened out, with a warning
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = percent)]
+    position_tolerance: f64,
     /// Series to work on at a time [default: one for each thread, at most 8]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+}
+
+/// A tolerance in percent, small enough to leave slices in their order.
+fn percent(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    if (0.0..=25.0).contains(&value) { Ok(value) } else { Err("expected 0 to 25 percent".to_owned()) }
 }
 
 /// Where to read, where to write and how.
@@ -81,6 +91,8 @@ pub(crate) struct Request<'a> {
     pub(crate) hash_subjects: bool,
     /// Whether images of another download may be lost.
     pub(crate) replace: bool,
+    /// What is accepted of a series.
+    pub(crate) accept: LoadOptions,
     /// Series in memory at a time.
     pub(crate) n_jobs: usize,
 }
@@ -88,7 +100,17 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// The usual request.
     pub(crate) fn new(dicom: &'a Path, bids: &'a Path, labels: &'a [PathBuf], n_jobs: usize) -> Self {
-        Self { dicom, bids, labels, any_contrast: false, hash_subjects: false, replace: false, n_jobs }
+        let accept = LoadOptions::default();
+        Self {
+            dicom,
+            bids,
+            labels,
+            any_contrast: false,
+            hash_subjects: false,
+            replace: false,
+            accept,
+            n_jobs,
+        }
     }
 }
 
@@ -111,9 +133,15 @@ pub(crate) struct ConvertReport {
     pub(crate) unknown_diagnoses: BTreeSet<String>,
     /// Rows of the label tables.
     pub(crate) n_label_rows: usize,
-    /// Series and files left out by a rule.
-    pub(crate) n_dropped: usize,
-    /// Series that should have been converted but could not be, and slices that could not be read.
+    /// Series left out by a rule.
+    pub(crate) n_dropped_series: usize,
+    /// Files left out by a rule: of no series.
+    pub(crate) n_dropped_files: usize,
+    /// Series that should have been converted but could not be.
+    pub(crate) n_failed_series: usize,
+    /// Files that could not be read.
+    pub(crate) n_failed_files: usize,
+    /// Both, as the ledger has them.
     pub(crate) failures: Vec<LedgerRow>,
 }
 
@@ -124,11 +152,24 @@ impl ConvertReport {
     }
 }
 
+/// `3 series and 1 file`; nothing of what there is none of.
+fn in_words(n_series: usize, n_files: usize) -> String {
+    let files = format!("{n_files} file{}", if n_files == 1 { "" } else { "s" });
+    match (n_series, n_files) {
+        (_, 0) => format!("{n_series} series"),
+        (0, _) => files,
+        _ => format!("{n_series} series and {files}"),
+    }
+}
+
 /// The JSON beside each image.
 #[derive(Serialize, Deserialize)]
 struct ImageRecord {
     #[serde(flatten)]
     acquisition: serde_json::Map<String, serde_json::Value>,
+    /// What was odd about the series.
+    #[serde(rename = "BrainreelWarnings", default, skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     #[serde(rename = "BrainreelImageSha256")]
     image_sha256: ContentHash,
     #[serde(rename = "BrainreelProvenance")]
@@ -144,6 +185,7 @@ pub(crate) fn execute(args: &ConvertArgs, ui: &Ui) -> anyhow::Result<Finish> {
         any_contrast: args.any_contrast,
         hash_subjects: args.hash_subjects,
         replace: args.replace,
+        accept: LoadOptions { position_tolerance: args.position_tolerance / 100.0 },
         ..Request::new(
             &args.dicom_dir,
             &args.bids_dir,
@@ -191,9 +233,10 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     ledger.extend(tree.problems.iter().filter_map(|problem| plan::problem_row(problem, &kept, &rules)));
     for (planned, outcome) in kept.iter().zip(outcomes) {
         match outcome {
-            Ok(up_to_date) => {
+            Ok(Converted { up_to_date, warnings }) => {
                 n_up_to_date += usize::from(up_to_date);
-                ledger.push(plan::kept_row(planned, bids_name(planned)?.relative_path_text(), &rules));
+                let output = bids_name(planned)?.relative_path_text();
+                ledger.push(plan::kept_row(planned, output, &warnings, &rules));
                 converted.push(planned);
             }
             Err(error) => {
@@ -204,8 +247,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     }
     let ledger = Ledger { rows: ledger };
     write_atomic(&request.bids.join("conversion_ledger.tsv"), ledger.to_tsv().as_bytes())?;
-    origin.write_files(request.bids, &tables::contents(&converted)?)?;
-    ownership::remove_leftovers(request.bids, &converted, ui)?;
+    origin.write_files(request.bids, &tables::contents(&converted)?, ui)?;
+    origin.remove_leftovers(request.bids, &converted, ui)?;
     let report = report(request, &tree, &ledger, &converted, (n_up_to_date, labels.rows().len()));
     show(&report, &ledger, ui);
     anyhow::ensure!(
@@ -243,10 +286,10 @@ fn convert_all(
     request: &Request<'_>,
     rules: &Rules<'_>,
     ui: &Ui,
-) -> Vec<anyhow::Result<bool>> {
+) -> Vec<anyhow::Result<Converted>> {
     let bar = ui.progress("convert", kept.len());
     let outcomes = batch::map(kept, request.n_jobs, |planned| {
-        let outcome = convert_series(planned, request.bids, rules, ui);
+        let outcome = convert_series(planned, request, rules, ui);
         bar.inc();
         outcome
     });
@@ -254,23 +297,49 @@ fn convert_all(
     outcomes
 }
 
-/// Converts one series; `true` if an earlier run had already done it.
-fn convert_series(planned: &Planned<'_>, bids: &Path, rules: &Rules<'_>, ui: &Ui) -> anyhow::Result<bool> {
+/// What became of a series.
+struct Converted {
+    /// Whether an earlier run had already done it.
+    up_to_date: bool,
+    warnings: Vec<String>,
+}
+
+/// What the voxels of a series depend on beside its files.
+#[derive(Serialize)]
+struct Parameters {
+    position_tolerance: f64,
+}
+
+fn convert_series(
+    planned: &Planned<'_>,
+    request: &Request<'_>,
+    rules: &Rules<'_>,
+    ui: &Ui,
+) -> anyhow::Result<Converted> {
     let name = bids_name(planned)?;
-    let (image, record) = (bids.join(name.relative_path()), bids.join(name.with_extension_json()));
-    let provenance = Provenance::new("convert", STAGE_REVISION, &(), series_hash(planned)?);
-    if is_done(&record, &image, &provenance) {
-        return Ok(true);
+    let image = request.bids.join(name.relative_path());
+    let record = request.bids.join(name.with_extension_json());
+    let parameters = Parameters { position_tolerance: request.accept.position_tolerance };
+    let provenance = Provenance::new("convert", STAGE_REVISION, &parameters, series_hash(planned)?);
+    let show = |warnings: &[String]| {
+        for warning in warnings {
+            ui.warn(format!("convert: {}: {warning}", planned.scan_id));
+        }
+    };
+    if let Some(ImageRecord { warnings, .. }) = done(&record, &image, &provenance) {
+        show(&warnings);
+        return Ok(Converted { up_to_date: true, warnings });
     }
-    let loaded = load_series(planned.series)?;
-    for warning in &loaded.warnings {
-        let text = plan::portable(&warning.to_string(), planned.series.paths(), rules);
-        ui.warn(format!("convert: {}: {text}", planned.scan_id));
-    }
+    let loaded = load_series_with(planned.series, request.accept)?;
+    let portable =
+        |warning: &dyn std::fmt::Display| plan::portable(&warning.to_string(), planned.series.paths(), rules);
+    let warnings: Vec<String> = loaded.warnings.iter().map(|warning| portable(warning)).collect();
+    show(&warnings);
     loaded.volume.write_nifti(&image)?;
-    let image_sha256 = hash_file(&image)?;
-    write_json(&record, &ImageRecord { acquisition: fields(&loaded.sidecar)?, image_sha256, provenance })?;
-    Ok(false)
+    let (acquisition, image_sha256) = (fields(&loaded.sidecar)?, hash_file(&image)?);
+    let content = ImageRecord { acquisition, warnings, image_sha256, provenance };
+    write_json(&record, &content)?;
+    Ok(Converted { up_to_date: false, warnings: content.warnings })
 }
 
 /// The content of all files of a series; pixels may be corrected in place.
@@ -287,8 +356,9 @@ fn fields(sidecar: &Sidecar) -> anyhow::Result<serde_json::Map<String, serde_jso
     }
 }
 
-fn is_done(record: &Path, image: &Path, provenance: &Provenance) -> bool {
-    read_record(record).is_some_and(|record| {
+/// The record of an image that was converted in just this way and not touched since.
+fn done(record: &Path, image: &Path, provenance: &Provenance) -> Option<ImageRecord> {
+    read_record(record).filter(|record| {
         record.provenance == *provenance && hash_file(image).is_ok_and(|hash| hash == record.image_sha256)
     })
 }
@@ -324,19 +394,26 @@ fn report(
             .collect(),
         unknown_diagnoses: converted.iter().filter_map(|planned| plan::unknown_diagnosis(planned)).collect(),
         n_label_rows,
-        n_dropped: ledger.count(Outcome::Dropped),
+        n_dropped_series: count(ledger, Outcome::Dropped, false),
+        n_dropped_files: count(ledger, Outcome::Dropped, true),
+        n_failed_series: count(ledger, Outcome::Failed, false),
+        n_failed_files: count(ledger, Outcome::Failed, true),
         failures: ledger.rows.iter().filter(|row| row.outcome == Outcome::Failed).cloned().collect(),
     }
 }
 
+fn count(ledger: &Ledger, outcome: Outcome, files: bool) -> usize {
+    ledger.rows.iter().filter(|row| row.outcome == outcome && plan::is_file(row) == files).count()
+}
+
 fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
     ui.note(format!(
-        "{:>12} {} series ({} were up to date), {} left out, {} failed, in {}",
+        "{:>12} {} series ({} were up to date), left out: {}, failed: {}, in {}",
         "convert",
         report.n_kept,
         report.n_up_to_date,
-        report.n_dropped,
-        report.n_failed(),
+        in_words(report.n_dropped_series, report.n_dropped_files),
+        in_words(report.n_failed_series, report.n_failed_files),
         report.bids.display()
     ));
     if report.n_labelled < report.n_kept {
@@ -358,19 +435,7 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
             }
         ));
     }
-    let mut rules: Vec<(&str, usize)> = Vec::new();
-    for row in ledger.rows.iter().filter(|row| row.outcome != Outcome::Kept) {
-        match rules.iter_mut().find(|(rule, _)| *rule == row.rule) {
-            Some((_, count)) => *count += 1,
-            None => rules.push((&row.rule, 1)),
-        }
-    }
-    rules.sort_unstable();
-    if !rules.is_empty() {
-        let rows: Vec<Vec<String>> =
-            rules.iter().map(|(rule, count)| vec![(*rule).to_owned(), count.to_string()]).collect();
-        ui.note(table(&["left out by", "number"], &rows));
-    }
+    show_rules(ledger, ui);
     failures::warn("convert", &report.incomplete, ui);
     for failure in report.failures.iter().take(5) {
         ui.warn(format!("convert: {}", failure.reason));
@@ -378,8 +443,24 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
     if !report.failures.is_empty() {
         ui.warn(format!(
             "convert: {} failed, all listed in {}",
-            report.failures.len(),
+            in_words(report.n_failed_series, report.n_failed_files),
             report.bids.join("conversion_ledger.tsv").display()
         ));
+    }
+}
+
+/// How many series and files each rule left out.
+fn show_rules(ledger: &Ledger, ui: &Ui) {
+    let mut rules: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for row in ledger.rows.iter().filter(|row| row.outcome != Outcome::Kept) {
+        let (n_series, n_files) = rules.entry(&row.rule).or_default();
+        *(if plan::is_file(row) { n_files } else { n_series }) += 1;
+    }
+    let rows: Vec<Vec<String>> = rules
+        .into_iter()
+        .map(|(rule, (n_series, n_files))| vec![rule.to_owned(), in_words(n_series, n_files)])
+        .collect();
+    if !rows.is_empty() {
+        ui.note(table(&["left out by", "what"], &rows));
     }
 }

@@ -2,7 +2,7 @@
 //! of another download are not removed unasked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, HashBuilder, hash_bytes, hash_file, write_atomic, write_json};
@@ -51,13 +51,20 @@ impl Origin {
             refuse_losses(request, kept, ui)?;
         }
         origin.source = Some(source);
-        origin.images = images;
+        // Those of an earlier run stay ours until they are removed.
+        origin.images.extend(images);
         origin.write(request.bids)?;
         Ok(origin)
     }
 
-    /// Writes tables and texts; killed at any moment, both the old and the new ones count as ours.
-    pub(super) fn write_files(&mut self, bids: &Path, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+    /// Writes tables and texts, and removes those that an earlier run wrote and this one does not; killed at
+    /// any moment, both the old and the new ones count as ours.
+    pub(super) fn write_files(
+        &mut self,
+        bids: &Path,
+        files: &[(String, Vec<u8>)],
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
         for (name, content) in files {
             self.files.entry(name.clone()).or_default().insert(hash_bytes(content));
         }
@@ -65,8 +72,55 @@ impl Origin {
         for (name, content) in files {
             write_atomic(&bids.join(name), content)?;
         }
+        let listed: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        for (name, hashes) in self.files.iter().filter(|(name, _)| !listed.contains(name.as_str())) {
+            let Some(path) = inside(bids, name).filter(|path| path.exists()) else { continue };
+            if hashes.contains(&hash_file(&path)?) {
+                remove(&path)?;
+                remove_empty_folders(bids, &path);
+            } else {
+                ui.warn(format!(
+                    "convert: {} is of no scan any more, but is not as brainreel wrote it: it stays",
+                    path.display()
+                ));
+            }
+        }
         self.files =
             files.iter().map(|(name, content)| (name.clone(), [hash_bytes(content)].into())).collect();
+        self.write(bids)
+    }
+
+    /// Removes images and sidecars that an earlier conversion left and that this download no longer gives:
+    /// they would go on into the next stages. Images of other hands stay. Both are worth a warning.
+    pub(super) fn remove_leftovers(
+        &mut self,
+        bids: &Path,
+        converted: &[&Planned<'_>],
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
+        let mut listed = BTreeSet::new();
+        for planned in converted {
+            listed.insert(bids_name(planned)?.relative_path_text());
+        }
+        let ours: BTreeSet<PathBuf> = listed.iter().map(|name| bids.join(name)).collect();
+        let noted: BTreeSet<PathBuf> =
+            self.images.difference(&listed).filter_map(|name| inside(bids, name)).collect();
+        let found = list_t1w(bids)?.into_iter().map(|image| image.path);
+        let others: BTreeSet<PathBuf> =
+            found.filter(|path| !ours.contains(path)).chain(noted.clone()).collect();
+        let (leftovers, foreign): (Vec<PathBuf>, Vec<PathBuf>) = others
+            .into_iter()
+            .filter(|path| path.exists() || record_of(path).exists())
+            .partition(|path| is_ours(path) || (noted.contains(path) && !record_of(path).exists()));
+        for path in &leftovers {
+            for file in [path, &record_of(path)].into_iter().filter(|file| file.exists()) {
+                remove(file)?;
+            }
+            remove_empty_folders(bids, path);
+        }
+        warn(&leftovers, "removed: this download gives it no longer, or under another name", ui);
+        warn(&foreign, "does not come from this download; it will be preprocessed as well", ui);
+        self.images = listed;
         self.write(bids)
     }
 
@@ -157,31 +211,29 @@ fn refuse_losses(request: &Request<'_>, kept: &[Planned<'_>], ui: &Ui) -> anyhow
     )
 }
 
-/// Removes images that an earlier conversion left and that this download no longer gives: they would go on
-/// into the next stages. Images of other hands stay. Both are worth a warning.
-pub(super) fn remove_leftovers(bids: &Path, converted: &[&Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
-    let mut ours = BTreeSet::new();
-    for planned in converted {
-        ours.insert(bids.join(bids_name(planned)?.relative_path()));
+fn warn(paths: &[PathBuf], what: &str, ui: &Ui) {
+    for path in paths.iter().take(SHOWN) {
+        ui.warn(format!("convert: {} {what}", path.display()));
     }
-    let images = list_t1w(bids)?;
-    let others = images.iter().map(|image| &image.path).filter(|path| !ours.contains(*path));
-    let (leftovers, foreign): (Vec<&PathBuf>, Vec<&PathBuf>) = others.partition(|path| is_ours(path));
-    for path in &leftovers {
-        remove(path)?;
-        remove(&record_of(path))?;
+    if paths.len() > SHOWN {
+        ui.warn(format!("convert: and {} more", paths.len() - SHOWN));
     }
-    let warn = |paths: &[&PathBuf], what: &str| {
-        for path in paths.iter().take(SHOWN) {
-            ui.warn(format!("convert: {} {what}", path.display()));
+}
+
+/// A path that the origin file names, unless it leads out of the dataset: the file may have been edited.
+fn inside(bids: &Path, name: &str) -> Option<PathBuf> {
+    let is_plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    (is_plain && !name.is_empty()).then(|| bids.join(name))
+}
+
+/// Removes the folders above `path` that hold nothing any more, up to the dataset.
+fn remove_empty_folders(bids: &Path, path: &Path) {
+    for folder in path.ancestors().skip(1).take_while(|folder| *folder != bids && folder.starts_with(bids)) {
+        // Fails on the first folder that holds something.
+        if std::fs::remove_dir(folder).is_err() {
+            break;
         }
-        if paths.len() > SHOWN {
-            ui.warn(format!("convert: and {} more", paths.len() - SHOWN));
-        }
-    };
-    warn(&leftovers, "removed: this download gives it no longer, or under another name");
-    warn(&foreign, "does not come from this download; it will be preprocessed as well");
-    Ok(())
+    }
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! Which series are converted, and under which names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use brainreel_artifact::hash_bytes;
 use brainreel_cohort::{
@@ -43,6 +43,9 @@ struct Verdict {
     rule: &'static str,
     reason: String,
 }
+
+/// Stands for the series of a file that belongs to none.
+const NO_SERIES: &str = "n/a";
 
 /// File endings that lie about in downloads and are never meant as DICOM.
 const OTHER_FILES: [&str; 14] =
@@ -218,7 +221,12 @@ fn image_number(series: &SeriesIndex) -> u64 {
 }
 
 /// The ledger's row for a series that was converted.
-pub(crate) fn kept_row(planned: &Planned<'_>, output: String, rules: &Rules<'_>) -> LedgerRow {
+pub(crate) fn kept_row(
+    planned: &Planned<'_>,
+    output: String,
+    warnings: &[String],
+    rules: &Rules<'_>,
+) -> LedgerRow {
     let contrast = if rules.any_contrast {
         "of any contrast, as --any-contrast asks".to_owned()
     } else {
@@ -235,6 +243,9 @@ pub(crate) fn kept_row(planned: &Planned<'_>, output: String, rules: &Rules<'_>)
     let mut reason = format!("{contrast}; {diagnosis}");
     if let Some(missing) = planned.series.missing_slices() {
         reason += &format!("; {missing}");
+    }
+    for warning in warnings {
+        reason += &format!("; warning: {warning}");
     }
     let verdict = Verdict { outcome: Outcome::Kept, rule: "kept", reason };
     LedgerRow { output: Some(output), ..planned_row(planned, rules, verdict) }
@@ -314,10 +325,13 @@ pub(crate) fn problem_row(
         FileFault::NotDicom { .. } => kept.iter().any(among),
         _ => false,
     };
-    let (outcome, rule) =
-        if lost { (Outcome::Failed, "unreadable_file") } else { (Outcome::Dropped, "not_dicom") };
+    let (outcome, rule) = match problem.fault {
+        _ if lost => (Outcome::Failed, "unreadable_file"),
+        FileFault::LinkOut => (Outcome::Dropped, "link_out_of_tree"),
+        _ => (Outcome::Dropped, "not_dicom"),
+    };
     Some(LedgerRow {
-        series: "n/a".to_owned(),
+        series: NO_SERIES.to_owned(),
         image_id: None,
         subject: None,
         description: None,
@@ -337,24 +351,79 @@ fn is_dcm(path: &Path) -> bool {
     extension(path).is_some_and(|text| text == "dcm")
 }
 
-/// A reason that names some of `paths`, relative to the download, so that the ledger can travel. With
-/// hashed subjects folders and files are hashed too: their names may be those of people.
+/// Whether a row is about a file that is no slice of a series.
+pub(crate) fn is_file(row: &LedgerRow) -> bool {
+    row.series == NO_SERIES
+}
+
+/// A reason that names some of `paths` or their folders, with their places in the download, so that the
+/// ledger can travel. With hashed subjects folders and files are hashed: their names may be those of people.
 pub(crate) fn portable<'p>(reason: &str, paths: impl Iterator<Item = &'p Path>, rules: &Rules<'_>) -> String {
-    if !rules.hash_subjects {
-        let root: PathBuf = rules.root.components().collect();
-        return reason.replace(&format!("{}/", root.display()), "");
-    }
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for path in paths.filter(|path| path.components().next().is_some()) {
-        let folder = path.parent().unwrap_or(path).display().to_string();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let hashed = |text: &str| hash_bytes(text.as_bytes()).short().to_owned();
-        names.insert(path.display().to_string(), format!("{}/{}", hashed(&folder), hashed(&name)));
-        let short = hashed(&folder);
-        names.insert(folder, short);
+        let Some(folder) = path.parent() else { continue };
+        for named in [path, folder] {
+            let text = named.display().to_string();
+            if !text.is_empty() && reason.contains(&text) {
+                names.insert(text, place(named, named == folder, rules));
+            }
+        }
     }
-    // Files before the folders that they lie in.
-    names.iter().rev().filter(|(path, _)| !path.is_empty()).fold(reason.to_owned(), |text, (path, hash)| {
-        if text.contains(path.as_str()) { text.replace(path, hash) } else { text }
-    })
+    replace_names(reason, &names)
+}
+
+/// A file or folder as it may be shown.
+fn place(path: &Path, is_folder: bool, rules: &Rules<'_>) -> String {
+    let inside = path.strip_prefix(rules.root).unwrap_or(path);
+    if !rules.hash_subjects {
+        return if inside.as_os_str().is_empty() { ".".to_owned() } else { inside.display().to_string() };
+    }
+    let hashed = |text: &str| hash_bytes(text.as_bytes()).short().to_owned();
+    if is_folder {
+        return hashed(&inside.to_string_lossy());
+    }
+    let folder = inside.parent().unwrap_or(Path::new("")).to_string_lossy();
+    let name = inside.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}/{}", hashed(&folder), hashed(&name))
+}
+
+/// Replaces whole names in a text, files before the folders that they lie in, each place once.
+fn replace_names(text: &str, names: &BTreeMap<String, String>) -> String {
+    let in_name = |c: char| c.is_alphanumeric() || "/\\_-".contains(c);
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(c) = rest.chars().next() {
+        let starts = !out.ends_with(in_name);
+        let found = names.iter().rev().find(|(name, _)| {
+            starts && rest.strip_prefix(name.as_str()).is_some_and(|behind| !behind.starts_with(in_name))
+        });
+        if let Some((name, shown)) = found {
+            out += shown;
+            rest = &rest[name.len()..];
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(reason: &str, root: &str, path: &str) -> String {
+        let labels = LabelTable::default();
+        let rules =
+            Rules { root: Path::new(root), labels: &labels, any_contrast: false, hash_subjects: false };
+        portable(reason, [Path::new(path)].into_iter(), &rules)
+    }
+
+    #[test]
+    fn names_are_told_from_the_download_on() {
+        assert_eq!(shown("series in /a/b has 3", "/a/b", "/a/b/x.dcm"), "series in . has 3");
+        assert_eq!(shown("/a/b/c/x.dcm is cut (in /a/b/c)", "/a/b", "/a/b/c/x.dcm"), "c/x.dcm is cut (in c)");
+        assert_eq!(shown("series in a has a 3 a", "./a", "./a/x"), "series in a has a 3 a");
+        assert_eq!(shown("./x.dcm is cut. 3 mm.", ".", "./x.dcm"), "x.dcm is cut. 3 mm.");
+        assert_eq!(shown("a/a/x of a/ab", "a", "a/a/x"), "a/x of a/ab");
+    }
 }
