@@ -121,8 +121,7 @@ impl Walker {
     /// Group 2, which is always explicit and little-endian.
     pub(super) fn meta(&mut self) -> Result<Meta, FileFault> {
         let mut meta = Meta::default();
-        loop {
-            let Source::Plain(reader) = &mut self.source else { break };
+        while let Source::Plain(reader) = &mut self.source {
             match reader.fill_buf()? {
                 [2, 0, ..] => {}
                 [] => return Err(FileFault::Truncated { bytes: self.position }),
