@@ -20,6 +20,7 @@ import time
 import nibabel
 import numpy as np
 
+PACKAGES = ["brainextractor==0.3.0", "SimpleITK==2.5.7", "nibabel==5.4.2"]
 PART = "brain extraction"
 
 

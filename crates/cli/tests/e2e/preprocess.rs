@@ -135,3 +135,20 @@ fn settings_that_do_not_go_together_are_refused() {
     );
     assert!(!dir.path("der/figures").exists() && !dir.path("der/qc.html").exists());
 }
+
+#[test]
+fn without_weights_the_error_says_every_way_on() {
+    let dir = Dir::new();
+    dataset(&dir, "--subjects 1 --no-truth");
+    let ran = dir
+        .command("preprocess bids derivatives")
+        .env("BRAINREEL_CACHE_DIR", dir.path("empty-cache"))
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&ran.stderr).into_owned();
+    for way in ["weights fetch synthstrip", "weights import", "bet"] {
+        assert!(message.contains(way), "`{way}` is not in {message}");
+    }
+    assert!(!dir.path("derivatives").exists());
+}

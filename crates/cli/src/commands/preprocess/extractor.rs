@@ -57,7 +57,10 @@ impl Extractors {
                 Self::Masks(folder.to_owned())
             }
             ExtractorChoice::SynthStrip => {
-                Self::One(Box::new(synthstrip(None, config.synthstrip.border_mm)?))
+                let extractor = synthstrip(None, config.synthstrip.border_mm).context(
+                    "brain_extractor = \"synthstrip\" (\"bet\" does without weights: --extractor bet)",
+                )?;
+                Self::One(Box::new(extractor))
             }
             _ => anyhow::bail!("brain_extractor = \"{}\" is not known to this command", choice.name()),
         })
