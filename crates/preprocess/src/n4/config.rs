@@ -23,6 +23,9 @@ pub struct N4Config {
     pub wiener_noise: f64,
     /// Full width at half maximum of the Gaussian that blurs the histogram, in natural log of intensity.
     pub bias_fwhm: f64,
+    /// What becomes of voxels that have no logarithm.
+    #[serde(skip_serializing_if = "NonPositive::is_left_out")]
+    pub non_positive: NonPositive,
 }
 
 impl Default for N4Config {
@@ -35,7 +38,28 @@ impl Default for N4Config {
             n_histogram_bins: 200,
             wiener_noise: 0.01,
             bias_fwhm: 0.15,
+            non_positive: NonPositive::LeftOut,
         }
+    }
+}
+
+/// What becomes of voxels of the mask that are not positive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NonPositive {
+    /// They say nothing of the field and are left out.
+    #[default]
+    LeftOut,
+    /// They take part with the intensity in place of its logarithm, as in ITK: for comparisons with it
+    /// on whole images, whose air has zeros.
+    AsLogarithm,
+}
+
+impl NonPositive {
+    /// Whether it is the default, which is not written: files from before the choice stay the same.
+    fn is_left_out(&self) -> bool {
+        matches!(self, Self::LeftOut)
     }
 }
 

@@ -6,7 +6,7 @@
 //! control points lie on grids, so that fit and evaluation go axis by axis.
 //!
 //! Where the paper and ITK's implementation differ, this is ITK's, as in ANTs and SimpleITK. Different
-//! from ITK, voxels of the mask that are not positive are left out of the estimate.
+//! from ITK, voxels of the mask that are not positive are left out of the estimate ([`NonPositive`]).
 //!
 //! ```
 //! use brainreel_preprocess::n4::{N4Config, correct_bias};
@@ -34,7 +34,7 @@ mod estimate;
 mod samples;
 mod sharpen;
 
-pub use config::{N4Config, N4Mesh};
+pub use config::{N4Config, N4Mesh, NonPositive};
 pub use error::N4Error;
 
 use brainreel_volume::{Mask, Volume};

@@ -4,7 +4,7 @@ use brainreel_volume::{Mask, Volume};
 use rayon::prelude::*;
 
 use super::domain::Domain;
-use super::{N4Config, N4Error};
+use super::{N4Config, N4Error, NonPositive};
 
 /// Log intensities and weights on the sampled grid, the first axis fastest.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ impl Samples {
     /// Samples the image where the mask and the weights allow it and the intensity is positive.
     ///
     /// ITK lets voxels that are not positive take part with the intensity in place of its logarithm,
-    /// which tells nothing of the field; here they are left out.
+    /// which tells nothing of the field; here they are left out unless the configuration wants them.
     pub(super) fn new(
         volume: &Volume<f32>,
         mask: Option<&Mask>,
@@ -51,10 +51,12 @@ impl Samples {
         {
             let at = volume.grid().offset([i, j, k]);
             let (value, weight) = (volume.as_slice()[at], weight_at(at));
-            let is_used = weight > 0.0 && value > 0.0;
+            let (is_positive, as_logarithm) = (value > 0.0, config.non_positive == NonPositive::AsLogarithm);
+            let is_used = weight > 0.0 && (is_positive || as_logarithm);
             n_sampled += usize::from(weight > 0.0);
-            n_positive += usize::from(is_used);
-            samples.log_intensity.push(if is_used { libm::logf(value) } else { 0.0 });
+            n_positive += usize::from(weight > 0.0 && is_positive);
+            let log_intensity = if is_positive { libm::logf(value) } else { value };
+            samples.log_intensity.push(if is_used { log_intensity } else { 0.0 });
             samples.weight.push(if is_used { weight } else { 0.0 });
         }
         if n_positive == 0 {
