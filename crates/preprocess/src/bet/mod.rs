@@ -10,7 +10,8 @@
 //! - The neck does not draw the centre down: only the upper 150 mm of the head count for it.
 //! - The intensity range is that of the head, not of the field of view with its air.
 //! - The sphere grows with 642 vertices first and then with 2562.
-//! - Where the surface runs through the skull (thick slices), the fractional intensity is raised.
+//! - Where the surface bursts through the skull (thin bone, thick slices), the fractional intensity is
+//!   raised.
 //! - Muscle, fat and marrow that the surface takes in are parted from the brain by component.
 //! - A brain that was stripped before is kept as it is.
 //!
@@ -83,9 +84,15 @@ const LEAST_ML: f64 = 100.0;
 /// Largest volume of a brain with its fluid, in ml.
 const MOST_ML: f64 = 2200.0;
 
-/// By how much the fractional intensity is raised as long as the surface runs through the skull: in
-/// thick slices bone is no darker than fluid.
-const RAISES: [f64; 5] = [0.0, 0.1, 0.2, 0.3, 0.4];
+/// Steps by which the fractional intensity is raised as long as the surface runs through the skull: in
+/// thick slices bone is no darker than fluid, and the temporal bone is thin.
+const RAISE: f64 = 0.05;
+const N_RAISES: usize = 8;
+
+/// From one fractional intensity to the next the volume falls evenly. It falls by more than this share,
+/// and by more than so many times the next fall, where the surface has burst through the skull.
+const BURST_SHARE: f64 = 0.06;
+const BURST_FALLS: f64 = 2.0;
 
 /// Share of the vertices that may lie on another part of the surface.
 const MOST_FOLDED: f64 = 0.02;
@@ -114,6 +121,12 @@ impl Bet {
         Ok(Self { config: config.validated()? })
     }
 
+    /// The settings after some steps towards a smaller brain.
+    fn raised(&self, n_steps: usize) -> BetConfig {
+        let fractional_intensity = self.config.fractional_intensity + RAISE * as_f64(n_steps);
+        BetConfig { fractional_intensity, ..self.config }
+    }
+
     /// What a surface encloses that is not larger than a brain.
     fn enclosed(
         &self,
@@ -123,17 +136,23 @@ impl Bet {
     ) -> Result<Mask, ExtractionError> {
         let coarse = Sphere::new(COARSE);
         let fine = coarse.subdivided();
+        let mut grown: Vec<Surface<'_>> = Vec::new();
         let mut smallest_ml = f64::INFINITY;
-        for raise in RAISES {
-            let fractional_intensity = self.config.fractional_intensity + raise;
-            let config = BetConfig { fractional_intensity, ..self.config };
-            let surroundings = Surroundings { samples, head: measured, config: &config };
-            let mut surface = Surface::start(&coarse, measured);
-            surface.evolve(&surroundings, N_COARSE, STIFFNESS[0]);
-            let ml = surface.volume_ml();
-            smallest_ml = smallest_ml.min(ml);
-            if ml <= MOST_ML {
-                return Ok(refined(head, surface, [&coarse, &fine], &surroundings));
+        for raise in 0..=N_RAISES {
+            while grown.len() < raise + 3 {
+                let mut surface = Surface::start(&coarse, measured);
+                let config = self.raised(grown.len());
+                let surroundings = Surroundings { samples, head: measured, config: &config };
+                surface.evolve(&surroundings, N_COARSE, STIFFNESS[0]);
+                grown.push(surface);
+            }
+            let [here, next, last] = [0, 1, 2].map(|more| grown[raise + more].volume_ml());
+            let has_burst = here - next > (BURST_SHARE * here).max(BURST_FALLS * (next - last));
+            smallest_ml = smallest_ml.min(here);
+            if here <= MOST_ML && !has_burst {
+                let config = self.raised(raise);
+                let surroundings = Surroundings { samples, head: measured, config: &config };
+                return Ok(refined(head, grown.swap_remove(raise), [&coarse, &fine], &surroundings));
             }
         }
         Err(implausible(smallest_ml))
