@@ -150,6 +150,8 @@ impl Bet {
             let has_burst = here - next > (BURST_SHARE * here).max(BURST_FALLS * (next - last));
             smallest_ml = smallest_ml.min(here);
             if here <= MOST_ML && !has_burst {
+                // One step more after a burst: a bulge may be left.
+                let raise = if raise > 0 { raise + 1 } else { 0 };
                 let config = self.raised(raise);
                 let surroundings = Surroundings { samples, head: measured, config: &config };
                 return Ok(refined(head, grown.swap_remove(raise), [&coarse, &fine], &surroundings));
