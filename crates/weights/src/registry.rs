@@ -54,7 +54,8 @@ const PUBLISHED: [Published; 1] = [Published {
     title: "SynthStrip, version 1: brain extraction",
     file_name: "synthstrip.1.pt",
     url: "https://surfer.nmr.mgh.harvard.edu/docs/synthstrip/requirements/synthstrip.1.pt",
-    licence: "MIT or CC BY 4.0, at your choice, as its authors state at https://surfer.nmr.mgh.harvard.edu/docs/synthstrip/",
+    licence: "MIT or CC BY 4.0 at your choice, as far as we know; what its authors say at \
+              https://surfer.nmr.mgh.harvard.edu/docs/synthstrip/ decides",
     citation: "Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image, \
                NeuroImage 260, 119474",
     // The key of the file in the annex of FreeSurfer's repository.

@@ -8,3 +8,4 @@ mod options;
 mod pipeline;
 mod preprocess;
 mod resume;
+mod strip;
