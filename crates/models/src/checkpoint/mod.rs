@@ -13,6 +13,7 @@ mod tests;
 mod torch_legacy;
 mod torch_zip;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 pub use error::CheckpointError;
@@ -64,10 +65,19 @@ pub(crate) fn decode(
     let archive = Archive::open(file)?;
     let mut pickled = Pickled::default();
     let (root, _) = pickle::read(archive.pickle()?, &mut pickled)?;
+    // Many tensors may share a storage, whose checksum is compared once.
+    let checked: RefCell<BTreeMap<String, &[u8]>> = RefCell::default();
     let bytes_of = |storage: &Storage<'_>| {
+        if let Some(bytes) = checked.borrow().get(storage.key).copied() {
+            return sized(storage, bytes);
+        }
         let entry = archive.storage(storage.key);
-        sized(storage, entry.map(|entry| entry.bytes).unwrap_or_default())?;
-        entry.map_or(Ok(&[][..]), |entry| entry.checked(storage.key))
+        let bytes = sized(storage, entry.map(|entry| entry.bytes).unwrap_or_default())?;
+        if let Some(entry) = entry {
+            entry.checked(storage.key)?;
+        }
+        checked.borrow_mut().insert(storage.key.to_owned(), bytes);
+        Ok(bytes)
     };
     gather(&pickled, root, bytes_of, select)
 }
@@ -108,8 +118,7 @@ fn gather<'a>(
                 got: format!("{:?}", storage.element).to_uppercase(),
             });
         };
-        let words = bytes_of(storage)?.chunks_exact(storage.element.width());
-        let values = values(tensor, words.map(to_f32));
+        let values = values(tensor, bytes_of(storage)?, storage.element.width(), to_f32);
         found.insert((*name).to_owned(), HostTensor { shape: tensor.shape.clone(), values });
     }
     Ok(found)
@@ -138,18 +147,21 @@ fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [
     }
 }
 
-/// The elements of a tensor in C order, from all numbers of its storage.
-fn values(tensor: &Tensor, numbers: impl ExactSizeIterator<Item = f32>) -> Vec<f32> {
+/// The elements of a tensor in C order, from the bytes of its storage.
+fn values(tensor: &Tensor, bytes: &[u8], width: usize, to_f32: fn(&[u8]) -> f32) -> Vec<f32> {
     let n = tensor.n_elements();
-    if is_contiguous(tensor) {
-        return numbers.skip(tensor.offset).take(n).collect();
+    if n == 0 {
+        return Vec::new();
     }
-    let numbers: Vec<f32> = numbers.collect();
+    if is_contiguous(tensor) {
+        let start = tensor.offset * width;
+        return bytes[start..start + n * width].chunks_exact(width).map(to_f32).collect();
+    }
     let mut index = vec![0; tensor.shape.len()];
     let mut values = Vec::with_capacity(n);
     for _ in 0..n {
         let at: usize = index.iter().zip(&tensor.strides).map(|(i, stride)| i * stride).sum();
-        values.push(numbers[tensor.offset + at]);
+        values.push(to_f32(&bytes[(tensor.offset + at) * width..][..width]));
         for axis in (0..index.len()).rev() {
             index[axis] += 1;
             if index[axis] < tensor.shape[axis] {
