@@ -349,7 +349,10 @@ fn retag(dir: &Dir, cohort: &str, from: &[u8], to: &[u8]) {
 #[test]
 fn diffusion_and_echo_planar_series_are_left_out_by_name() {
     let dir = Dir::new();
-    let cases: [(&str, &[u8], &[u8]); 3] = [
+    let cases: [(&str, &[u8], &[u8]); 6] = [
+        ("localizer", br"ORIGINAL\PRIMARY\M\ND", br"DERIVED\LOCALIZER\A\B"),
+        ("not_magnitude", br"ORIGINAL\PRIMARY\M\ND", br"ORIGINAL\PRIMARY\P\ND"),
+        ("reformatted", br"ORIGINAL\PRIMARY\M\ND", br"DERIVED\SECONDARY\MPR"),
         ("diffusion", br"ORIGINAL\PRIMARY\M\ND", br"ORIGINAL\DIFFUSION\ND"),
         ("echo_planar", br"GR\IR", br"EP\SE"),
         ("computed", br"ORIGINAL\PRIMARY\M\ND", br"DERIVED\PRIMARY\MIP\A"),

@@ -4,18 +4,19 @@ use hayro_jpeg2000::{DecodeSettings, DecoderContext, Image};
 use jpeg_decoder::{Decoder, PixelFormat};
 
 use super::super::header::SliceFormat;
+use super::Fault;
 
 /// Decodes a JPEG of one component: its samples.
-pub(super) fn decode(stream: &[u8], format: &SliceFormat) -> Result<Vec<u16>, String> {
+pub(super) fn decode(stream: &[u8], format: &SliceFormat) -> Result<Vec<u16>, Fault> {
     let frame = FrameHeader::find(stream).ok_or("there is no JPEG frame")?;
     if [frame.columns, frame.rows] != [format.columns, format.rows] {
-        return Err("the JPEG frame is not of the size that the header says".to_owned());
+        return Err("the JPEG frame is not of the size that the header says".into());
     }
     if frame.n_components != 1 {
-        return Err(format!("a JPEG of {} components, expected 1", frame.n_components));
+        return Err(format!("a JPEG of {} components, expected 1", frame.n_components).into());
     }
     if frame.precision > 8 && !frame.lossless {
-        return Err(format!("a lossy JPEG of {} bits, which is not read", frame.precision));
+        return Err(Fault::Unsupported(format!("a lossy JPEG of {} bits", frame.precision)));
     }
     let mut decoder = Decoder::new(stream);
     decoder.set_max_decoding_buffer_size(2 * format.n_pixels());
@@ -25,7 +26,7 @@ pub(super) fn decode(stream: &[u8], format: &SliceFormat) -> Result<Vec<u16>, St
         Some(PixelFormat::L16) => {
             Ok(bytes.as_chunks().0.iter().map(|&word| u16::from_ne_bytes(word)).collect())
         }
-        _ => Err("a JPEG in colour".to_owned()),
+        _ => Err("a JPEG in colour".into()),
     }
 }
 
@@ -64,22 +65,23 @@ impl FrameHeader {
 const MAX_TILES: u64 = 4096;
 
 /// Decodes a JPEG 2000 image of one component: its samples.
-pub(super) fn decode_2000(stream: &[u8], format: &SliceFormat) -> Result<Vec<i32>, String> {
+pub(super) fn decode_2000(stream: &[u8], format: &SliceFormat) -> Result<Vec<i32>, Fault> {
     let size = ImageSize::find(stream).ok_or("there is no JPEG 2000 codestream")?;
     if [size.columns, size.rows] != [format.columns, format.rows].map(u64::from) {
-        return Err("the JPEG 2000 image is not of the size that the header says".to_owned());
+        return Err("the JPEG 2000 image is not of the size that the header says".into());
     }
     if size.n_components != 1 {
-        return Err(format!("a JPEG 2000 image of {} components, expected 1", size.n_components));
+        return Err(format!("a JPEG 2000 image of {} components, expected 1", size.n_components).into());
     }
     if size.n_tiles > MAX_TILES || size.precision > 24 {
-        return Err(format!("a JPEG 2000 image of {} tiles and {} bits", size.n_tiles, size.precision));
+        let found = format!("a JPEG 2000 image of {} tiles and {} bits", size.n_tiles, size.precision);
+        return Err(Fault::Unsupported(found));
     }
     let settings = DecodeSettings { resolve_palette_indices: false, strict: true, target_resolution: None };
     let image = Image::new(stream, &settings).map_err(|error| error.to_string())?;
     let mut context = DecoderContext::default();
     let decoded = image.decode(&mut context).map_err(|error| error.to_string())?;
-    let [component] = decoded.components() else { return Err("a JPEG 2000 image in colour".to_owned()) };
+    let [component] = decoded.components() else { return Err("a JPEG 2000 image in colour".into()) };
     // The decoder shifts signed samples like unsigned ones.
     let (shift, lowest, highest) = if size.signed {
         let half = 1_i32 << (size.precision - 1);

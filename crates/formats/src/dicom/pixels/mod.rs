@@ -16,10 +16,17 @@ use super::stream::{Encoding, PixelKind, inflated_at};
 use super::{FileFault, SeriesError, syntax_name};
 use fragments::Fragments;
 
+/// What to do about a compression that is not read.
+const DECOMPRESS: &str = "decompress it first, for instance with dcmdjpeg or gdcmconv --raw";
 /// No codec that is read here packs tighter than this.
 const MAX_COMPRESSION: u64 = 1024;
 /// Deflate packs no tighter than this.
 const MAX_DEFLATION: u64 = 1032;
+
+/// Most pixels of a compressed slice: decoders take several bytes for each before they meet the data.
+const MAX_COMPRESSED_PIXELS: usize = 1 << 24;
+/// Most bytes of pixels of a deflated file, which are inflated at once.
+const MAX_INFLATED: u64 = 1 << 31;
 
 /// How the pixels of a transfer syntax are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,10 +84,7 @@ pub(super) fn check(slice: &SliceHeader) -> Result<(), SeriesError> {
         );
     }
     let Some(coding) = coding(&format.transfer_syntax) else {
-        return unsupported(
-            format!("compressed as {}", syntax_name(&format.transfer_syntax)),
-            "decompress it first, for instance with dcmdjpeg or gdcmconv --raw",
-        );
+        return unsupported(format!("compressed as {}", syntax_name(&format.transfer_syntax)), DECOMPRESS);
     };
     let n_frames = u64::from(slice.frame.map_or(1, |(_, n_frames)| n_frames));
     let in_file = match slice.pixels.deflated_from {
@@ -88,6 +92,12 @@ pub(super) fn check(slice: &SliceHeader) -> Result<(), SeriesError> {
         Some(start) => slice.file_length.saturating_sub(start).saturating_mul(MAX_DEFLATION),
     };
     let all = n_frames.saturating_mul(format.n_bytes());
+    if coding != Coding::Native && format.n_pixels() > MAX_COMPRESSED_PIXELS
+        || slice.pixels.deflated_from.is_some() && all > MAX_INFLATED
+    {
+        let found = format!("{n_frames} compressed slices of {}x{} pixels", format.columns, format.rows);
+        return unsupported(found, "decompress it first, if it really is an image of a head");
+    }
     let (found, expected) = match (coding, slice.pixels.length) {
         (Coding::Native, Some(length)) => (in_file.min(length.into()), all),
         (Coding::Native, None) => return Err(damaged(slice, "an uncompressed image of undefined length")),
@@ -243,30 +253,57 @@ fn word_bytes(slice: &SliceHeader) -> u64 {
     }
 }
 
+/// Why a compressed stream gives no pixels.
+enum Fault {
+    Damaged(String),
+    /// It is of a kind that is not decoded here.
+    Unsupported(String),
+}
+
+impl From<String> for Fault {
+    fn from(found: String) -> Self {
+        Self::Damaged(found)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(found: &str) -> Self {
+        Self::Damaged(found.to_owned())
+    }
+}
+
+impl From<jpeg_ls::JpegLsFault> for Fault {
+    fn from(fault: jpeg_ls::JpegLsFault) -> Self {
+        match fault {
+            jpeg_ls::JpegLsFault::Unsupported(what) => Self::Unsupported(format!("a JPEG-LS with {what}")),
+            fault => Self::Damaged(fault.to_string()),
+        }
+    }
+}
+
 /// Decodes the stream of one frame. A panic of a decoder on a damaged stream is taken as its error.
 fn decompress(slice: &SliceHeader, stream: &[u8]) -> Result<Vec<u8>, SeriesError> {
-    let format = &slice.format;
-    let decode = || -> Result<Vec<u8>, String> {
-        match coding(&format.transfer_syntax) {
-            Some(Coding::RunLength) => {
-                run_length::decode(stream, format).ok_or_else(|| "bad run lengths".to_owned())
-            }
-            Some(Coding::Jpeg) => {
-                Ok(to_bytes(jpeg::decode(stream, format)?.into_iter().map(i32::from), format))
-            }
-            Some(Coding::JpegLs) => {
-                let image = jpeg_ls::decode(stream, [format.columns, format.rows]);
-                let samples = image.map_err(|fault| fault.to_string())?;
-                Ok(to_bytes(samples.into_iter().map(i32::from), format))
-            }
-            Some(Coding::Jpeg2000) => Ok(to_bytes(jpeg::decode_2000(stream, format)?.into_iter(), format)),
-            Some(Coding::Native) | None => Err("not compressed".to_owned()),
+    match catch_unwind(AssertUnwindSafe(|| decode(stream, &slice.format))) {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Fault::Damaged(found))) => Err(damaged(slice, found)),
+        Ok(Err(Fault::Unsupported(found))) => {
+            Err(SeriesError::Unsupported { path: slice.path.clone(), found, remedy: DECOMPRESS })
         }
-    };
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(decoded) => decoded.map_err(|found| damaged(slice, found)),
         Err(_) => Err(damaged(slice, "the decoder gave up")),
     }
+}
+
+fn decode(stream: &[u8], format: &SliceFormat) -> Result<Vec<u8>, Fault> {
+    Ok(match coding(&format.transfer_syntax) {
+        Some(Coding::RunLength) => run_length::decode(stream, format).ok_or("bad run lengths")?,
+        Some(Coding::Jpeg) => to_bytes(jpeg::decode(stream, format)?.into_iter().map(i32::from), format),
+        Some(Coding::JpegLs) => {
+            let samples = jpeg_ls::decode(stream, [format.columns, format.rows])?;
+            to_bytes(samples.into_iter().map(i32::from), format)
+        }
+        Some(Coding::Jpeg2000) => to_bytes(jpeg::decode_2000(stream, format)?.into_iter(), format),
+        Some(Coding::Native) | None => return Err("not compressed".into()),
+    })
 }
 
 /// Samples as words of the bits allocated.
