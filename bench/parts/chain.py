@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-PACKAGES = ["antspyx==0.6.3", "scipy", "nibabel==5.4.2"]
+PACKAGES = ["antspyx==0.6.3", "SimpleITK==2.5.7", "scipy", "nibabel==5.4.2"]
 PART = "whole chain"
 TIMES = 10
 

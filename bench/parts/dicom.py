@@ -14,8 +14,10 @@ import time
 import nibabel
 import numpy as np
 
-REQUIREMENTS = ["dcm2niix==1.0.20260724", "dicom2nifti==2.6.2", "pylibjpeg==2.1.0", "pylibjpeg-libjpeg==2.5.0",
-                "pylibjpeg-openjpeg==2.6.0", "pydicom==3.0.2", "nibabel==5.4.2", "python-gdcm==3.2.6"]
+PACKAGES = [
+    "dcm2niix==1.0.20260724", "dicom2nifti==2.6.2", "pylibjpeg==2.1.0", "pylibjpeg-libjpeg==2.5.0",
+    "pylibjpeg-openjpeg==2.6.0", "pydicom==3.0.2", "nibabel==5.4.2", "python-gdcm==3.2.6",
+]
 PART = "dicom"
 TREE_FILES = 20_000
 TREE_LIMIT_MB = 1000.0

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-PACKAGES = ["antspyx==0.6.3"]
+PACKAGES = ["antspyx==0.6.3", "SimpleITK==2.5.7", "scipy", "nibabel==5.4.2"]
 PART = "N4"
 WHOLE = "the whole image"
 AS_ITK = '{"non_positive": "as_logarithm"}'
