@@ -1,6 +1,6 @@
 use brainreel_volume::{Affine, Grid, Mask, Volume};
 
-use super::{N4Config, N4Error, N4Mesh, N4Output, correct_bias};
+use super::{N4Config, N4Error, N4Mesh, N4Output, NonPositive, correct_bias};
 
 const DIMS: [usize; 3] = [34, 40, 29];
 
@@ -230,4 +230,19 @@ fn inputs_that_cannot_be_used_are_named() {
     assert!(matches!(correct_bias(&image, None, None, &fine), Err(N4Error::Mesh { .. })));
     let bad = N4Config { shrink_factor: 0, ..config() };
     assert!(matches!(correct_bias(&image, None, None, &bad), Err(N4Error::Config(_))));
+}
+
+/// `reference`: ANTsPy's field of a whole head is met to 0.001 % with `AsLogarithm` (`bench/parts/n4.py`).
+#[test]
+fn zeros_take_part_only_if_they_are_asked_to() {
+    let image = shaded();
+    let with_zeros = Volume::from_fn(grid(), |at| if is_brain(at) { *image.at(at) } else { 0.0 });
+    let field = |mask: Option<&Mask>, non_positive| {
+        let config = N4Config { non_positive, ..config() };
+        bits(&correct_bias(&with_zeros, mask, None, &config).unwrap().field)
+    };
+    let left_out = field(None, NonPositive::LeftOut);
+    assert!(left_out == field(Some(&brain()), NonPositive::LeftOut));
+    assert!(left_out != field(None, NonPositive::AsLogarithm));
+    assert!(left_out == field(Some(&brain()), NonPositive::AsLogarithm));
 }
