@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "reference"))
 
 PACKAGES = [
     "torch==2.15.0", "numpy", "scipy", "nibabel==5.4.2", "nitransforms==25.1.0", "nipreps-synthstrip==0.0.1",
+    "h5py",
 ]
 PART = "SynthStrip"
 SPEED_UP, SECONDS, RSS_BYTES, DISTANCE_MM = 5.0, 6.0, 3e9, 1e-3

@@ -23,6 +23,8 @@ labels = []
 # simulate = { n_subjects = 20, n_visits = 3, seed = 2025, spacing_mm = 1.0, effect_size = 1.0, noise = 0.03, bias = 0.2, ad_fraction = 0.5, n_sites = 8, truth_images = true }
 # Brain masks for preprocess.brain_extractor = \"mask\", laid out like the dataset:
 # masks = \"masks\"
+# Weights of SynthStrip other than those in the cache (`brainreel weights`):
+# synthstrip_weights = \"synthstrip.1.pt\"
 # Seed of a permutation of the diagnoses among subjects: the result must fall to chance level.
 # shuffle_labels = 1
 ";

@@ -9,7 +9,7 @@ use brainreel_simulate::SimulateConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::preprocess::{self, Extractors};
+use crate::commands::preprocess::{self, Extractors, Sources};
 use crate::folders;
 use crate::run_inputs::{self, RunInputs};
 
@@ -49,8 +49,17 @@ pub(crate) struct Input {
     pub(crate) simulate: Option<SimulateConfig>,
     /// Brain masks for `preprocess.brain_extractor = "mask"`, laid out like the dataset.
     pub(crate) masks: Option<PathBuf>,
+    /// Weights of SynthStrip; by default those in the cache.
+    pub(crate) synthstrip_weights: Option<PathBuf>,
     /// Seed of a permutation of the diagnoses among the subjects; a check that nothing leaks.
     pub(crate) shuffle_labels: Option<u64>,
+}
+
+impl Input {
+    /// The files that brain extractors need.
+    pub(crate) fn sources(&self) -> Sources<'_> {
+        Sources { masks: self.masks.as_deref(), weights: self.synthstrip_weights.as_deref() }
+    }
 }
 
 impl Experiment {
@@ -62,8 +71,13 @@ impl Experiment {
             toml::from_str(&text).with_context(|| format!("{} is not an experiment", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let input = &mut experiment.input;
-        let own_paths =
-            input.dicom.iter_mut().chain(&mut input.bids).chain(&mut input.masks).chain(&mut input.labels);
+        let own_paths = input
+            .dicom
+            .iter_mut()
+            .chain(&mut input.bids)
+            .chain(&mut input.masks)
+            .chain(&mut input.synthstrip_weights)
+            .chain(&mut input.labels);
         let train = &mut experiment.train;
         let own_paths = own_paths.chain(&mut train.weights).chain(&mut train.cache.directory);
         for relative in own_paths.chain([&mut experiment.out]) {
@@ -113,7 +127,7 @@ impl Experiment {
             folders::check_file(weights, "safetensors with torchvision's names")
                 .context("stage train: train.weights")?;
         }
-        Extractors::open(preprocess, input.masks.as_deref()).context("stage preprocess")?;
+        Extractors::open(preprocess, input.sources()).context("stage preprocess")?;
         self.check_trained_run()
     }
 

@@ -85,6 +85,7 @@ fn experiment(args: &DemoArgs) -> Experiment {
             labels: Vec::new(),
             bids: None,
             masks: None,
+            synthstrip_weights: None,
             simulate: Some(cohort),
             shuffle_labels: args.shuffle_labels.then_some(args.seed),
         },

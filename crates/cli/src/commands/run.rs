@@ -184,9 +184,12 @@ fn preprocess_step(
     ui: &Ui,
 ) -> anyhow::Result<ContentHash> {
     let mut inputs = HashBuilder::new().part(dataset.fingerprint.as_str());
-    let masks = experiment.input.masks.as_deref();
-    if let Some(masks) = masks {
+    let sources = experiment.input.sources();
+    if let Some(masks) = sources.masks {
         inputs = inputs.part(fingerprint::of_input(masks)?.as_str());
+    }
+    if let Some(weights) = sources.weights {
+        inputs = inputs.part(hash_file(weights)?.as_str());
     }
     let step = Step {
         stage: "preprocess",
@@ -199,7 +202,7 @@ fn preprocess_step(
         bids: &dataset.bids,
         derivatives: &layout.derivatives,
         config: &experiment.preprocess,
-        masks,
+        sources,
         keep: &[],
         pictures: true,
         limits: Limits { n_jobs, max_bytes: batch::default_bytes() },

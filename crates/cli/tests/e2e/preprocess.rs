@@ -1,6 +1,7 @@
 //! What `preprocess` leaves behind, and what it refuses.
 
 use crate::kit::Dir;
+use crate::strip::network_file;
 
 /// A dataset of a few heads at 4 mm, with the truth.
 fn dataset(dir: &Dir, options: &str) {
@@ -151,4 +152,32 @@ fn without_weights_the_error_says_every_way_on() {
         assert!(message.contains(way), "`{way}` is not in {message}");
     }
     assert!(!dir.path("derivatives").exists());
+}
+
+#[test]
+fn synthstrip_with_a_file_of_weights() {
+    let dir = Dir::new();
+    dataset(&dir, "--subjects 1 --no-truth");
+    dir.write("everything.safetensors", &network_file(-5.0));
+    let asked = "--weights everything.safetensors --spacing 8 --size 16 --bias none --no-pictures";
+    dir.ok(&format!("preprocess bids derivatives {asked} --json report.json"));
+    assert_eq!(dir.json("report.json")["brain_extractor"], "synthstrip");
+    assert!(dir.json("report.json")["warnings"].to_string().contains("edge of the field of view"));
+    let (_, sidecar) = only(&dir, "derivatives", "_desc-preproc_T1w.json");
+    let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).unwrap();
+    assert!(sidecar["BrainExtractor"].as_str().unwrap().starts_with("synthstrip "), "{sidecar}");
+
+    // Other weights are another extractor: nothing is up to date.
+    dir.write("everything.safetensors", &network_file(-6.0));
+    dir.ok(&format!("preprocess bids derivatives {asked} --json report.json"));
+    assert_eq!(dir.json("report.json")["n_up_to_date"], 0);
+    dir.write("nothing.safetensors", &network_file(50.0));
+    dir.fails(
+        "preprocess bids nothing --weights nothing.safetensors --spacing 8 --size 16 --bias none",
+        &["found no voxel of brain", "none of the 1 scans"],
+    );
+    dir.fails(
+        "preprocess bids other --extractor bet --weights nothing.safetensors",
+        &["expected \"synthstrip\""],
+    );
 }

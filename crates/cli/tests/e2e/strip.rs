@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use crate::kit::Dir;
 
 /// A network of zeros but for the last bias: everywhere `distance_mm` from the surface.
-fn network_file(distance_mm: f32) -> Vec<u8> {
+pub(crate) fn network_file(distance_mm: f32) -> Vec<u8> {
     let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = synthstrip_convs()
         .into_iter()
         .flat_map(|conv| {

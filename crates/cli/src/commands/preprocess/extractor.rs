@@ -36,10 +36,25 @@ pub(crate) enum ForScan<'a> {
     File(MaskFile),
 }
 
+/// Files that extractors need beside the settings.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sources<'a> {
+    /// Folder of brain masks, for `mask`.
+    pub(crate) masks: Option<&'a Path>,
+    /// Weights of the network, for `synthstrip`; by default those in the cache.
+    pub(crate) weights: Option<&'a Path>,
+}
+
 impl Extractors {
     /// Opens what the settings name.
-    pub(crate) fn open(config: &PreprocessConfig, masks: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &PreprocessConfig, sources: Sources<'_>) -> anyhow::Result<Self> {
+        let Sources { masks, weights } = sources;
         let choice = config.brain_extractor;
+        anyhow::ensure!(
+            weights.is_none() || choice == ExtractorChoice::SynthStrip,
+            "weights of SynthStrip are given, but brain_extractor is \"{}\", expected \"synthstrip\"",
+            choice.name()
+        );
         anyhow::ensure!(
             masks.is_none() || choice == ExtractorChoice::Mask,
             "a folder of masks is given, but brain_extractor is \"{}\", expected \"mask\"",
@@ -57,7 +72,7 @@ impl Extractors {
                 Self::Masks(folder.to_owned())
             }
             ExtractorChoice::SynthStrip => {
-                let extractor = synthstrip(None, config.synthstrip.border_mm).context(
+                let extractor = synthstrip(weights, config.synthstrip.border_mm).context(
                     "brain_extractor = \"synthstrip\" (\"bet\" does without weights: --extractor bet)",
                 )?;
                 Self::One(Box::new(extractor))

@@ -24,7 +24,7 @@ use crate::finish::Finish;
 use crate::folders::{self, Kind};
 use crate::ui::Ui;
 
-pub(crate) use extractor::Extractors;
+pub(crate) use extractor::{Extractors, Sources};
 use gallery::Shown;
 use people::People;
 use quality::Graded;
@@ -60,6 +60,9 @@ pub(crate) struct PreprocessArgs {
     /// voxels of the scans
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
+    /// File with SynthStrip's weights instead of those in the cache
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
     /// How far beyond the brain's surface SynthStrip's mask reaches, in mm
     #[arg(long, value_name = "MM", allow_negative_numbers = true,
           default_value_t = PreprocessConfig::default().synthstrip.border_mm)]
@@ -239,8 +242,8 @@ pub(crate) struct Request<'a> {
     pub(crate) derivatives: &'a Path,
     /// What is computed.
     pub(crate) config: &'a PreprocessConfig,
-    /// Folder of brain masks.
-    pub(crate) masks: Option<&'a Path>,
+    /// Files that the extractor needs.
+    pub(crate) sources: Sources<'a>,
     /// Images between the steps that are kept.
     pub(crate) keep: &'a [Keep],
     /// Whether to draw pictures.
@@ -255,7 +258,7 @@ pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> 
     let request = Request {
         bids: &args.bids_dir,
         derivatives: &args.derivatives_dir,
-        masks: args.masks.as_deref(),
+        sources: Sources { masks: args.masks.as_deref(), weights: args.weights.as_deref() },
         config: &config,
         keep: &args.keep(),
         pictures: !args.no_pictures,
@@ -269,7 +272,7 @@ pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> 
 /// Preprocesses every T1-weighted image of a dataset.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<PreprocessReport> {
     let images = prepare(request)?;
-    let extractors = Extractors::open(request.config, request.masks)?;
+    let extractors = Extractors::open(request.config, request.sources)?;
     let derivatives = request.derivatives;
     let lock = FolderLock::acquire(derivatives)?;
     lock.remove_litter();
