@@ -124,7 +124,7 @@ impl Experiment {
         train.validate().context("stage train")?;
         train.device.open().context("stage train: train.device")?;
         if let Some(weights) = &train.weights {
-            folders::check_file(weights, "safetensors with torchvision's names")
+            folders::check_file(weights, "torchvision's .pth, or safetensors with its names")
                 .context("stage train: train.weights")?;
         }
         Extractors::open(preprocess, input.sources()).context("stage preprocess")?;

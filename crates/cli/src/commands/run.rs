@@ -29,7 +29,7 @@ A small experiment.toml (paths are relative to the file; every setting has a def
   dicom = \"ADNI\"
   labels = [\"ADNI1_Complete_5_01_2026.csv\"]
   [train]
-  weights = \"r3d_18.safetensors\"
+  weights = \"r3d_18-b3b3357e.pth\"
 
 Stages whose inputs, settings and code are unchanged are skipped. Interrupt at any moment and run
 again: the final files are the same, byte for byte.";

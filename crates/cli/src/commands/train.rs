@@ -29,7 +29,7 @@ pub(crate) const DERIVATIVES: &str = "derivatives, as `brainreel preprocess` wri
 
 const EXAMPLES: &str = "\
 Examples:
-  brainreel train derivatives --split split.tsv --out run --weights r3d_18.safetensors
+  brainreel train derivatives --split split.tsv --out run --weights r3d_18-b3b3357e.pth
   brainreel train derivatives --split split.tsv --out run --config train.toml --epochs 20
   brainreel train derivatives --split split.tsv --out run-thesis --norm batch --augmentation thesis
 
@@ -53,7 +53,7 @@ pub(crate) struct TrainArgs {
     /// Settings as TOML; options given here win over it
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Pretrained weights, safetensors with torchvision's names
+    /// Pretrained weights, torchvision's .pth, or safetensors with its names
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[arg(long, value_name = "N", help = with_default(
@@ -186,7 +186,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     }
     request.config.validate()?;
     if let Some(weights) = &request.config.weights {
-        folders::check_file(weights, "safetensors with torchvision's names")?;
+        folders::check_file(weights, "torchvision's .pth, or safetensors with its names")?;
     }
     folders::check_output(request.run)?;
     let lock = FolderLock::acquire(request.run)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use brainreel_artifact::write_atomic;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::quality::{self, Graded};
+use super::quality::Graded;
 
 const STYLE: &str = "\
 body{font:14px system-ui,sans-serif;background:#0e1013;color:#dfe3ea;margin:1.5rem}\
@@ -13,8 +13,7 @@ h1{font-size:1.3rem}p{max-width:60rem;color:#aab}\
 article{margin:0 0 1.5rem;padding:.6rem;border:1px solid #2a2f38;border-radius:8px}\
 article.look{border-color:#ff8a7a}\
 h2{font-size:1rem;margin:.1rem 0 .4rem}img{max-width:100%;height:auto;display:block}\
-dl{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.3rem 0}\
-dt{display:inline;color:#8fa}dd{display:inline;margin:0}.why{color:#ff8a7a}";
+.why{color:#ff8a7a}";
 
 /// A scan and where its picture lies, relative to the page.
 pub(super) struct Shown<'a> {
@@ -58,15 +57,9 @@ fn article(scan: &Shown<'_>) -> Markup {
     html! {
         article class=[to_look_at(graded).then_some("look")] id=(graded.scan_id) {
             h2 { (graded.scan_id) }
-            dl {
-                @for (name, value) in quality::highlights(graded.qc) {
-                    div { dt { (name) } " " dd { (value) } }
-                }
-            }
             @if !graded.outlier_in.is_empty() {
                 p class="why" { "stands out in " (graded.outlier_in.join(", ")) }
             }
-            @for warning in &graded.qc.warnings { p class="why" { (warning) } }
             a href=(scan.picture) { img loading="lazy" src=(scan.picture) alt=(graded.scan_id); }
         }
     }

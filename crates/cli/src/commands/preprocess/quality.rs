@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 const LEAST_SCANS: usize = 8;
 
 /// Robust standard deviations from the median that make a number stand out.
-const OUTLIER_DEVIATIONS: f64 = 5.0;
+const OUTLIER_DEVIATIONS: f64 = 4.0;
 
 /// Standard deviation of normal numbers over their median absolute deviation.
 const NORMAL_MAD: f64 = 1.4826;
