@@ -33,6 +33,8 @@ pub(super) struct Head {
     pub(super) median: f64,
     /// Centre of gravity of what is above the threshold, in mm.
     pub(super) centre: Point,
+    /// No brain lies below this height, in mm.
+    pub(super) floor_mm: f64,
     /// Radius of a sphere of the head's volume, in mm.
     pub(super) radius_mm: f64,
 }
@@ -40,17 +42,20 @@ pub(super) struct Head {
 /// From the top of the head down to the bottom of the cerebellum of nearly all adults, in mm.
 const BRAIN_HEIGHT_MM: f64 = 150.0;
 
+/// From the top of the head down to where no brain is any more, whatever the neck looks like, in mm.
+const FLOOR_MM: f64 = 160.0;
+
 impl Head {
     /// `None` without contrast.
     pub(super) fn measure(samples: &Samples, radius_mm: Option<f64>) -> Option<Self> {
         let (dark, bright) = robust_range(samples.voxels())?;
         let threshold = dark + HEAD_THRESHOLD * (bright - dark);
-        let floor = top(samples, threshold)? - BRAIN_HEIGHT_MM;
+        let top_mm = top(samples, threshold)?;
         let voxel_mm3: f64 = samples.grid().affine().determinant().abs();
         let (mut moment, mut mass, mut n) = ([0.0; 3], 0.0, 0.0);
         for (place, value) in samples.placed() {
             let value = f64::from(value);
-            if value > threshold && place[2] > floor {
+            if value > threshold && place[2] > top_mm - BRAIN_HEIGHT_MM {
                 let weight = value.min(bright) - dark;
                 (0..3).for_each(|axis| moment[axis] += weight * place[axis]);
                 mass += weight;
@@ -73,7 +78,7 @@ impl Head {
         }
         let middle = within.len() / 2;
         let median = f64::from(*within.select_nth_unstable_by(middle, f32::total_cmp).1);
-        Some(Self { dark, bright, threshold, median, centre, radius_mm })
+        Some(Self { dark, bright, threshold, median, centre, floor_mm: top_mm - FLOOR_MM, radius_mm })
     }
 }
 

@@ -10,8 +10,9 @@
 //! - The neck does not draw the centre down: only the upper 150 mm of the head count for it.
 //! - The intensity range is that of the head, not of the field of view with its air.
 //! - The sphere grows with 642 vertices first and then with 2562.
+//! - Nothing more than 160 mm below the top of the head is taken in.
 //! - Where the surface bursts through the skull (thin bone, thick slices), the fractional intensity is
-//!   raised.
+//!   raised, as long as the surface comes to lie on a border of more contrast.
 //! - Muscle, fat and marrow that the surface takes in are parted from the brain by component.
 //! - A brain that was stripped before is kept as it is.
 //!
@@ -137,6 +138,7 @@ impl Bet {
         let coarse = Sphere::new(COARSE);
         let fine = coarse.subdivided();
         let mut grown: Vec<Surface<'_>> = Vec::new();
+        let mut weak_shares = Vec::new();
         let mut smallest_ml = f64::INFINITY;
         for raise in 0..=N_RAISES {
             while grown.len() < raise + 3 {
@@ -144,14 +146,17 @@ impl Bet {
                 let config = self.raised(grown.len());
                 let surroundings = Surroundings { samples, head: measured, config: &config };
                 surface.evolve(&surroundings, N_COARSE, STIFFNESS[0]);
+                weak_shares.push(surface.weak_share(&surroundings));
                 grown.push(surface);
             }
             let [here, next, last] = [0, 1, 2].map(|more| grown[raise + more].volume_ml());
             let has_burst = here - next > (BURST_SHARE * here).max(BURST_FALLS * (next - last));
             smallest_ml = smallest_ml.min(here);
-            if here <= MOST_ML && !has_burst {
+            // A smaller surface must lie on a better border, or it falls into the brain.
+            let gains = weak_shares[raise + 1] <= weak_shares[raise];
+            if here <= MOST_ML && !(has_burst && gains) {
                 // One step more after a burst: a bulge may be left.
-                let raise = if raise > 0 { raise + 1 } else { 0 };
+                let raise = if raise > 0 && gains { raise + 1 } else { raise };
                 let config = self.raised(raise);
                 let surroundings = Surroundings { samples, head: measured, config: &config };
                 return Ok(refined(head, grown.swap_remove(raise), [&coarse, &fine], &surroundings));

@@ -24,6 +24,12 @@ const SPEED: f64 = 0.05;
 /// Vertices nearer than this many edges, though far apart on the sphere, are a fold.
 const FOLD_EDGES: f64 = 0.4;
 
+/// The border of the brain is weak where it is darker outside by less than this share of the median.
+const WEAK: f64 = 0.3;
+
+/// How far to both sides of the surface its contrast is looked for.
+const BESIDE: Way = Way { step_mm: STEP_MM, n_dark: 3, n_bright: 3 };
+
 /// How far apart on the sphere, in edges.
 const APART_EDGES: f64 = 4.0;
 
@@ -85,6 +91,31 @@ impl<'a> Surface<'a> {
             dot(a, cross(b, c)) / 6000.0
         };
         self.sphere.triangles.iter().map(tetrahedron).sum()
+    }
+
+    /// Share of the vertices at which it is hardly darker outside of the surface than inside: where it
+    /// runs through bone into what lies beyond, or through a brain.
+    pub(super) fn weak_share(&self, surroundings: &Surroundings<'_>) -> f64 {
+        let Surroundings { samples, head, .. } = surroundings;
+        let weak = self.vertices.iter().zip(&self.sphere.rings).filter(|(here, ring)| {
+            let normal = self.normal(**here, ring);
+            let (_, inside) = samples.extremes(**here, times(normal, -1.0), BESIDE);
+            let (outside, _) = samples.extremes(**here, normal, BESIDE);
+            inside.min(head.median) - outside.min(head.median) < WEAK * head.median
+        });
+        as_f64(weak.count()) / as_f64(self.vertices.len())
+    }
+
+    /// Outwards.
+    fn normal(&self, here: Point, ring: &Ring) -> Point {
+        let neighbours = ring.vertices();
+        let spokes = neighbours.iter().map(|neighbour| minus(self.vertices[*neighbour], here));
+        let mut before = minus(self.vertices[neighbours[neighbours.len() - 1]], here);
+        unit(spokes.fold([0.0; 3], |normal, spoke| {
+            let sum = plus(normal, cross(before, spoke));
+            before = spoke;
+            sum
+        }))
     }
 
     /// Share of the vertices that lie on another part of the surface.
@@ -150,6 +181,9 @@ impl Forces<'_> {
     /// Positive where what lies under the surface is brain, negative where it is not.
     fn intensity(&self, here: Point, normal: Point) -> f64 {
         let Surroundings { samples, head, .. } = self.surroundings;
+        if here[2] < head.floor_mm {
+            return -1.0;
+        }
         let (darkest, brightest) = samples.extremes(here, times(normal, -1.0), WAY);
         let darkest = darkest.min(head.median).max(head.dark);
         let brightest = brightest.max(head.threshold).min(head.median);

@@ -25,6 +25,9 @@ const PART_MM: f64 = 1.3;
 /// By how much it is grown again.
 const REGROW_MM: f64 = PART_MM + 1.0;
 
+/// Further steps by which it is grown in voxels larger than [`PART_MM`].
+const N_COARSE_REGROWTHS: usize = 2;
+
 /// Sulci of up to twice this width are closed.
 const CLOSE_MM: f64 = 10.0;
 
@@ -43,7 +46,13 @@ fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head, tissue_share: f64) ->
     let closest_mm = near.grid().spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
     let tissue = tissue(&near, &inside, head, tissue_share);
     let core = largest_component(&erode(&tissue, PART_MM.max(closest_mm)));
-    let brain = both(&dilate(&core, REGROW_MM.max(2.0 * closest_mm)), &tissue);
+    let mut brain = both(&dilate(&core, REGROW_MM.max(2.0 * closest_mm)), &tissue);
+    if closest_mm > PART_MM {
+        // Gyri are no thicker than what such voxels take away: they grow again along themselves.
+        for _ in 0..N_COARSE_REGROWTHS {
+            brain = both(&dilate(&brain, 1.5 * closest_mm), &tissue);
+        }
+    }
     let depth = Cells::depth(&brain, CLOSE_MM)?;
     let bounded = where_cells(&inside, &depth, |_, depth| f64::from(depth) > CLOSE_MM - MARGIN_MM);
     pad(&fill_holes(&largest_component(&bounded)), &region, mask.grid(), false).ok()
