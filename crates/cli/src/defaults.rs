@@ -58,7 +58,10 @@ const NOTES: &[(&str, &str)] = &[
     ("train.seed", "everything random follows from it"),
     ("train.device", "\"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
     ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
-    ("train.weights", "pretrained weights, torchvision's .pth, or safetensors with its names; without: random numbers"),
+    (
+        "train.weights",
+        "pretrained weights, torchvision's .pth, or safetensors with its names; without: random numbers",
+    ),
     ("train.stem", "how a three-channel stem becomes one: \"sum\", \"mean\" or \"random\""),
     ("train.freeze", "\"thesis\" (layer4 and fc are trained), \"none\" or \"fc-only\""),
     ("train.frozen_norm", "\"calibrated\", \"pretrained\" or \"batch\" (the thesis)"),

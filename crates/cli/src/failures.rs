@@ -32,13 +32,13 @@ impl Failure {
     }
 }
 
-/// Tells the user about scans that went on but should be looked at.
-pub(crate) fn warn(stage: &str, warnings: &[Failure], ui: &Ui) {
+/// Tells the user about scans that went on but should be looked at; `list` says where all of them are.
+pub(crate) fn warn(stage: &str, warnings: &[Failure], list: &str, ui: &Ui) {
     for warning in warnings.iter().take(SHOWN) {
         ui.warn(format!("{stage}: {}: {}", warning.scan, warning.error));
     }
     if warnings.len() > SHOWN {
-        ui.warn(format!("{stage}: and {} more; each scan's .json has its own", warnings.len() - SHOWN));
+        ui.warn(format!("{stage}: and {} more, all in {list}", warnings.len() - SHOWN));
     }
 }
 

@@ -138,7 +138,12 @@ fn start_logging(verbose: u8) {
     let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
     let filter = tracing_subscriber::EnvFilter::try_from_env("BRAINREEL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("error,brainreel={level}")));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
 }
 
 fn start_threads(n_threads: usize) -> anyhow::Result<()> {

@@ -59,7 +59,7 @@ impl Sheet {
     /// The picture.
     #[must_use]
     pub fn to_svg(&self) -> String {
-        let n_columns = self.rows.iter().map(|(_, panels)| panels.len()).max().unwrap_or(0).max(3);
+        let n_columns = self.rows.iter().map(|(_, panels)| panels.len()).max().unwrap_or(0).max(5);
         let n_lines = 1 + self.notes.len() + self.warnings.len();
         let top = MARGIN + LINE * as_f64(n_lines) + 8.0 + if self.columns.is_empty() { 0.0 } else { LINE };
         let width = 2.0 * MARGIN + as_f64(n_columns) * (CELL + GAP) - GAP;

@@ -166,7 +166,7 @@ pub enum ConfigError {
     #[error(
         "preprocess.bias_correction estimates the field inside the brain mask, and brain_extractor = \"none\" makes \
          none: choose an extractor, switch the correction off, or, if the images are stripped already, set \
-         bias_region = \"foreground\""
+         bias_region = \"foreground\" (--bias-region foreground)"
     )]
     BiasWithoutBrain,
 }

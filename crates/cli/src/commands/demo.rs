@@ -111,7 +111,7 @@ fn paths(out: &std::path::Path) -> String {
     let rows = [
         ("download", "simulated DICOM, collection table and truth"),
         ("bids", "BIDS dataset, conversion_ledger.tsv"),
-        ("derivatives", "network inputs, scans.tsv"),
+        ("derivatives", "network inputs, scans.tsv, qc.html"),
         ("split.tsv", "who is where"),
         ("run", "config.json, metrics.csv, checkpoints"),
         ("run/evaluation", "predictions.tsv, subjects.tsv, metrics.json"),

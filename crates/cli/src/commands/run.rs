@@ -205,6 +205,7 @@ fn preprocess_step(
         sources,
         keep: &[],
         pictures: true,
+        replace: false,
         limits: Limits { n_jobs, max_bytes: batch::default_bytes() },
     };
     walk.step(&step, || preprocess::perform(&request, ui).map(|report| report.failures.len()))?;

@@ -181,3 +181,69 @@ fn synthstrip_with_a_file_of_weights() {
         &["expected \"synthstrip\""],
     );
 }
+
+#[test]
+fn work_of_others_and_of_other_datasets_is_not_replaced() {
+    let dir = Dir::new();
+    dataset(&dir, "--subjects 2 --no-truth");
+    let asked = "preprocess bids derivatives --extractor bet --spacing 4 --size 32 --bias none";
+    dir.ok(asked);
+    let (masks, before) = {
+        let files = dir.contents("derivatives");
+        let masks =
+            files.iter().filter(|(path, _)| path.to_string_lossy().ends_with("_desc-brain_mask.nii.gz"));
+        (masks.cloned().collect::<Vec<_>>(), files.clone())
+    };
+    assert_eq!(masks.len(), 2);
+
+    // A mask corrected by hand (here: the other subject's) stays; the other scan goes on.
+    let corrected = dir.path("derivatives").join(&masks[0].0);
+    std::fs::write(&corrected, &masks[1].1).unwrap();
+    let ran = dir.run(asked);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("changed since") && ran.stderr.contains("--masks"), "{}", ran.stderr);
+    assert_eq!(std::fs::read(&corrected).unwrap(), masks[1].1);
+    assert!(dir.read("derivatives/qc.html").contains("failed"));
+    std::fs::write(&corrected, &masks[0].1).unwrap();
+    dir.ok(asked);
+    assert!(dir.contents("derivatives") == before);
+
+    dir.fails(
+        "preprocess bids derivatives --extractor mask --masks derivatives --spacing 4 --size 32",
+        &["same folder"],
+    );
+
+    // Another dataset does not take the folder, and one that fails takes nothing away.
+    dir.ok("simulate others --subjects 1 --visits 1 --seed 4 --spacing 8 --no-truth");
+    dir.ok("convert others other");
+    let other = "preprocess other derivatives --extractor none --bias none --spacing 8 --size 16";
+    dir.fails(other, &["of 2 scans", "--replace"]);
+    assert!(dir.contents("derivatives") == before);
+    dir.ok(&format!("{other} --replace"));
+    assert_eq!(dir.contents("derivatives/figures").len(), 1);
+}
+
+#[test]
+fn files_of_other_settings_do_not_stay_and_images_are_no_masks() {
+    let dir = Dir::new();
+    dataset(&dir, "--subjects 1 --no-truth");
+    let plain = "--spacing 4 --size 32";
+    dir.ok(&format!("preprocess bids derivatives --extractor bet {plain} --keep all"));
+    let count = |ending: &str| {
+        let files = dir.contents("derivatives");
+        files.iter().filter(|(path, _)| path.to_string_lossy().contains(ending)).count()
+    };
+    assert_eq!((count("biasfield"), count("brain_mask"), count("qc.html")), (1, 2, 1));
+    let (mask, _) = only(&dir, "derivatives", "_desc-brain_mask.nii.gz");
+    dir.ok(&format!("preprocess bids derivatives --extractor none --bias none {plain} --no-pictures"));
+    assert_eq!((count("biasfield"), count("brain_mask"), count(".svg"), count("qc.html")), (0, 0, 0, 0));
+
+    let (_, head) = only(&dir, "bids", "_T1w.nii.gz");
+    let wrong = dir.path("masks").join(&mask);
+    std::fs::create_dir_all(wrong.parent().unwrap()).unwrap();
+    std::fs::write(&wrong, head).unwrap();
+    dir.fails(
+        &format!("preprocess bids der --extractor mask --masks masks {plain}"),
+        &["is no mask", "one other number"],
+    );
+}

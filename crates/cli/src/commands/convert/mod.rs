@@ -436,7 +436,7 @@ fn show(report: &ConvertReport, ledger: &Ledger, ui: &Ui) {
         ));
     }
     show_rules(ledger, ui);
-    failures::warn("convert", &report.incomplete, ui);
+    failures::warn("convert", &report.incomplete, "conversion_ledger.tsv", ui);
     for failure in report.failures.iter().take(5) {
         ui.warn(format!("convert: {}", failure.reason));
     }

@@ -123,8 +123,9 @@ impl MaskFile {
 
     /// Reads the mask and looks whether it lies on the scan.
     pub(crate) fn read(&self, scan: &Volume<f32>) -> anyhow::Result<KnownMask> {
-        let values = nifti::read_f32(&self.path)?;
         let path = self.path.display();
+        let values = to_closest_canonical(&nifti::read_f32(&self.path)?);
+        let scan = &to_closest_canonical(scan);
         anyhow::ensure!(
             values.dims() == scan.dims(),
             "{path} has {:?} voxels, expected those of its scan, {:?}",
@@ -136,8 +137,24 @@ impl MaskFile {
             apart <= SAME_PLACE_MM,
             "{path} lies up to {apart:.2} mm from its scan, expected the same affine (within {SAME_PLACE_MM} mm)"
         );
-        let mask = to_closest_canonical(&values.map(|&value| value > 0.5));
+        self.check_binary(&values)?;
+        let mask = values.map(|&value| value.abs() > 0.0);
+        anyhow::ensure!(mask.as_slice().contains(&true), "{path} is empty, expected a brain mask");
         Ok(KnownMask { name: self.name.clone(), mask })
+    }
+
+    /// A mask has zero and one other number: an image or a distance map given by mistake shall not pass.
+    fn check_binary(&self, values: &Volume<f32>) -> anyhow::Result<()> {
+        let mut inside = None;
+        for &value in values.as_slice().iter().filter(|value| value.abs() > 0.0 || value.is_nan()) {
+            let first: f32 = *inside.get_or_insert(value);
+            anyhow::ensure!(
+                value.to_bits() == first.to_bits() && value.is_finite(),
+                "{} is no mask: it holds {first} and {value}, expected zero and one other number",
+                self.path.display()
+            );
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{write_atomic, write_json};
@@ -62,23 +62,65 @@ pub(super) fn write_dataset_description(derivatives: &Path) -> anyhow::Result<()
     Ok(write_atomic(&derivatives.join(".bidsignore"), ignored)?)
 }
 
-/// Removes what was made earlier of scans that are no longer in the dataset, and says how many.
+/// What was made earlier of scans that are no longer in the dataset.
+pub(super) struct Orphans {
+    sidecars: Vec<PathBuf>,
+}
+
+/// Looks for what was made earlier of scans that are no longer in the dataset.
 ///
-/// Only files are touched whose name is one that brainreel gives, beside a sidecar that it wrote.
-pub(super) fn remove_orphans(derivatives: &Path, images: &[BidsImage]) -> anyhow::Result<usize> {
+/// Only files count whose name is one that brainreel gives, beside a sidecar that it wrote.
+///
+/// # Errors
+/// Nothing in the folder is of this dataset: it holds another one's, which is lost only with `replace`.
+pub(super) fn find_orphans(
+    derivatives: &Path,
+    images: &[BidsImage],
+    replace: bool,
+) -> anyhow::Result<Orphans> {
     let wanted: BTreeSet<String> = images.iter().map(|image| image.name.scan_id()).collect();
-    let mut n_removed = 0;
+    let (mut sidecars, mut n_known) = (Vec::new(), 0_usize);
     for entry in WalkDir::new(derivatives).min_depth(3).max_depth(4).sort_by_file_name() {
         let entry = entry.with_context(|| format!("listing {}", derivatives.display()))?;
         let file_name = entry.file_name().to_string_lossy();
         let Ok(name) = BidsName::parse(&file_name) else { continue };
         let is_sidecar = file_name.ends_with("_space-network_desc-preproc_T1w.json");
-        if is_sidecar && !wanted.contains(&name.scan_id()) && scan::read_sidecar(entry.path()).is_some() {
-            remove_files_of(derivatives, entry.path())?;
-            n_removed += 1;
+        if !is_sidecar || scan::read_sidecar(entry.path()).is_none() {
+            continue;
+        }
+        if wanted.contains(&name.scan_id()) {
+            n_known += 1;
+        } else {
+            sidecars.push(entry.into_path());
         }
     }
-    Ok(n_removed)
+    anyhow::ensure!(
+        replace || n_known > 0 || sidecars.is_empty(),
+        "{} holds network inputs of {} scans, none of which is in this dataset; choose another folder, or pass \
+         --replace to have them removed",
+        derivatives.display(),
+        sidecars.len()
+    );
+    Ok(Orphans { sidecars })
+}
+
+impl Orphans {
+    /// Removes the files, and says of how many scans.
+    pub(super) fn remove(self, derivatives: &Path) -> anyhow::Result<usize> {
+        for sidecar in &self.sidecars {
+            remove_files_of(derivatives, sidecar)?;
+        }
+        Ok(self.sidecars.len())
+    }
+}
+
+/// Removes a page that earlier settings left and these do not make.
+pub(super) fn remove_page(derivatives: &Path) -> anyhow::Result<()> {
+    let page = derivatives.join("qc.html");
+    if page.exists() {
+        fs::remove_file(&page).with_context(|| format!("removing {}", page.display()))?;
+    }
+    Ok(())
 }
 
 /// Removes the files of one scan, its sidecar last, and the folders that this leaves empty.

@@ -6,6 +6,7 @@ use brainreel_artifact::write_atomic;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::quality::Graded;
+use crate::failures::Failure;
 
 const STYLE: &str = "\
 body{font:14px system-ui,sans-serif;background:#0e1013;color:#dfe3ea;margin:1.5rem}\
@@ -22,7 +23,7 @@ pub(super) struct Shown<'a> {
 }
 
 /// Writes the page.
-pub(super) fn write(folder: &Path, scans: &[Shown<'_>], n_failed: usize) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, scans: &[Shown<'_>], failures: &[Failure]) -> anyhow::Result<()> {
     let mut order: Vec<&Shown<'_>> = scans.iter().collect();
     order.sort_by_key(|scan| !to_look_at(scan.graded));
     let n_marked = scans.iter().filter(|scan| to_look_at(scan.graded)).count();
@@ -37,9 +38,13 @@ pub(super) fn write(folder: &Path, scans: &[Shown<'_>], n_failed: usize) -> anyh
             body {
                 h1 { "Quality of preprocessing" }
                 p {
-                    (scans.len()) " scans, " (n_marked) " to look at (first), " (n_failed) " failed. "
+                    (scans.len()) " scans, " (n_marked) " to look at (first), " (failures.len()) " failed. "
                     "The numbers of all scans are in " a href="qc.tsv" style="color:#8fb8ff" { "qc.tsv" } ". "
+                    "What the numbers mean is in " a href="qc.json" style="color:#8fb8ff" { "qc.json" } ". "
                     "Marks are for people: no scan is dropped or changed by them. For research use only."
+                }
+                @for failure in failures {
+                    article class="look" { h2 { (failure.scan) " failed" } p class="why" { (failure.error) } }
                 }
                 @for scan in order { (article(scan)) }
             }
@@ -58,7 +63,7 @@ fn article(scan: &Shown<'_>) -> Markup {
         article class=[to_look_at(graded).then_some("look")] id=(graded.scan_id) {
             h2 { (graded.scan_id) }
             @if !graded.outlier_in.is_empty() {
-                p class="why" { "stands out in " (graded.outlier_in.join(", ")) }
+                p class="why" { "stands out in " (graded.stands_out()) }
             }
             a href=(scan.picture) { img loading="lazy" src=(scan.picture) alt=(graded.scan_id); }
         }

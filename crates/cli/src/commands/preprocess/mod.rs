@@ -37,7 +37,7 @@ const EXAMPLES: &str = "\
 Examples:
   brainreel preprocess bids derivatives                               # SynthStrip, whose weights must be there
   brainreel preprocess bids derivatives --extractor bet               # the classical extractor, without weights
-  brainreel preprocess bids derivatives --extractor mask --masks fmriprep
+  brainreel preprocess bids derivatives --extractor mask --masks masks
   brainreel preprocess stripped derivatives --extractor none --bias-region foreground
   brainreel preprocess bids derivatives --extractor none --bias none --size 96 --spacing 1.5
 
@@ -89,6 +89,9 @@ pub(crate) struct PreprocessArgs {
     /// Draw no pictures (figures/ and qc.html)
     #[arg(long)]
     no_pictures: bool,
+    /// Remove the network inputs of another dataset that the folder holds
+    #[arg(long)]
+    replace: bool,
     /// Scans to work on at a time [default: one for each thread, at most 8, and what the memory holds]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -248,6 +251,8 @@ pub(crate) struct Request<'a> {
     pub(crate) keep: &'a [Keep],
     /// Whether to draw pictures.
     pub(crate) pictures: bool,
+    /// Whether network inputs of another dataset may be removed.
+    pub(crate) replace: bool,
     /// Scans and memory at a time.
     pub(crate) limits: Limits,
 }
@@ -262,6 +267,7 @@ pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> 
         config: &config,
         keep: &args.keep(),
         pictures: !args.no_pictures,
+        replace: args.replace,
         limits: args.limits()?,
     };
     let report = perform(&request, ui)?;
@@ -276,8 +282,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
     let derivatives = request.derivatives;
     let lock = FolderLock::acquire(derivatives)?;
     lock.remove_litter();
+    let orphans = folder::find_orphans(derivatives, &images, request.replace)?;
     folder::write_dataset_description(derivatives)?;
-    let n_removed = folder::remove_orphans(derivatives, &images)?;
     let people = People::read(request.bids)?;
     let bar = ui.progress("preprocess", images.len());
     let bytes = |image: &BidsImage| estimated_bytes(image, request.config);
@@ -301,14 +307,16 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
             Err(error) => failures.push(Failure::new(image.name.scan_id(), &error)),
         }
     }
-    let graded = grade_all(request, &done, failures.len())?;
-    let (warnings, outliers) = things_to_look_at(&graded);
-    failures::warn("preprocess", &warnings, ui);
-    failures::warn("preprocess", &outliers, ui);
     failures::report(&derivatives.join("failures.csv"), "preprocess", &failures, ui)?;
     if scans.is_empty() {
         anyhow::bail!("none of the {} scans could be preprocessed", images.len());
     }
+    let n_removed = orphans.remove(derivatives)?;
+    let graded = grade_all(request, &done, &failures)?;
+    let (warnings, outliers) = things_to_look_at(&graded);
+    let table = derivatives.join("qc.tsv");
+    failures::warn("preprocess", &warnings, &table.display().to_string(), ui);
+    failures::warn("preprocess", &outliers, &table.display().to_string(), ui);
     write_atomic(&derivatives.join("scans.tsv"), ScanTable::new(scans)?.to_tsv().as_bytes())?;
     let report = PreprocessReport {
         derivatives: derivatives.to_owned(),
@@ -329,6 +337,10 @@ fn prepare(request: &Request<'_>) -> anyhow::Result<Vec<BidsImage>> {
     request.config.clone().validated()?;
     folders::check_input(request.bids, "a BIDS dataset")?;
     folders::check_apart(request.bids, request.derivatives)?;
+    if let Some(masks) = request.sources.masks {
+        folders::check_input(masks, "brain masks")?;
+        folders::check_apart(masks, request.derivatives)?;
+    }
     folder::refuse_derivatives(request.bids)?;
     folders::check_kind(request.bids, Kind::Bids)?;
     folders::check_output(request.derivatives)?;
@@ -371,7 +383,7 @@ fn estimated_bytes(image: &BidsImage, config: &PreprocessConfig) -> u64 {
 fn grade_all<'a>(
     request: &Request<'_>,
     done: &'a [(&BidsImage, Done)],
-    n_failed: usize,
+    failures: &[Failure],
 ) -> anyhow::Result<Vec<Graded<'a>>> {
     let graded = quality::grade(done.iter().map(|(image, done)| (image.name.scan_id(), &done.quality)));
     quality::write(request.derivatives, &graded)?;
@@ -381,7 +393,9 @@ fn grade_all<'a>(
             .zip(done)
             .map(|(graded, (image, _))| Shown { graded, picture: picture::path(&image.name) })
             .collect();
-        gallery::write(request.derivatives, &shown, n_failed)?;
+        gallery::write(request.derivatives, &shown, failures)?;
+    } else {
+        folder::remove_page(request.derivatives)?;
     }
     Ok(graded)
 }
@@ -391,18 +405,19 @@ fn things_to_look_at(graded: &[Graded<'_>]) -> (Vec<Failure>, Vec<Failure>) {
     let warnings = graded.iter().flat_map(|scan| {
         scan.qc.warnings.iter().map(|warning| Failure::noted(scan.scan_id.as_str(), warning))
     });
-    let outliers = graded.iter().filter(|scan| !scan.outlier_in.is_empty()).map(|scan| {
-        Failure::noted(scan.scan_id.as_str(), format!("stands out in {}", scan.outlier_in.join(", ")))
-    });
+    let outliers = graded
+        .iter()
+        .filter(|scan| !scan.outlier_in.is_empty())
+        .map(|scan| Failure::noted(scan.scan_id.as_str(), format!("stands out in {}", scan.stands_out())));
     (warnings.collect(), outliers.collect())
 }
 
 fn tell(report: &PreprocessReport, pictures: bool, ui: &Ui) {
     let derivatives = report.derivatives.display();
     if report.n_removed > 0 {
-        ui.note(format!(
-            "{:>12} files of {} scans that are no longer in the dataset were removed",
-            "preprocess", report.n_removed
+        ui.warn(format!(
+            "preprocess: removed the files of {} scans that are no longer in the dataset",
+            report.n_removed
         ));
     }
     ui.note(format!(

@@ -24,7 +24,7 @@ pub(super) fn path(name: &BidsName) -> String {
 /// three planes of each.
 pub(super) fn draw(scan_id: &str, done: &Preprocessed) -> String {
     let (qc, stages) = (&done.qc, &done.stages);
-    let mut columns = vec!["head and brain mask"];
+    let mut columns = vec![if stages.brain_mask.is_some() { "head and brain mask" } else { "head" }];
     let mut pictures = vec![head(&stages.head, stages.brain_mask.as_ref())];
     if let Some(bias) = &stages.bias {
         columns.extend(["before bias correction", "bias field", "after"]);
@@ -51,6 +51,7 @@ pub(super) fn draw(scan_id: &str, done: &Preprocessed) -> String {
 
 fn numbers(qc: &QcRecord) -> String {
     let extractor = qc.foreground.extractor.as_deref().unwrap_or("none");
+    let extractor = extractor.split(" (").next().unwrap_or(extractor); // without the hash
     let spacing = qc.input.spacing_mm.map(|mm| format!("{mm:.2}")).join(" x ");
     let highlights = quality::highlights(qc);
     let metrics: Vec<String> = highlights

@@ -79,6 +79,29 @@ impl Files<'_> {
         picture::path(self.name)
     }
 
+    /// Removes what earlier settings left beside the network input and these do not make. Only names that
+    /// brainreel gives are touched.
+    fn remove_stale(
+        &self,
+        earlier: Option<&BTreeMap<String, ContentHash>>,
+        now: &BTreeMap<String, ContentHash>,
+    ) -> anyhow::Result<()> {
+        let mask = self.mask();
+        let own = Keep::ALL.map(|keep| self.kept(keep)).into_iter();
+        for path in own.chain([mask.relative_path_text(), self.picture()]) {
+            let was_ours = earlier.is_some_and(|earlier| earlier.contains_key(&path));
+            if !was_ours || now.contains_key(&path) {
+                continue;
+            }
+            let about =
+                (path == mask.relative_path_text()).then(|| self.root.join(mask.with_extension_json()));
+            for file in about.into_iter().chain([self.root.join(&path)]).filter(|file| file.exists()) {
+                std::fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Paths of everything that has to be there beside the network input.
     fn wanted(&self, with_brain: bool, with_bias: bool) -> Vec<String> {
         let mut paths: Vec<String> = self
@@ -136,8 +159,11 @@ pub(super) fn preprocess_scan(
         provenance,
         quality: done.qc.clone(),
     };
-    write_stages(&files, &done, scan.grid(), &mut sidecar)?;
+    let earlier = read_sidecar(&sidecar_path);
+    let earlier = earlier.as_ref().map(|earlier| &earlier.files_sha256);
+    write_stages(&files, &done, scan.grid(), (&mut sidecar, earlier))?;
     write_json(&sidecar_path, &sidecar)?;
+    files.remove_stale(earlier, &sidecar.files_sha256)?;
     Ok(Done { image: relative, sha256: sidecar.image_sha256, up_to_date: false, quality: sidecar.quality })
 }
 
@@ -158,12 +184,15 @@ fn write_stages(
     files: &Files<'_>,
     done: &Preprocessed,
     native: &Grid,
-    sidecar: &mut Sidecar,
+    (sidecar, earlier): (&mut Sidecar, Option<&BTreeMap<String, ContentHash>>),
 ) -> anyhow::Result<()> {
     let stages = &done.stages;
     if let Some(mask) = &stages.brain_mask {
-        let path = files.root.join(files.mask().relative_path_text());
-        nifti::write(&path, &from_closest_canonical(mask, native).map(|&inside| u8::from(inside)))?;
+        let relative = files.mask().relative_path_text();
+        let path = files.root.join(&relative);
+        let mask = from_closest_canonical(mask, native).map(|&inside| u8::from(inside));
+        refuse_foreign_mask(&path, &mask, earlier.and_then(|files| files.get(&relative)))?;
+        nifti::write(&path, &mask)?;
         let about = MaskSidecar {
             description: "Brain mask on the scan's own voxels; for research use only",
             r#type: "Brain",
@@ -186,6 +215,26 @@ fn write_stages(
         let hash = hash_file(&files.root.join(&path))?;
         sidecar.files_sha256.insert(path, hash);
     }
+    Ok(())
+}
+
+/// Refuses to replace a mask that is neither what an earlier run recorded nor what this one makes: somebody
+/// made it, or corrected it by hand.
+fn refuse_foreign_mask(path: &Path, mask: &Volume<u8>, recorded: Option<&ContentHash>) -> anyhow::Result<()> {
+    if !path.exists() || recorded.is_some_and(|recorded| hash_file(path).is_ok_and(|now| now == *recorded)) {
+        return Ok(());
+    }
+    // A run that was killed before it wrote its record left the same mask.
+    let same = nifti::read_f32(path).is_ok_and(|there| {
+        there.dims() == mask.dims()
+            && there.as_slice().iter().zip(mask.as_slice()).all(|(a, &b)| (*a > 0.5) == (b == 1))
+    });
+    anyhow::ensure!(
+        same,
+        "{} was not written by `brainreel preprocess`, or was changed since, and would be replaced; move it away, and \
+         to use it, give its folder with --extractor mask --masks",
+        path.display()
+    );
     Ok(())
 }
 
