@@ -40,8 +40,10 @@ def peer(dataset, masks, out):
         mask = nibabel.as_closest_canonical(nibabel.load(mask_path))
         inside = np.asarray(mask.dataobj) > 0
         data = np.where(inside, image.get_fdata(dtype=np.float32), 0)
-        at_1mm = nibabel.processing.resample_to_output(nibabel.Nifti1Image(data, image.affine), [1, 1, 1], order=3)
-        brain = nibabel.processing.resample_to_output(nibabel.Nifti1Image(inside.astype(np.float32), image.affine), [1, 1, 1], order=3)
+        # Along the image's own axes: resample_to_output would turn an oblique image onto the world's.
+        straight = np.diag([*nibabel.affines.voxel_sizes(image.affine), 1.0])
+        at_1mm = nibabel.processing.resample_to_output(nibabel.Nifti1Image(data, straight), [1, 1, 1], order=3)
+        brain = nibabel.processing.resample_to_output(nibabel.Nifti1Image(inside.astype(np.float32), straight), [1, 1, 1], order=3)
         inside = brain.get_fdata(dtype=np.float32) > 0.5
         data = np.where(inside, at_1mm.get_fdata(dtype=np.float32), 0)
         corrected = ants.n4_bias_field_correction(ants.from_numpy(data), mask=ants.from_numpy(inside.astype(np.float32)))
