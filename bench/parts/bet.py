@@ -10,7 +10,6 @@ without compiling: its second run counts.
 
 import contextlib
 import io
-import json
 import os
 import re
 import statistics
@@ -122,18 +121,3 @@ def real(tools):
 def measure(tools):
     """Rows of the table."""
     return simulated(tools) + (real(tools) if tools.shared else [])
-
-
-if __name__ == "__main__":
-    import argparse
-    import pathlib
-    import tempfile
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=pathlib.Path, default=pathlib.Path("target/release/examples"))
-    parser.add_argument("--shared", type=pathlib.Path)
-    parser.add_argument("--quick", action="store_true")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments.scratch, arguments.threads = pathlib.Path(scratch), 2
-        print(json.dumps(measure(arguments), indent=1))

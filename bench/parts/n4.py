@@ -9,9 +9,7 @@ image differ by half a percent, whichever tool. ANTsPy runs in a process of its 
 Times are of the correction alone, without reading and writing.
 """
 
-import json
 import os
-import pathlib
 import re
 import statistics
 import subprocess
@@ -171,18 +169,5 @@ def measure(tools):
     return rows
 
 
-if __name__ == "__main__":
-    if sys.argv[1:2] == ["--peer"]:
-        peer(*sys.argv[2:])
-    else:
-        import argparse
-        import tempfile
-
-        parser = argparse.ArgumentParser(description=__doc__)
-        parser.add_argument("--examples", type=pathlib.Path, default=pathlib.Path("target/release/examples"))
-        parser.add_argument("--shared", type=pathlib.Path)
-        parser.add_argument("--quick", action="store_true")
-        arguments = parser.parse_args()
-        with tempfile.TemporaryDirectory() as scratch:
-            arguments.scratch, arguments.threads = pathlib.Path(scratch), 2
-            print(json.dumps(measure(arguments), indent=1))
+if __name__ == "__main__" and sys.argv[1] == "--peer":
+    peer(*sys.argv[2:])

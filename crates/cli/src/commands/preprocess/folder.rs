@@ -15,8 +15,8 @@ use super::scan;
 const DATASET_NAME: &str = "Network inputs made by brainreel; for research use only";
 
 /// Files in the top folder that are no BIDS.
-const OWN_FILES: [&str; 6] =
-    ["dataset_description.json", ".bidsignore", "scans.tsv", "failures.csv", "qc.tsv", "qc.html"];
+const OWN_FILES: [&str; 7] =
+    ["dataset_description.json", ".bidsignore", "scans.tsv", "failures.csv", "qc.tsv", "qc.json", "qc.html"];
 
 /// What `dataset_description.json` of a folder says, if it is there and JSON.
 fn description_of(folder: &Path) -> Option<serde_json::Value> {
