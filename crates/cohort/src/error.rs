@@ -132,6 +132,21 @@ pub enum CohortError {
         /// Fraction of scans for testing.
         test: f64,
     },
+    /// Folds that cannot be made.
+    #[error(
+        "{n_folds} folds with a validation share of {validation} of {n_subjects} {diagnosis} subjects: expected \
+         2 to 100 folds, a share above 0 and at most 0.5, and at least one subject more than folds in each class"
+    )]
+    Folds {
+        /// Number of folds asked for.
+        n_folds: usize,
+        /// Share of the scans for validation.
+        validation: f64,
+        /// The class with the fewest subjects.
+        diagnosis: crate::Diagnosis,
+        /// How many it has.
+        n_subjects: usize,
+    },
     /// A subject on two sides of the split: the leak that makes results look better than they are.
     #[error(
         "{}: subject {} is in two partitions ({} in {}, {} in {}); \

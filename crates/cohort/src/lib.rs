@@ -39,5 +39,6 @@ pub use leakage::{check_no_shared_subject, shared_subjects};
 pub use ledger::{Ledger, LedgerRow, Outcome};
 pub use scans::{Scan, ScanTable};
 pub use split::{
-    Partition, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_round_robin,
+    FoldConfig, Partition, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_folds,
+    split_round_robin,
 };

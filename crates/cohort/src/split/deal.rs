@@ -96,13 +96,17 @@ pub fn split_round_robin(scans: &[Scan], config: &SplitConfig) -> Result<Split, 
     Split::from_rows(rows, "split.tsv".into())
 }
 
-struct Person<'a> {
+/// A person, under whatever spellings, with all scans.
+pub(super) struct Person<'a> {
     subject: &'a SubjectId,
-    class: Diagnosis,
-    scans: Vec<(&'a Scan, Diagnosis)>,
+    /// The most severe diagnosis.
+    pub(super) class: Diagnosis,
+    /// Scans of the classes asked for, each with the diagnosis of its session.
+    pub(super) scans: Vec<(&'a Scan, Diagnosis)>,
 }
 
-fn group_by_person<'a>(scans: &'a [Scan], classes: &[Diagnosis]) -> BTreeMap<String, Person<'a>> {
+/// People by a key that is the same for all spellings of a name.
+pub(super) fn group_by_person<'a>(scans: &'a [Scan], classes: &[Diagnosis]) -> BTreeMap<String, Person<'a>> {
     let mut people: BTreeMap<String, Person<'a>> = BTreeMap::new();
     for scan in scans {
         let Some(diagnosis) = scan.diagnosis.filter(|diagnosis| classes.contains(diagnosis)) else {

@@ -1,11 +1,13 @@
 //! The split of scans into training, validation and test, by subject.
 
 mod deal;
+mod folds;
 mod summary;
 mod text;
 mod verify;
 
 pub use deal::{SplitConfig, split_round_robin};
+pub use folds::{FoldConfig, split_folds};
 pub use summary::{SplitCount, SplitSummary};
 pub use text::SPLIT_MARK;
 
