@@ -1,6 +1,6 @@
 //! Reading weights from files that nobody vouches for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -10,14 +10,14 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::architecture::r3d18_tensors;
+use crate::architecture::{Architecture, PATCH, TensorSpec};
 use crate::checkpoint::{self, Refusal};
-use crate::state::{HostTensor, StateDict, missing, random_final_layer, random_stem};
+use crate::state::{HostTensor, StateDict, missing, random_tensor};
 
-/// Largest weights file that is opened: R3D-18 in double precision with optimizer state fits.
+/// Largest weights file that is opened: any of the networks in double precision with optimizer state fits.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// How a three-channel stem becomes a one-channel one.
+/// How a three-channel stem or patch embedding becomes a one-channel one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StemConversion {
@@ -37,16 +37,22 @@ pub struct ImportOptions {
     pub stem: StemConversion,
     /// Seed of the tensors that are drawn afresh (the final layer, a random stem).
     pub seed: u64,
+    /// The network that the weights have to be of; `None` takes whichever they are of.
+    pub architecture: Option<Architecture>,
 }
 
 /// Reads weights in torchvision's naming, from safetensors or from a checkpoint of PyTorch: either our own
 /// export or, say, the Kinetics-400 weights, whose stem is converted and whose final layer is replaced by a
-/// fresh one.
+/// fresh one. Which network they are of, and for which size of input a transformer's positions are laid out,
+/// shows in names and shapes.
 ///
 /// # Errors
-/// [`ModelError`] names the file, the tensor, what was found and what was expected.
+/// [`ModelError`] names the file, the tensor, what was found and what was expected;
+/// [`ModelError::OtherArchitecture`] if the weights are of another network than the one asked for.
 pub fn read_weights(path: &Path, options: ImportOptions) -> Result<StateDict, ModelError> {
-    let found = read_tensors(path, |name| r3d18_tensors().iter().any(|spec| spec.name == name))?;
+    let tensors = Architecture::ALL.map(|architecture| architecture.tensors(architecture.native_dims()));
+    let names: BTreeSet<String> = tensors.into_iter().flatten().map(|spec| spec.name).collect();
+    let found = read_tensors(path, |name| names.contains(name))?;
     fit(found, &path.display().to_string(), options)
 }
 
@@ -136,33 +142,96 @@ fn fit(
     origin: &str,
     options: ImportOptions,
 ) -> Result<StateDict, ModelError> {
-    let specs = r3d18_tensors();
+    let architecture =
+        recognise(&found).ok_or_else(|| ModelError::Unrecognised { origin: origin.to_owned() })?;
+    if let Some(expected) = options.architecture.filter(|expected| *expected != architecture) {
+        return Err(ModelError::OtherArchitecture { origin: origin.to_owned(), got: architecture, expected });
+    }
+    let dims = if architecture.is_transformer() {
+        input_of(architecture, &found, origin)?
+    } else {
+        architecture.native_dims()
+    };
+    let specs = architecture.tensors(dims);
     let stem_spec = &specs[0];
     let stem = found.get_mut(&stem_spec.name).ok_or_else(|| missing(stem_spec, origin))?;
-    if stem.shape == [64, 3, 3, 7, 7] && stem.values.len() == 64 * 3 * 3 * 7 * 7 {
-        *stem = convert_stem(stem, options);
+    let mut coloured = stem_spec.shape.clone();
+    coloured[1] = 3;
+    if stem.shape == coloured && stem.values.len() == 3 * stem_spec.n_elements() {
+        *stem = convert_stem(stem, stem_spec, options);
     }
-    let weight_spec = &specs[specs.len() - 2];
+    let [.., weight_spec, bias_spec] = specs.as_slice() else { unreachable!("a network has many tensors") };
     let weight = found.get(&weight_spec.name).ok_or_else(|| missing(weight_spec, origin))?;
-    let is_other_task = matches!(weight.shape[..], [classes, 512] if classes != crate::N_CLASSES);
+    let is_other_task = matches!(weight.shape[..], [classes, features]
+        if classes != crate::N_CLASSES && features == weight_spec.shape[1]);
     if is_other_task {
-        found.extend(random_final_layer(options.seed));
+        for spec in [weight_spec, bias_spec] {
+            found.insert(spec.name.clone(), random_tensor(spec, options.seed));
+        }
     }
-    StateDict::new(found, origin)
+    StateDict::of_input(architecture, dims, found, origin)
 }
 
-fn convert_stem(stem: &HostTensor, options: ImportOptions) -> HostTensor {
-    const TAPS: usize = 3 * 7 * 7;
+/// The network that the tensors are of, by tensors that only it has.
+fn recognise(found: &BTreeMap<String, HostTensor>) -> Option<Architecture> {
+    let has = |name: &str| found.contains_key(name);
+    // The first three differ in one kernel alone.
+    let kernel = found.get("layer2.0.conv1.0.weight").map(|tensor| tensor.shape.get(2).copied());
+    if has("pos_encoding.class_token") || has("conv_proj.weight") {
+        let relative = has("blocks.0.attn.rel_pos_h") || !has("pos_encoding.spatial_pos");
+        Some(if relative { Architecture::MvitV2S } else { Architecture::MvitV1B })
+    } else if has("layer2.0.conv1.0.0.weight") {
+        Some(Architecture::R2plus1d18)
+    } else if kernel == Some(Some(1)) {
+        Some(Architecture::Mc318)
+    } else if kernel.is_some() || has("stem.0.weight") {
+        Some(Architecture::R3d18)
+    } else {
+        None
+    }
+}
+
+/// Input of a transformer whose positional tensors are `found`, its height and width being equal.
+fn input_of(
+    architecture: Architecture,
+    found: &BTreeMap<String, HostTensor>,
+    origin: &str,
+) -> Result<[usize; 3], ModelError> {
+    let rows = |name: &str| {
+        let spec =
+            || architecture.tensors(architecture.native_dims()).into_iter().find(|spec| spec.name == name);
+        match found.get(name) {
+            Some(tensor) => Ok(tensor.shape.first().copied().unwrap_or(0)),
+            None => Err(missing(&spec().expect("the network has it"), origin)),
+        }
+    };
+    let (depth, edge) = if architecture == Architecture::MvitV1B {
+        (rows("pos_encoding.temporal_pos")?, rows("pos_encoding.spatial_pos")?.isqrt())
+    } else {
+        let middle = |rows: usize| rows / 2 + rows % 2;
+        (middle(rows("blocks.0.attn.rel_pos_t")?), middle(rows("blocks.0.attn.rel_pos_h")?))
+    };
+    let [_, stride, _] = PATCH;
+    let dims = [depth, edge, edge];
+    let dims = [0, 1, 2].map(|axis| dims[axis].saturating_mul(stride[axis]));
+    architecture.check_dims(dims)?;
+    Ok(dims)
+}
+
+fn convert_stem(stem: &HostTensor, spec: &TensorSpec, options: ImportOptions) -> HostTensor {
     let factor = match options.stem {
         StemConversion::Sum => 1.0,
         StemConversion::Mean => 1.0 / 3.0,
-        StemConversion::Random => return random_stem(options.seed),
+        StemConversion::Random => return random_tensor(spec, options.seed),
     };
-    let kernels = stem.values.chunks_exact(3 * TAPS);
+    let n_taps: usize = spec.shape[2..].iter().product();
+    let kernels = stem.values.chunks_exact(3 * n_taps);
     let values = kernels
-        .flat_map(|rgb| (0..TAPS).map(move |tap| factor * (rgb[tap] + rgb[tap + TAPS] + rgb[tap + 2 * TAPS])))
+        .flat_map(|rgb| {
+            (0..n_taps).map(move |tap| factor * (rgb[tap] + rgb[tap + n_taps] + rgb[tap + 2 * n_taps]))
+        })
         .collect();
-    HostTensor { shape: vec![64, 1, 3, 7, 7], values }
+    HostTensor { shape: spec.shape.clone(), values }
 }
 
 #[cfg(test)]
@@ -184,14 +253,14 @@ mod tests {
 
     #[test]
     fn a_colour_stem_and_400_classes_are_converted() {
-        let options = ImportOptions { stem: StemConversion::Sum, seed: 9 };
+        let options = ImportOptions { seed: 9, ..ImportOptions::default() };
         let weights = fit(kinetics_like(), "k400", options).unwrap();
         let stem = weights.tensor("stem.0.weight");
         assert_eq!(stem.shape, [64, 1, 3, 7, 7]);
         // Kernel 1, tap 2: elements 443, 590 and 737 of the colour stem.
         assert!((stem.values[149] - (443.0 + 590.0 + 737.0)).abs() < 1e-3);
-        let mean =
-            fit(kinetics_like(), "k400", ImportOptions { stem: StemConversion::Mean, seed: 9 }).unwrap();
+        let options = ImportOptions { stem: StemConversion::Mean, ..options };
+        let mean = fit(kinetics_like(), "k400", options).unwrap();
         assert!((mean.tensor("stem.0.weight").values[149] - 590.0).abs() < 1e-3);
         assert_eq!(weights.tensor("fc.weight"), StateDict::random(9).tensor("fc.weight"));
         assert_eq!(weights.tensor("fc.bias").shape, [2]);

@@ -21,9 +21,11 @@ mod block;
 mod checkpoint;
 mod device;
 mod import;
+mod mvit;
 mod native;
 mod network;
 mod norm;
+mod positions;
 mod random;
 mod state;
 mod synthstrip;
@@ -37,7 +39,7 @@ pub use import::{
     ImportOptions, StemConversion, decode_safetensors, decode_tensors, read_tensors, read_weights,
 };
 pub use native::whole_network;
-pub use network::{FreezePolicy, Head, Network, ParameterVisitor, Trunk};
+pub use network::{FreezePolicy, Gradients, Head, Network, ParameterVisitor, TrainingPass, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
 pub use random::Random;
 pub use state::{HostTensor, StateDict};
@@ -142,6 +144,38 @@ pub enum ModelError {
         /// Where, counted through the tensor in C order.
         index: usize,
         /// What may stand there.
+        expected: &'static str,
+    },
+    /// No network has this name.
+    #[error("unknown architecture {name}, expected one of: {}", Architecture::ALL.map(Architecture::name).join(", "))]
+    UnknownArchitecture {
+        /// The name.
+        name: String,
+    },
+    /// The tensors are of no network that brainreel knows.
+    #[error("the tensors in {origin} are of none of the networks: {}", Architecture::ALL.map(Architecture::name).join(", "))]
+    Unrecognised {
+        /// The file.
+        origin: String,
+    },
+    /// The tensors are of another network than the one asked for.
+    #[error("the tensors in {origin} are of {got}, expected {expected}")]
+    OtherArchitecture {
+        /// The file.
+        origin: String,
+        /// The network they are of.
+        got: Architecture,
+        /// The network asked for.
+        expected: Architecture,
+    },
+    /// The network does not take inputs of this size.
+    #[error("{architecture} does not take inputs of {dims:?} voxels, expected {expected}")]
+    InputSize {
+        /// The network.
+        architecture: Architecture,
+        /// Size of the input, `[D, H, W]`.
+        dims: [usize; 3],
+        /// What it takes.
         expected: &'static str,
     },
     /// This build has no such device.

@@ -6,9 +6,10 @@ use std::path::Path;
 use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, derive_seed, write_atomic};
 use safetensors::tensor::{Dtype, TensorView};
 
-use crate::architecture::{Architecture, N_FEATURES, Role, TensorSpec};
+use crate::ModelError;
+use crate::architecture::{Architecture, N_FEATURES, PATCH, Role, TensorSpec};
+use crate::positions;
 use crate::random::Random;
-use crate::{ModelError, N_CLASSES};
 
 /// A tensor in host memory, C order.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct HostTensor {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StateDict {
     pub(crate) architecture: Architecture,
+    /// Input that positional tensors are laid out for; `None` if the network has none.
+    pub(crate) dims: Option<[usize; 3]>,
     pub(crate) tensors: BTreeMap<String, HostTensor>,
 }
 
@@ -35,19 +38,33 @@ impl StateDict {
         Self::of(Architecture::R3d18, found, origin)
     }
 
-    /// Checks that every tensor of the network is there, has its shape and holds finite numbers
-    /// (variances not negative). Tensors that the network does not have are dropped.
+    /// As [`StateDict::of_input`], for inputs of the published weights' size.
     ///
     /// # Errors
-    /// [`ModelError::MissingTensor`], [`ModelError::Shape`] or [`ModelError::Value`], all with
-    /// `origin` saying where the tensors came from.
+    /// As [`StateDict::of_input`].
     pub fn of(
         architecture: Architecture,
+        found: BTreeMap<String, HostTensor>,
+        origin: &str,
+    ) -> Result<Self, ModelError> {
+        Self::of_input(architecture, architecture.native_dims(), found, origin)
+    }
+
+    /// Checks that every tensor of the network is there, has its shape for inputs of `dims` voxels and holds
+    /// finite numbers (variances not negative). Tensors that the network does not have are dropped.
+    ///
+    /// # Errors
+    /// [`ModelError::InputSize`], [`ModelError::MissingTensor`], [`ModelError::Shape`] or
+    /// [`ModelError::Value`], with `origin` saying where the tensors came from.
+    pub fn of_input(
+        architecture: Architecture,
+        dims: [usize; 3],
         mut found: BTreeMap<String, HostTensor>,
         origin: &str,
     ) -> Result<Self, ModelError> {
+        architecture.check_dims(dims)?;
         let mut tensors = BTreeMap::new();
-        for spec in architecture.tensors() {
+        for spec in architecture.tensors(dims) {
             let Some(tensor) = found.remove(&spec.name) else {
                 return Err(missing(&spec, origin));
             };
@@ -55,7 +72,28 @@ impl StateDict {
             check_values(&spec, &tensor, origin)?;
             tensors.insert(spec.name, tensor);
         }
-        Ok(Self { architecture, tensors })
+        Ok(Self { architecture, dims: positions_of(architecture, dims), tensors })
+    }
+
+    /// The same weights for inputs of `dims` voxels: positional tensors of a transformer are interpolated
+    /// linearly between token centres, as PyTorch's `interpolate` does; residual networks stay as they are.
+    ///
+    /// # Errors
+    /// [`ModelError::InputSize`] if such inputs do not suit the network.
+    pub fn fitted_to(mut self, dims: [usize; 3]) -> Result<Self, ModelError> {
+        self.architecture.check_dims(dims)?;
+        if let Some(from) = self.dims {
+            positions::stretch(self.architecture, &mut self.tensors, from, dims);
+            self.dims = Some(dims);
+        }
+        Ok(self)
+    }
+
+    /// Input `[D, H, W]` that the positional tensors are laid out for; `None` for residual networks, which
+    /// take any.
+    #[must_use]
+    pub const fn dims(&self) -> Option<[usize; 3]> {
+        self.dims
     }
 
     /// What kind of network the tensors are of.
@@ -70,16 +108,19 @@ impl StateDict {
         Self::random_of(Architecture::R3d18, seed)
     }
 
-    /// Random weights as torchvision draws them: kernels normal with variance `2 / fan_out`,
-    /// batch norms at identity, the final layer uniform as a fresh `torch.nn.Linear`.
+    /// Random weights as torchvision draws them, for inputs of the published weights' size. Residual
+    /// networks: kernels normal with variance `2 / fan_out`, batch norms at identity, the final layer uniform
+    /// as a fresh `torch.nn.Linear`. Transformers: linear layers and positions normal with deviation 0.02,
+    /// biases zero, convolutions uniform as a fresh `torch.nn.Conv3d`.
     ///
     /// # Determinism
     /// The same seed gives the same bits on every machine; each tensor has a stream of its own.
     #[must_use]
     pub fn random_of(architecture: Architecture, seed: u64) -> Self {
-        let tensors = architecture.tensors();
+        let dims = architecture.native_dims();
+        let tensors = architecture.tensors(dims);
         let drawn = tensors.into_iter().map(|spec| (spec.name.clone(), random_tensor(&spec, seed)));
-        Self { architecture, tensors: drawn.collect() }
+        Self { architecture, dims: positions_of(architecture, dims), tensors: drawn.collect() }
     }
 
     /// The tensor called `name`.
@@ -116,8 +157,8 @@ impl StateDict {
         parts.finish()
     }
 
-    /// Writes a safetensors file that `torchvision.models.video.r3d_18` (one-channel stem, two
-    /// outputs) loads with `strict=True`.
+    /// Writes a safetensors file that torchvision's network of the same name (one-channel stem, two outputs,
+    /// positions laid out for [`StateDict::dims`]) loads with `strict=True`.
     ///
     /// # Errors
     /// [`ArtifactError::Write`] names the path.
@@ -154,36 +195,38 @@ fn encode_safetensors(
     safetensors::serialize(views, Some(metadata)).expect("plain tensors serialise")
 }
 
-fn random_tensor(spec: &TensorSpec, seed: u64) -> HostTensor {
+/// A fresh tensor, drawn as [`StateDict::random_of`] draws it.
+pub(crate) fn random_tensor(spec: &TensorSpec, seed: u64) -> HostTensor {
     let mut random = Random::new(derive_seed(seed, "weights", &[&spec.name]));
     let n_values = spec.n_elements();
     #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
     let values = match spec.role {
         Role::Gamma | Role::RunningVar => vec![1.0; n_values],
-        Role::Beta | Role::RunningMean => vec![0.0; n_values],
+        Role::Beta | Role::RunningMean | Role::DenseBias => vec![0.0; n_values],
         Role::Kernel => {
             let fan_out = spec.shape[0] * spec.shape[2..].iter().product::<usize>();
             let std = (2.0 / fan_out as f64).sqrt();
             (0..n_values).map(|_| (std * random.normal()) as f32).collect()
         }
-        Role::LinearWeight | Role::LinearBias => {
-            let bound = 1.0 / (N_FEATURES as f64).sqrt();
+        Role::DenseWeight | Role::Position => {
+            (0..n_values).map(|_| (0.02 * random.normal()) as f32).collect()
+        }
+        Role::LinearWeight | Role::LinearBias | Role::PatchKernel | Role::PatchBias => {
+            let fan_in = match spec.role {
+                Role::PatchKernel => spec.shape[1..].iter().product(),
+                Role::PatchBias => PATCH[0].iter().product(),
+                _ => N_FEATURES,
+            };
+            let bound = 1.0 / (fan_in as f64).sqrt();
             (0..n_values).map(|_| (bound * (2.0 * random.uniform() - 1.0)) as f32).collect()
         }
     };
     HostTensor { shape: spec.shape.clone(), values }
 }
 
-/// A fresh final layer, drawn as [`StateDict::random`] draws it.
-pub(crate) fn random_final_layer(seed: u64) -> BTreeMap<String, HostTensor> {
-    debug_assert_eq!(N_CLASSES, 2);
-    let specs = Architecture::R3d18.tensors().into_iter().filter(|spec| spec.name.starts_with("fc."));
-    specs.map(|spec| (spec.name.clone(), random_tensor(&spec, seed))).collect()
-}
-
-/// A fresh kernel for the stem.
-pub(crate) fn random_stem(seed: u64) -> HostTensor {
-    random_tensor(&Architecture::R3d18.tensors()[0], seed)
+/// `dims` if the network has positional tensors.
+const fn positions_of(architecture: Architecture, dims: [usize; 3]) -> Option<[usize; 3]> {
+    if architecture.is_transformer() { Some(dims) } else { None }
 }
 
 pub(crate) fn missing(spec: &TensorSpec, origin: &str) -> ModelError {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{Head, ParameterVisitor};
-use burn::tensor::{Gradients, Tensor};
+use brainreel_models::{Gradients, Network, ParameterVisitor};
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 /// Elements that one thread updates at a time.
@@ -12,7 +12,7 @@ const CHUNK: usize = 1 << 16;
 /// Settings of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
-    /// Learning rate of tensors whose names begin with `fc.`.
+    /// Learning rate of the final linear layer, whose tensors' names begin with `fc.` or `head.`.
     pub learning_rate_fc: f64,
     /// Learning rate of all others.
     pub learning_rate: f64,
@@ -92,17 +92,21 @@ impl AdamW {
     ///
     /// # Panics
     /// If a trainable parameter has no gradient, or moments of another size.
-    pub fn step(&mut self, head: &mut Head, gradients: Gradients, rate_factor: f64) {
+    pub fn step(&mut self, network: &mut Network, gradients: &Gradients, rate_factor: f64) {
         self.n_steps += 1;
         let mut update = Update { optimizer: self, gradients, rate_factor };
-        head.visit_parameters(&mut update);
+        network.visit_trainable(&mut update);
     }
 
     /// The scalars of one step for the parameter called `name`.
     fn scalars(&self, name: &str, rate_factor: f64) -> Scalars {
         let AdamWConfig { learning_rate_fc, learning_rate, weight_decay, beta_1, beta_2, epsilon } =
             self.config;
-        let base = if name.starts_with("fc.") { learning_rate_fc } else { learning_rate };
+        let base = if name.starts_with("fc.") || name.starts_with("head.") {
+            learning_rate_fc
+        } else {
+            learning_rate
+        };
         let rate = base * rate_factor;
         let power = |beta: f64| libm::pow(beta, self.n_steps as f64);
         #[expect(
@@ -135,16 +139,13 @@ struct Scalars {
 
 struct Update<'a> {
     optimizer: &'a mut AdamW,
-    gradients: Gradients,
+    gradients: &'a Gradients,
     rate_factor: f64,
 }
 
 impl ParameterVisitor for Update<'_> {
     fn visit<const D: usize>(&mut self, name: &str, parameter: &mut Tensor<D>) {
-        let gradient =
-            parameter.grad_remove(&mut self.gradients).expect("every trained parameter has a gradient");
-        let gradient = gradient.into_data();
-        let gradient = gradient.as_slice::<f32>().expect("gradients are single precision");
+        let gradient = self.gradients.get(name).expect("every trained parameter has a gradient");
         let device = parameter.device();
         // Take the tensor out of its place, so that its memory is ours to change.
         let taken = std::mem::replace(parameter, Tensor::zeros([1; D], &device));

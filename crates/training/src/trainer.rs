@@ -322,17 +322,14 @@ pub fn training_step(
     class_weights: [f64; N_CLASSES],
     rate_factor: f64,
 ) -> StepOutcome {
-    let logits = network.head.forward_train(features.autodiff());
-    let loss = weighted_cross_entropy(logits.clone(), labels, class_weights);
-    let rows = logits.without_autodiff().into_data();
-    let rows = rows.as_slice::<f32>().expect("logits are single precision").as_chunks::<N_CLASSES>().0;
-    let n_right =
-        rows.iter().zip(labels).filter(|(row, label)| u8::from(row[1] >= row[0]) == **label).count();
-    let value = f64::from(loss.clone().into_scalar::<f32>());
-    if value.is_finite() {
-        optimizer.step(&mut network.head, loss.backward(), rate_factor);
+    let pass =
+        network.training_pass(features, &|logits| weighted_cross_entropy(logits, labels, class_weights));
+    let right = pass.logits.iter().zip(labels).filter(|(row, label)| u8::from(row[1] >= row[0]) == **label);
+    let n_right = right.count();
+    if pass.loss.is_finite() {
+        optimizer.step(network, &pass.gradients, rate_factor);
     }
-    StepOutcome { loss: value, n_right }
+    StepOutcome { loss: pass.loss, n_right }
 }
 
 fn require_scans(training: &[&CheckedScan], validation: &[&CheckedScan]) -> Result<(), TrainError> {
@@ -350,7 +347,7 @@ fn initial_weights(config: &TrainConfig) -> Result<StateDict, TrainError> {
     let seed = config.seed;
     match &config.weights {
         None => Ok(StateDict::random(seed)),
-        Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed })?),
+        Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture: None })?),
     }
 }
 

@@ -24,11 +24,15 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
 
 fn tensor(spec: &TensorSpec) -> HostTensor {
     let fan_out = spec.shape[0] * spec.shape.iter().skip(2).product::<usize>();
+    let fan_in = spec.shape.iter().skip(1).product::<usize>();
     let value = |u: f64| match spec.role {
         Role::RunningMean => 0.4 * (u - 0.5),
         Role::RunningVar => 0.5 + u,
         Role::Kernel => (6.0 / fan_out as f64).sqrt() * (2.0 * u - 1.0),
         Role::LinearWeight | Role::LinearBias => (2.0 * u - 1.0) / 512.0_f64.sqrt(),
+        Role::PatchKernel | Role::DenseWeight => (3.0 / fan_in as f64).sqrt() * (2.0 * u - 1.0),
+        Role::PatchBias | Role::DenseBias => 0.2 * (u - 0.5),
+        Role::Position => 0.5 * (2.0 * u - 1.0),
         Role::Gamma => 0.8 + 0.4 * u,
         Role::Beta => 0.2 * (u - 0.5),
     };
@@ -41,10 +45,11 @@ pub(crate) fn state_dict() -> StateDict {
     state_dict_of(Architecture::R3d18)
 }
 
-/// The formula's weights.
+/// The formula's weights, for inputs of the published weights' size.
 pub(crate) fn state_dict_of(architecture: Architecture) -> StateDict {
+    let specs = architecture.tensors(architecture.native_dims());
     let tensors: BTreeMap<String, HostTensor> =
-        architecture.tensors().iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
+        specs.iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
     StateDict::of(architecture, tensors, "formula").expect("the formula fills every tensor")
 }
 

@@ -1,67 +1,7 @@
-//! The tensors of the video networks with a one-channel stem and two outputs, in torchvision's naming.
+//! The residual networks: R3D-18, MC3-18, R(2+1)D-18.
 
-use serde::{Deserialize, Serialize};
-
+use super::{Architecture, N_FEATURES, Role, TensorSpec};
 use crate::N_CLASSES;
-
-/// What a tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Convolution kernel `[out, in, d, h, w]`.
-    Kernel,
-    /// Batch-norm scale.
-    Gamma,
-    /// Batch-norm shift.
-    Beta,
-    /// Batch-norm running mean (a buffer, not a parameter).
-    RunningMean,
-    /// Batch-norm running variance (a buffer, not a parameter).
-    RunningVar,
-    /// Weight of the final linear layer `[classes, features]`.
-    LinearWeight,
-    /// Bias of the final linear layer.
-    LinearBias,
-}
-
-/// One tensor of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// torchvision's name, for example `layer2.0.downsample.1.running_var`.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// What it is for.
-    pub role: Role,
-}
-
-/// Number of parameters (buffers not counted).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ParameterCounts {
-    /// All parameters.
-    pub total: usize,
-    /// Those the optimizer changes.
-    pub trainable: usize,
-    /// Those it does not.
-    pub frozen: usize,
-}
-
-impl TensorSpec {
-    fn new(name: String, shape: &[usize], role: Role) -> Self {
-        Self { name, shape: shape.to_vec(), role }
-    }
-
-    /// Number of elements.
-    #[must_use]
-    pub fn n_elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it counts as a parameter.
-    #[must_use]
-    pub fn is_parameter(&self) -> bool {
-        !matches!(self.role, Role::RunningMean | Role::RunningVar)
-    }
-}
 
 /// A convolution followed by a batch norm, as torchvision names and shapes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,37 +61,6 @@ pub(crate) enum StageSpec {
     Layer(Vec<BlockSpec>),
 }
 
-/// Width of the features that the final linear layer sees.
-pub(crate) const N_FEATURES: usize = 512;
-
-/// A video network with one input channel and two outputs, as torchvision builds it.
-///
-/// # Reference
-/// Tran et al. 2018, A Closer Look at Spatiotemporal Convolutions for Action Recognition, arXiv:1711.11248.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-pub enum Architecture {
-    /// R3D-18: 3x3x3 convolutions throughout.
-    #[default]
-    #[serde(rename = "r3d_18")]
-    R3d18,
-    /// MC3-18: 3x3x3 convolutions in the first layer, 1x3x3 behind it.
-    #[serde(rename = "mc3_18")]
-    Mc318,
-    /// R(2+1)D-18: each convolution split into 1x3x3 and 3x1x1.
-    #[serde(rename = "r2plus1d_18")]
-    R2plus1d18,
-}
-
-impl std::fmt::Display for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::R3d18 => "r3d_18",
-            Self::Mc318 => "mc3_18",
-            Self::R2plus1d18 => "r2plus1d_18",
-        })
-    }
-}
-
 impl Architecture {
     /// stem, layer1, layer2, layer3, layer4.
     pub(crate) fn stages(self) -> Vec<StageSpec> {
@@ -178,10 +87,10 @@ impl Architecture {
             )
         };
         match self {
-            Self::R3d18 | Self::Mc318 => vec![conv(0, [1, 64], [3, 7, 7], [1, 2, 2])],
             Self::R2plus1d18 => {
                 vec![conv(0, [1, 45], [1, 7, 7], [1, 2, 2]), conv(3, [45, 64], [3, 1, 1], [1; 3])]
             }
+            _ => vec![conv(0, [1, 64], [3, 7, 7], [1, 2, 2])],
         }
     }
 
@@ -218,7 +127,6 @@ impl Architecture {
             Self::Mc318 if layer > 1 => {
                 vec![ConvNormSpec::new(conv, norm, channels, [1, 3, 3], [1, stride, stride])]
             }
-            Self::R3d18 | Self::Mc318 => vec![ConvNormSpec::new(conv, norm, channels, [3; 3], [stride; 3])],
             Self::R2plus1d18 => {
                 let inner = |number: usize| format!("{name}.0.{number}");
                 let planes = [channels_in, middle];
@@ -227,13 +135,12 @@ impl Architecture {
                     ConvNormSpec::new(inner(3), norm, [middle, channels_out], [3, 1, 1], [stride, 1, 1]),
                 ]
             }
+            _ => vec![ConvNormSpec::new(conv, norm, channels, [3; 3], [stride; 3])],
         }
     }
 
-    /// Every tensor of the network, in the order of torchvision's state dict
-    /// (without the `num_batches_tracked` counters).
-    #[must_use]
-    pub fn tensors(self) -> Vec<TensorSpec> {
+    /// Every tensor of a residual network, in the order of torchvision's state dict.
+    pub(super) fn residual_tensors(self) -> Vec<TensorSpec> {
         let stages = self.stages();
         let mut tensors: Vec<TensorSpec> =
             stages.iter().flat_map(StageSpec::convolutions).flat_map(ConvNormSpec::tensors).collect();
@@ -257,46 +164,5 @@ impl StageSpec {
             Self::Stem(convs) => convs.iter().collect(),
             Self::Layer(blocks) => blocks.iter().flat_map(BlockSpec::convolutions).collect(),
         }
-    }
-}
-
-/// Every tensor of R3D-18 ([`Architecture::tensors`]).
-#[must_use]
-pub fn r3d18_tensors() -> Vec<TensorSpec> {
-    Architecture::R3d18.tensors()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_of_the_whole_network() {
-        let total: usize =
-            r3d18_tensors().iter().filter(|t| t.is_parameter()).map(TensorSpec::n_elements).sum();
-        assert_eq!(total, 33_148_482);
-    }
-
-    /// Counts of torchvision's networks with the same changes.
-    #[test]
-    fn parameters_of_the_other_architectures() {
-        for (architecture, expected) in
-            [(Architecture::Mc318, 11_472_450), (Architecture::R2plus1d18, 31_296_741)]
-        {
-            let tensors = architecture.tensors();
-            let total: usize = tensors.iter().filter(|t| t.is_parameter()).map(TensorSpec::n_elements).sum();
-            assert_eq!(total, expected, "{architecture}");
-        }
-    }
-
-    #[test]
-    fn names_are_torchvisions() {
-        let names: Vec<String> = r3d18_tensors().into_iter().map(|t| t.name).collect();
-        for name in
-            ["stem.0.weight", "layer1.0.conv1.0.weight", "layer2.0.downsample.1.running_var", "fc.bias"]
-        {
-            assert!(names.iter().any(|n| n == name), "{name}");
-        }
-        assert!(!names.iter().any(|name| name.starts_with("layer1.0.downsample")));
     }
 }

@@ -1,0 +1,9 @@
+//! Multiscale vision transformers on Burn.
+
+mod attention;
+mod block;
+mod layer;
+mod parts;
+mod relative;
+
+pub(crate) use layer::Layers;

@@ -1,0 +1,42 @@
+//! What is frozen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::N_BLOCKS;
+
+/// Which part of the network is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FreezePolicy {
+    /// Only the last stage is trained: layer4 and fc, or a transformer's last two blocks, its final norm and
+    /// its head.
+    #[default]
+    Thesis,
+    /// Nothing frozen.
+    None,
+    /// Everything frozen but the final linear layer.
+    FcOnly,
+    /// Nothing frozen; the learning rate decays from layer to layer
+    /// ([`crate::Architecture::layer_depth`]).
+    Discriminative,
+}
+
+impl FreezePolicy {
+    /// How many of a residual network's five stages (stem, layer1..4) are frozen.
+    pub(super) const fn n_frozen_stages(self) -> usize {
+        match self {
+            Self::Thesis => 4,
+            Self::None | Self::Discriminative => 0,
+            Self::FcOnly => 5,
+        }
+    }
+
+    /// How many of a transformer's layers (embedding, blocks, final norm, final layer) are frozen.
+    pub(super) const fn n_frozen_layers(self) -> usize {
+        match self {
+            Self::Thesis => 1 + N_BLOCKS - 2,
+            Self::None | Self::Discriminative => 0,
+            Self::FcOnly => 1 + N_BLOCKS + 1,
+        }
+    }
+}
