@@ -2,6 +2,7 @@
 
 use brainreel_cohort::SplitConfig;
 use brainreel_preprocess::PreprocessConfig;
+use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::Serialize;
 
@@ -56,23 +57,38 @@ const NOTES: &[(&str, &str)] = &[
     ("split.test", "share of the scans of each class"),
     ("split.classes", "scans of other diagnoses are left out"),
     ("train.seed", "everything random follows from it"),
-    ("train.device", "\"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
+    ("train.device", "\"auto\", \"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
     ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
     (
+        "train.architecture",
+        "\"r3d_18\", \"mc3_18\", \"r2plus1d_18\", \"mvit_v1_b\" or \"mvit_v2_s\"; by default that of the weights",
+    ),
+    (
         "train.weights",
-        "pretrained weights, torchvision's .pth, or safetensors with its names; without: random numbers",
+        "pretrained weights, torchvision's .pth, or safetensors with its names, or kinetics400/r3d_18 and the like \
+         from the cache; without: random numbers",
     ),
     ("train.stem", "how a three-channel stem becomes one: \"sum\", \"mean\" or \"random\""),
-    ("train.freeze", "\"thesis\" (layer4 and fc are trained), \"none\" or \"fc-only\""),
+    (
+        "train.freeze",
+        "\"thesis\" (layer4 and fc are trained), \"none\", \"fc-only\" or \"discriminative\" (all, slower below)",
+    ),
     ("train.frozen_norm", "\"calibrated\", \"pretrained\" or \"batch\" (the thesis)"),
     ("train.calibration_scans", "most training scans that calibration looks at"),
-    ("train.batch_size", "scans a step"),
+    ("train.batch_size", "scans a batch"),
+    ("train.accumulate", "batches whose gradients are averaged for one step"),
+    ("train.clip_norm", "gradients of a larger norm are scaled down to it; by default never"),
     ("train.max_epochs", "most epochs"),
     ("train.patience", "epochs without better accuracy and without less loss before stopping"),
     ("train.learning_rate_fc", "of the final layer"),
     ("train.learning_rate", "of the other trained layers"),
+    ("train.layer_decay", "discriminative: factor from a layer to the one below; by default 1/2.6, transformers 0.75"),
     ("train.weight_decay", "decoupled"),
-    ("train.restart_epochs", "epochs between warm restarts of the cosine schedule"),
+    ("train.restart_epochs", "epochs to the first warm restart of the cosine schedule"),
+    ("train.restart_multiplier", "each cosine takes so many times as long as the one before"),
+    ("train.schedule", "the learning rate moves once an \"epoch\" or with every \"step\""),
+    ("train.loader_threads", "threads that read and augment scans ahead; 0 chooses by the cores"),
+    ("train.checkpoint_minutes", "between checkpoints within an epoch; 0 writes one after every step"),
     ("train.augmentation.preset", "\"none\", \"default\" or \"thesis\""),
     ("train.augmentation.pool", "variants of a scan, drawn once; 0 draws afresh each epoch"),
     ("train.augmentation.noise_std", "upper end of the noise's standard deviation"),
@@ -81,18 +97,30 @@ const NOTES: &[(&str, &str)] = &[
     ("train.augmentation.gamma_probability", ""),
     ("train.cache.directory", "folder of kept features; by default `cache` in the run folder"),
     ("train.cache.max_bytes", "bytes that it may hold; 0 keeps nothing"),
-    ("train.cache.dtype", "number type of kept features: \"f32\" or \"f16\""),
+    ("tracking.tensorboard", "event files for TensorBoard in the run folder"),
+    ("tracking.wandb", "Weights & Biases: \"off\", \"offline\" (for `wandb sync`) or \"online\" (uploaded at the end)"),
+    ("tracking.project", "of W&B, like the three below"),
+    ("train.cache.dtype", "number type of kept features: \"f32\", \"f16\" or \"bf16\""),
 ];
 
 /// Settings that have no default: a line that shows how to write them, behind their section's name.
-const OPTIONAL: [(&str, &str); 2] =
-    [("train", "# weights = \"r3d_18-b3b3357e.pth\""), ("train.cache", "# directory = \"cache\"")];
+const OPTIONAL: [(&str, &str); 8] = [
+    ("train", "# architecture = \"r3d_18\""),
+    ("train", "# weights = \"kinetics400/r3d_18\""),
+    ("train", "# clip_norm = 1.0"),
+    ("train", "# layer_decay = 0.5"),
+    ("train.cache", "# directory = \"cache\""),
+    ("tracking", "# entity = \"my-team\""),
+    ("tracking", "# group = \"ablation\""),
+    ("tracking", "# name = \"r3d-thesis\""),
+];
 
 #[derive(Serialize)]
 struct Settings {
     preprocess: PreprocessConfig,
     split: SplitConfig,
     train: TrainConfig,
+    tracking: TrackerConfig,
 }
 
 /// An `experiment.toml` with every setting at its default.
@@ -101,6 +129,7 @@ pub(crate) fn annotated() -> anyhow::Result<String> {
         preprocess: PreprocessConfig::default(),
         split: SplitConfig::default(),
         train: TrainConfig::default(),
+        tracking: TrackerConfig::default(),
     };
     let mut text = HEAD.to_owned();
     let mut section = String::new();
@@ -140,6 +169,7 @@ mod tests {
         assert_eq!(read.preprocess, PreprocessConfig::default());
         assert_eq!(read.split, SplitConfig::default());
         assert_eq!(read.train, TrainConfig::default());
+        assert_eq!(read.tracking, TrackerConfig::default());
         assert!(read.input.simulate.is_none());
     }
 

@@ -6,6 +6,7 @@ use anyhow::Context;
 use brainreel_cohort::{LabelTable, SplitConfig};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
+use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,9 @@ pub(crate) struct Experiment {
     /// Settings of `brainreel train`.
     #[serde(default)]
     pub(crate) train: TrainConfig,
+    /// Logs for TensorBoard and Weights & Biases.
+    #[serde(default)]
+    pub(crate) tracking: TrackerConfig,
 }
 
 /// Where the scans come from: exactly one of the three.

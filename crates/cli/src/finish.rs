@@ -1,5 +1,6 @@
 //! How a command ended.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How a command that did not fail as a whole ended.
@@ -25,4 +26,21 @@ impl From<Finish> for ExitCode {
             Finish::SomeFailed => Self::from(3),
         }
     }
+}
+
+/// A run that was told to stop, and did so with a checkpoint. Not a failure, but nothing may build on it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "stopped after {n_steps} steps, with a checkpoint in {}; the same command goes on from there", run.display()
+)]
+pub(crate) struct Interrupted {
+    /// The run folder.
+    pub(crate) run: PathBuf,
+    /// Steps of the optimizer so far.
+    pub(crate) n_steps: u64,
+}
+
+impl Interrupted {
+    /// What shells report of a program that Ctrl-C ended.
+    pub(crate) const EXIT_CODE: u8 = 130;
 }

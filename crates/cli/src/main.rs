@@ -1,6 +1,7 @@
 //! The brainreel command line: arguments, progress, tables and exit codes around the stages.
 //!
-//! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans.
+//! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans, 130 stopped by Ctrl-C with a
+//! checkpoint.
 
 mod batch;
 mod commands;
@@ -25,7 +26,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, strip, train, weights};
-use crate::finish::Finish;
+use crate::finish::{Finish, Interrupted};
 use crate::ui::Ui;
 
 const ABOUT: &str = "From a download of T1-weighted brain MRI to a trained, evaluated Alzheimer's classifier";
@@ -49,7 +50,7 @@ Examples:
   brainreel convert ADNI bids --labels ADNI1_Complete_5_01_2026.csv
   brainreel run experiment.toml
 
-Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished but some scans failed.
+Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished but some scans failed, 130 stopped by Ctrl-C.
 For research use only: not a medical device, not for diagnosis.";
 
 #[derive(Parser)]
@@ -107,6 +108,10 @@ fn main() -> ExitCode {
     let ready = start_threads(cli.global.threads.into()).and_then(|()| ui.check_summary());
     match ready.and_then(|()| execute(&cli.command, offline, &ui)) {
         Ok(finish) => finish.into(),
+        Err(error) if error.is::<Interrupted>() => {
+            ui.note(format!("{error:#}"));
+            ExitCode::from(Interrupted::EXIT_CODE)
+        }
         Err(error) => {
             ui.error(&error, &hints::for_error(&error));
             ExitCode::FAILURE
@@ -120,9 +125,9 @@ fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> 
         Command::Convert(args) => convert::execute(args, ui),
         Command::Preprocess(args) => preprocess::execute(args, ui),
         Command::Split(args) => split::execute(args, ui),
-        Command::Train(args) => train::execute(args, ui),
+        Command::Train(args) => train::execute(args, offline, ui),
         Command::Evaluate(args) => evaluate::execute(args, ui),
-        Command::Run(args) => run::execute(args, ui),
+        Command::Run(args) => run::execute(args, offline, ui),
         Command::Demo(args) => demo::execute(args, ui),
         Command::Strip(args) => strip::execute(args, ui),
         Command::Weights(args) => weights::execute(args, offline, ui),

@@ -161,6 +161,12 @@ impl Progress {
         self.plain_line();
     }
 
+    /// `done` of `total` items were done before; the time left follows from those to come.
+    pub(crate) fn start_at(&self, done: usize, total: usize) {
+        self.set(done, total);
+        self.bar.reset_eta();
+    }
+
     /// `done` of `total` items are done.
     pub(crate) fn set(&self, done: usize, total: usize) {
         self.bar.set_length(total as u64);

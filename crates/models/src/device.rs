@@ -11,8 +11,10 @@ use crate::ModelError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
-    /// The CPU, with Burn's `flex` backend. In every build.
+    /// The first of CUDA, Metal and Vulkan that this build has, or else the CPU.
     #[default]
+    Auto,
+    /// The CPU, with Burn's `flex` backend. In every build.
     Cpu,
     /// An NVIDIA GPU (Cargo feature `cuda`).
     Cuda,
@@ -43,13 +45,25 @@ impl fmt::Display for EngineKind {
 }
 
 impl DeviceKind {
+    /// What [`DeviceKind::Auto`] means in this build; any other kind as it is.
+    #[must_use]
+    pub const fn resolved(self) -> Self {
+        match self {
+            Self::Auto if cfg!(feature = "cuda") => Self::Cuda,
+            Self::Auto if cfg!(feature = "metal") => Self::Metal,
+            Self::Auto if cfg!(feature = "vulkan") => Self::Vulkan,
+            Self::Auto => Self::Cpu,
+            kind => kind,
+        }
+    }
+
     /// The first device of this kind, without autodiff.
     ///
     /// # Errors
     /// [`ModelError::NoDevice`] if the build lacks the Cargo feature.
     pub fn open(self) -> Result<Device, ModelError> {
-        match self {
-            Self::Cpu => Ok(Device::flex()),
+        match self.resolved() {
+            Self::Auto | Self::Cpu => Ok(Device::flex()),
             #[cfg(feature = "cuda")]
             Self::Cuda => Ok(Device::cuda(0)),
             #[cfg(feature = "vulkan")]
@@ -81,6 +95,7 @@ impl DeviceKind {
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Auto => "auto",
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
             Self::Vulkan => "vulkan",

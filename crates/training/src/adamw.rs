@@ -1,8 +1,8 @@
-//! AdamW with PyTorch's arithmetic and one learning rate for the final layer, another for the rest.
+//! AdamW with PyTorch's arithmetic and learning rates by layer.
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{Gradients, Network, ParameterVisitor};
+use brainreel_models::{Architecture, Gradients, Network, ParameterVisitor};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -12,10 +12,12 @@ const CHUNK: usize = 1 << 16;
 /// Settings of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWConfig {
-    /// Learning rate of the final linear layer, whose tensors' names begin with `fc.` or `head.`.
+    /// Learning rate of the final layer.
     pub learning_rate_fc: f64,
-    /// Learning rate of all others.
+    /// Learning rate of the layer below it.
     pub learning_rate: f64,
+    /// Factor between the learning rates of that layer and the next one down, and so on to the stem.
+    pub layer_decay: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
     /// Decay of the first moment.
@@ -26,11 +28,26 @@ pub struct AdamWConfig {
     pub epsilon: f64,
 }
 
+impl AdamWConfig {
+    /// Learning rate of a tensor before the schedule's factor.
+    ///
+    /// # Reference
+    /// Howard and Ruder 2018, arXiv:1801.06146, for rates that fall towards the input.
+    #[must_use]
+    pub fn rate_of(&self, architecture: Architecture, tensor: &str) -> f64 {
+        match architecture.layer_depth(tensor) {
+            0 => self.learning_rate_fc,
+            depth => self.learning_rate * libm::pow(self.layer_decay, (depth - 1) as f64),
+        }
+    }
+}
+
 impl Default for AdamWConfig {
     fn default() -> Self {
         Self {
             learning_rate_fc: 1e-3,
             learning_rate: 1e-4,
+            layer_decay: 1.0,
             weight_decay: 0.01,
             beta_1: 0.9,
             beta_2: 0.999,
@@ -88,26 +105,20 @@ impl AdamW {
         &self.moments
     }
 
-    /// Makes one step with both learning rates times `rate_factor`.
+    /// Makes one step with all learning rates times `rate_factor`.
     ///
     /// # Panics
     /// If a trainable parameter has no gradient, or moments of another size.
     pub fn step(&mut self, network: &mut Network, gradients: &Gradients, rate_factor: f64) {
         self.n_steps += 1;
-        let mut update = Update { optimizer: self, gradients, rate_factor };
+        let architecture = network.architecture();
+        let mut update = Update { optimizer: self, architecture, gradients, rate_factor };
         network.visit_trainable(&mut update);
     }
 
-    /// The scalars of one step for the parameter called `name`.
-    fn scalars(&self, name: &str, rate_factor: f64) -> Scalars {
-        let AdamWConfig { learning_rate_fc, learning_rate, weight_decay, beta_1, beta_2, epsilon } =
-            self.config;
-        let base = if name.starts_with("fc.") || name.starts_with("head.") {
-            learning_rate_fc
-        } else {
-            learning_rate
-        };
-        let rate = base * rate_factor;
+    /// The scalars of one step at a learning rate.
+    fn scalars(&self, rate: f64) -> Scalars {
+        let AdamWConfig { weight_decay, beta_1, beta_2, epsilon, .. } = self.config;
         let power = |beta: f64| libm::pow(beta, self.n_steps as f64);
         #[expect(
             clippy::cast_possible_truncation,
@@ -139,6 +150,7 @@ struct Scalars {
 
 struct Update<'a> {
     optimizer: &'a mut AdamW,
+    architecture: Architecture,
     gradients: &'a Gradients,
     rate_factor: f64,
 }
@@ -151,7 +163,8 @@ impl ParameterVisitor for Update<'_> {
         let taken = std::mem::replace(parameter, Tensor::zeros([1; D], &device));
         let mut data = taken.without_autodiff().into_data();
         let values = data.as_mut_slice::<f32>().expect("parameters are single precision");
-        let scalars = self.optimizer.scalars(name, self.rate_factor);
+        let rate = self.optimizer.config.rate_of(self.architecture, name);
+        let scalars = self.optimizer.scalars(rate * self.rate_factor);
         let moments = self
             .optimizer
             .moments
@@ -199,6 +212,14 @@ mod tests {
     }
 
     #[test]
+    fn rates_fall_from_the_final_layer_to_the_stem() {
+        let config = AdamWConfig { layer_decay: 0.5, ..AdamWConfig::default() };
+        let rates = ["fc.bias", "layer4.1.conv2.1.weight", "layer3.0.conv1.0.weight", "stem.0.weight"]
+            .map(|name| config.rate_of(Architecture::R3d18, name));
+        assert_close(&rates, &[1e-3, 1e-4, 0.5e-4, 1e-4 / 16.0], Tolerance::relative(1e-12));
+    }
+
+    #[test]
     fn ten_steps_are_pytorchs() {
         let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "train_step");
         let mut optimizer = AdamW::new(AdamWConfig::default());
@@ -208,7 +229,7 @@ mod tests {
             optimizer.n_steps += 1;
             let scale = 0.1_f64.powi(index) as f32;
             let gradient: Vec<f32> = formula(&format!("gradient{index}")).iter().map(|g| g * scale).collect();
-            let scalars = optimizer.scalars("fc.weight", 1.0);
+            let scalars = optimizer.scalars(AdamWConfig::default().learning_rate_fc);
             update_chunk(&mut values, &gradient, &mut first, &mut second, scalars);
         }
         assert_close(&values, &golden.array("adamw_10_steps").data, Tolerance::relative(1e-6));

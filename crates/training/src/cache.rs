@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use brainreel_artifact::{ArtifactError, ContentHash, hash_bytes, write_atomic_with};
-use half::f16;
+use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 
 /// First bytes of an entry; the digit is the layout's revision.
@@ -24,6 +24,8 @@ pub enum FeatureType {
     F32,
     /// Half precision, half the disk; every feature is rounded to it, kept or not.
     F16,
+    /// The upper half of single precision: half the disk, its whole range, three digits.
+    Bf16,
 }
 
 /// Where and how trunk features are kept.
@@ -187,6 +189,11 @@ fn round(features: Features, dtype: FeatureType) -> (Features, Vec<u8>) {
             let payload = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
             (Features { shape, values: halves.into_iter().map(f16::to_f32).collect() }, payload)
         }
+        FeatureType::Bf16 => {
+            let halves: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            let payload = halves.iter().flat_map(|half| half.to_le_bytes()).collect();
+            (Features { shape, values: halves.into_iter().map(bf16::to_f32).collect() }, payload)
+        }
     }
 }
 
@@ -216,6 +223,7 @@ fn read_entry(path: &Path, dtype: FeatureType) -> Option<Features> {
     let values: Vec<f32> = match dtype {
         FeatureType::F32 => payload.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         FeatureType::F16 => payload.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+        FeatureType::Bf16 => payload.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
     };
     let expected = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n))?;
     (expected == values.len()).then_some(Features { shape, values })
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_hit_has_the_bits_of_a_miss() {
-        for dtype in [FeatureType::F32, FeatureType::F16] {
+        for dtype in [FeatureType::F32, FeatureType::F16, FeatureType::Bf16] {
             let dir = tempfile::tempdir().unwrap();
             let first = get(&mut cache(dir.path(), 1 << 20, dtype), 1);
             let mut again = cache(dir.path(), 1 << 20, dtype);

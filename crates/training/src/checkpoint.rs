@@ -5,8 +5,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, hash_bytes, write_durable_with};
-use brainreel_models::{HostTensor, StateDict, decode_safetensors, r3d18_tensors};
+use brainreel_artifact::{
+    ArtifactError, ContentHash, HashBuilder, hash_bytes, link_atomic, write_durable_with,
+};
+use brainreel_models::{Architecture, HostTensor, StateDict, decode_safetensors};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,21 +18,23 @@ use crate::metrics::EpochMetrics;
 use crate::stopping::EarlyStopping;
 use crate::{TrainConfig, TrainError};
 
-/// Largest file that is opened as a checkpoint; one of R3D-18 has at most 0.4 GB.
+/// Largest file that is opened as a checkpoint; one of MViT has at most 0.5 GB.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 const STATE_KEY: &str = "brainreel";
 const DIGEST_KEY: &str = "data_sha256";
 /// Layout of the state; raised when it changes.
-pub(crate) const STATE_REVISION: u32 = 2;
+pub(crate) const STATE_REVISION: u32 = 3;
 
 /// Which checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckpointKind {
-    /// After the last epoch.
+    /// The latest: after an epoch, or within one.
     Last,
+    /// The one before the latest, in case that gets damaged; gone when the run is finished.
+    Previous,
     /// After the epoch of the best validation accuracy.
     BestAccuracy,
     /// After the epoch of the least validation loss.
@@ -44,6 +48,7 @@ impl CheckpointKind {
     pub fn path(self, run_dir: &Path) -> PathBuf {
         let name = match self {
             Self::Last => "last",
+            Self::Previous => "previous",
             Self::BestAccuracy => "best_accuracy",
             Self::BestLoss => "best_loss",
         };
@@ -51,7 +56,21 @@ impl CheckpointKind {
     }
 }
 
-/// The state of the loop after an epoch. The schedule's state is the epoch.
+/// How far a run is within an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpochProgress {
+    /// Steps of the optimizer done in this epoch: the position in the epoch's order of scans.
+    pub step: usize,
+    /// Sum over the scans so far of the loss that their batch had.
+    pub loss_sum: f64,
+    /// Scans so far that were classified right.
+    pub n_right: usize,
+}
+
+/// The state of the loop between two steps. The schedule's state is epoch and step. So is the state of all
+/// random draws: each has a seed derived from the run's, its purpose, scan and epoch, and none carries over
+/// from one to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointState {
@@ -63,16 +82,33 @@ pub struct CheckpointState {
     pub run_hash: ContentHash,
     /// Digest of training and validation scans, their labels and images.
     pub data_hash: ContentHash,
+    /// Content hash of the split, if the caller gave it.
+    pub split_sha256: Option<String>,
+    /// The network.
+    pub architecture: Architecture,
     /// Shape of the images, `[x, y, z]`.
     pub dims: [usize; 3],
-    /// Epochs done.
+    /// Whole epochs done.
     pub n_epochs: usize,
-    /// Steps the optimizer made.
+    /// Where in the next epoch; nothing between epochs.
+    pub progress: Option<EpochProgress>,
+    /// Steps the optimizer made in all.
     pub n_steps: u64,
     /// Early-stopping counters.
     pub stopping: EarlyStopping,
     /// Metrics of the epochs done.
     pub history: Vec<EpochMetrics>,
+}
+
+impl CheckpointState {
+    /// For people: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
+    #[must_use]
+    pub fn position(&self) -> String {
+        match &self.progress {
+            None => format!("after epoch {}", self.n_epochs),
+            Some(progress) => format!("after epoch {} and {} steps of the next", self.n_epochs, progress.step),
+        }
+    }
 }
 
 /// A whole checkpoint.
@@ -87,6 +123,19 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Writes the file atomically as the last checkpoint of a run, and waits until it is on the disk. The one
+    /// that was last becomes [`CheckpointKind::Previous`]; the one before that goes.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Write`] names the path.
+    pub fn write_last(&self, run_dir: &Path) -> Result<(), ArtifactError> {
+        let last = CheckpointKind::Last.path(run_dir);
+        if last.exists() {
+            link_atomic(&last, &CheckpointKind::Previous.path(run_dir))?;
+        }
+        self.write(&last)
+    }
+
     /// Writes the file atomically, and waits until it is on the disk.
     ///
     /// # Errors
@@ -116,8 +165,8 @@ impl Checkpoint {
         let (bytes, state) = read_state(path)?;
         let mut tensors = decode_safetensors(&bytes, path, |_| true)?;
         drop(bytes);
-        let moments = take_moments(&mut tensors, path)?;
-        let weights = StateDict::new(tensors, &path.display().to_string())?;
+        let moments = take_moments(&state, &mut tensors, path)?;
+        let weights = weights_of(&state, tensors, path)?;
         Ok(Self { state, weights, moments })
     }
 
@@ -128,8 +177,17 @@ impl Checkpoint {
     pub fn read_weights(path: &Path) -> Result<(CheckpointState, StateDict), TrainError> {
         let (bytes, state) = read_state(path)?;
         let tensors = decode_safetensors(&bytes, path, |name| !name.starts_with("optimizer."))?;
-        Ok((state, StateDict::new(tensors, &path.display().to_string())?))
+        let weights = weights_of(&state, tensors, path)?;
+        Ok((state, weights))
     }
+}
+
+fn weights_of(
+    state: &CheckpointState,
+    tensors: BTreeMap<String, HostTensor>,
+    path: &Path,
+) -> Result<StateDict, TrainError> {
+    Ok(StateDict::of_input(state.architecture, state.dims, tensors, &path.display().to_string())?)
 }
 
 /// The safetensors header, padded to a multiple of 8 bytes. `digest` is that of all values.
@@ -176,30 +234,44 @@ fn read_state(path: &Path) -> Result<(Vec<u8>, CheckpointState), TrainError> {
         SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
     let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE_KEY));
     let state = state.ok_or_else(|| broken("it holds no training state".to_owned()))?;
+    check_revision(state, path)?;
     let state: CheckpointState = serde_json::from_str(state).map_err(|error| broken(error.to_string()))?;
-    if state.revision != STATE_REVISION {
-        return Err(broken(format!("its layout is revision {}, expected {STATE_REVISION}", state.revision)));
-    }
     let expected = header.metadata().as_ref().and_then(|metadata| metadata.get(DIGEST_KEY));
     let expected = expected.ok_or_else(|| broken("it holds no digest of its values".to_owned()))?;
     let found = hash_bytes(bytes.get(8 + header_len..).unwrap_or_default());
     if found.as_str() != expected {
         return Err(broken(format!(
-            "its values have changed since it was written (SHA-256 {}, expected {expected:.12}); restore the \
-             file, or evaluate or go on from another checkpoint of the run",
+            "its values have changed since it was written (SHA-256 {}, expected {expected:.12})",
             found.short()
         )));
     }
     Ok((bytes, state))
 }
 
+/// Refuses the layout of another version, whose fields may differ.
+fn check_revision(state: &str, path: &Path) -> Result<(), TrainError> {
+    #[derive(Deserialize)]
+    struct Revision {
+        revision: u32,
+    }
+    match serde_json::from_str::<Revision>(state) {
+        Ok(Revision { revision }) if revision != STATE_REVISION => Err(TrainError::OtherRevision {
+            path: path.to_owned(),
+            got: revision,
+            expected: STATE_REVISION,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// Moves the moments out of `tensors`; each has to have the shape of its parameter.
 fn take_moments(
+    state: &CheckpointState,
     tensors: &mut BTreeMap<String, HostTensor>,
     path: &Path,
 ) -> Result<BTreeMap<String, Moments>, TrainError> {
     let mut moments = BTreeMap::new();
-    for spec in r3d18_tensors() {
+    for spec in state.architecture.tensors(state.dims) {
         let mut take = |prefix: &str| tensors.remove(&format!("{prefix}{}", spec.name));
         match (take(FIRST), take(SECOND)) {
             (None, None) => {}

@@ -3,13 +3,25 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
-use brainreel_models::{DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
+use brainreel_models::{Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::adamw::AdamWConfig;
 use crate::augmentation::AugmentationConfig;
 use crate::cache::CacheConfig;
+use crate::schedule::warm_restart_factor;
+
+/// When the learning rate moves along its cosine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleUnit {
+    /// Once an epoch.
+    #[default]
+    Epoch,
+    /// With every step of the optimizer.
+    Step,
+}
 
 /// Settings of a training run. The defaults are the thesis's, except where a field says otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,11 +29,13 @@ use crate::cache::CacheConfig;
 pub struct TrainConfig {
     /// Every random draw of the run derives from this.
     pub seed: u64,
-    /// Where tensors are computed.
+    /// Where tensors are computed. `auto` is recorded as what it means in this build.
     pub device: DeviceKind,
     /// Who computes convolutions on the CPU.
     pub engine: EngineKind,
-    /// Safetensors file of pretrained weights in torchvision's naming; without it they are random.
+    /// The network; by default that of the weights, or R3D-18 without any.
+    pub architecture: Option<Architecture>,
+    /// File of pretrained weights in torchvision's naming; without it they are random.
     pub weights: Option<PathBuf>,
     /// How a three-channel stem of those weights becomes a one-channel one.
     pub stem: StemConversion,
@@ -34,6 +48,11 @@ pub struct TrainConfig {
     pub calibration_scans: usize,
     /// Scans in a step. The last step of an epoch may have fewer.
     pub batch_size: usize,
+    /// Batches whose gradients are averaged for one step of the optimizer. Not a larger batch to the batch
+    /// norms, which see `batch_size` scans at a time.
+    pub accumulate: usize,
+    /// Gradients whose norm over all parameters is above this are scaled down to it.
+    pub clip_norm: Option<f64>,
     /// Upper bound on the number of epochs.
     pub max_epochs: usize,
     /// Epochs without better validation accuracy and without less validation loss before stopping.
@@ -42,36 +61,56 @@ pub struct TrainConfig {
     pub learning_rate_fc: f64,
     /// Learning rate of the other trained layers.
     pub learning_rate: f64,
+    /// With `freeze = "discriminative"`: factor between the learning rates of a layer and the one above it.
+    /// By default 1/2.6 for the residual networks and 0.75 for the transformers, whose layers are many.
+    pub layer_decay: Option<f64>,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Epochs between warm restarts of the cosine schedule.
+    /// Epochs from the start to the first warm restart of the cosine schedule.
     pub restart_epochs: usize,
+    /// Factor between the lengths of one cosine and the next.
+    pub restart_multiplier: usize,
+    /// Whether the learning rate moves once an epoch or with every step.
+    pub schedule: ScheduleUnit,
     /// Augmentation of the training partition.
     pub augmentation: AugmentationConfig,
     /// Where and how trunk features are kept.
     pub cache: CacheConfig,
+    /// Threads that read and augment scans ahead of the network; 0 chooses by the number of cores.
+    pub loader_threads: usize,
+    /// Minutes between checkpoints within an epoch (each epoch ends with one in any case); 0 writes one after
+    /// every step.
+    pub checkpoint_minutes: f64,
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
-            device: DeviceKind::Cpu,
+            device: DeviceKind::Auto,
             engine: EngineKind::Native,
+            architecture: None,
             weights: None,
             stem: StemConversion::Sum,
             freeze: FreezePolicy::Thesis,
             frozen_norm: FrozenNorm::Calibrated,
             calibration_scans: 64,
             batch_size: 2,
+            accumulate: 1,
+            clip_norm: None,
             max_epochs: 50,
             patience: 5,
             learning_rate_fc: 1e-3,
             learning_rate: 1e-4,
+            layer_decay: None,
             weight_decay: 0.01,
             restart_epochs: 5,
+            restart_multiplier: 1,
+            schedule: ScheduleUnit::Epoch,
             augmentation: AugmentationConfig::default(),
             cache: CacheConfig::default(),
+            loader_threads: 0,
+            checkpoint_minutes: 10.0,
         }
     }
 }
@@ -91,12 +130,25 @@ impl TrainConfig {
         count("max_epochs", self.max_epochs, 100_000, "a number from 1 to 100000")?;
         count("patience", self.patience, 100_000, "a number from 1 to 100000")?;
         count("restart_epochs", self.restart_epochs, 100_000, "a number from 1 to 100000")?;
+        count("restart_multiplier", self.restart_multiplier, 100, "a number from 1 to 100")?;
+        count("accumulate", self.accumulate, 4096, "a number from 1 to 4096")?;
+        count("loader_threads", self.loader_threads.max(1), 64, "a number from 0 to 64")?;
         let rate = |field, value: f64| match value {
             v if v > 0.0 && v <= 1.0 => Ok(()),
             v => Err(TrainError::Config { field, got: v.to_string(), expected: "above 0 and at most 1" }),
         };
         rate("learning_rate_fc", self.learning_rate_fc)?;
         rate("learning_rate", self.learning_rate)?;
+        rate("layer_decay", self.layer_decay.unwrap_or(1.0))?;
+        if self.clip_norm.is_some_and(|norm| !(norm > 0.0 && norm.is_finite())) {
+            let got = self.clip_norm.unwrap_or_default().to_string();
+            return Err(TrainError::Config { field: "clip_norm", got, expected: "a number above 0" });
+        }
+        if !(0.0..=1e6).contains(&self.checkpoint_minutes) {
+            let got = self.checkpoint_minutes.to_string();
+            let expected = "a number of minutes from 0 to 1000000";
+            return Err(TrainError::Config { field: "checkpoint_minutes", got, expected });
+        }
         if !(0.0..=1.0).contains(&self.weight_decay) {
             let got = self.weight_decay.to_string();
             return Err(TrainError::Config { field: "weight_decay", got, expected: "a number from 0 to 1" });
@@ -104,22 +156,46 @@ impl TrainConfig {
         self.augmentation.validate()
     }
 
-    /// The optimizer's settings.
+    /// The optimizer's settings for a network.
     #[must_use]
-    pub fn optimizer(&self) -> AdamWConfig {
+    pub fn optimizer(&self, architecture: Architecture) -> AdamWConfig {
         AdamWConfig {
             learning_rate_fc: self.learning_rate_fc,
             learning_rate: self.learning_rate,
+            layer_decay: self.layer_decay_of(architecture),
             weight_decay: self.weight_decay,
             ..AdamWConfig::default()
         }
+    }
+
+    /// Factor between the learning rates of neighbouring layers: 1 but with discriminative rates.
+    fn layer_decay_of(&self, architecture: Architecture) -> f64 {
+        if self.freeze != FreezePolicy::Discriminative {
+            return 1.0;
+        }
+        self.layer_decay.unwrap_or(if is_transformer(architecture) { 0.75 } else { 1.0 / 2.6 })
+    }
+
+    /// Factor on the base learning rates at `step` of `n_steps` of an epoch.
+    ///
+    /// # Panics
+    /// If `restart_epochs` or `restart_multiplier` is 0, which [`TrainConfig::validate`] refuses.
+    #[must_use]
+    pub fn rate_factor(&self, epoch: usize, step: usize, n_steps: usize) -> f64 {
+        let within = match self.schedule {
+            ScheduleUnit::Epoch => 0.0,
+            ScheduleUnit::Step => step as f64 / n_steps.max(1) as f64,
+        };
+        warm_restart_factor(epoch as f64 + within, self.restart_epochs, self.restart_multiplier)
     }
 
     /// This configuration without what belongs to one machine and does not change results.
     #[must_use]
     pub fn portable(&self) -> Self {
         let cache = CacheConfig { dtype: self.cache.dtype, ..CacheConfig::default() };
-        Self { weights: None, cache, ..self.clone() }
+        let Self { loader_threads, checkpoint_minutes, .. } = Self::default();
+        let device = self.device.resolved();
+        Self { device, weights: None, cache, loader_threads, checkpoint_minutes, ..self.clone() }
     }
 
     /// A digest of what decides the course of a run: the settings but for the number of epochs, and
@@ -129,6 +205,11 @@ impl TrainConfig {
         let settings = Self { max_epochs: 0, ..self.portable() };
         HashBuilder::new().part(hash_json(&settings).as_str()).part(weights.as_str()).finish()
     }
+}
+
+/// Whether the network has layer norms in the place of batch norms.
+pub(crate) const fn is_transformer(architecture: Architecture) -> bool {
+    matches!(architecture, Architecture::MvitV1B | Architecture::MvitV2S)
 }
 
 #[cfg(test)]

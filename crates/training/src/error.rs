@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use brainreel_artifact::ArtifactError;
 use brainreel_formats::nifti::NiftiError;
 use brainreel_models::ModelError;
+use brainreel_trackers::TrackerError;
 
 /// What can go wrong in training and prediction.
 #[derive(Debug, thiserror::Error)]
@@ -81,21 +82,54 @@ pub enum TrainError {
         /// What it has.
         got: String,
     },
-    /// The loss is not a number.
+    /// A loss or a gradient is not a number. Nothing of the step was taken over.
     #[error(
-        "loss is {loss} in epoch {}, step {} (scans {}); a smaller learning rate or other weights may help",
-        epoch + 1, step + 1, scan_ids.join(", ")
+        "{what} in epoch {}, step {} (scans {}); {}",
+        epoch + 1, step + 1, scan_ids.join(", "), last_good(last_good_checkpoint.as_ref())
     )]
-    NonFiniteLoss {
-        /// The value.
-        loss: f64,
+    NonFinite {
+        /// What is not finite, and its value.
+        what: String,
         /// Epoch, from 0.
         epoch: usize,
         /// Step within the epoch, from 0.
         step: usize,
         /// The scans of the batch.
         scan_ids: Vec<String>,
+        /// The last checkpoint from before it.
+        last_good_checkpoint: Option<PathBuf>,
     },
+    /// The last checkpoint is damaged, and the one before it is whole.
+    #[error(
+        "the last checkpoint is damaged; the one before it, {} ({position}), is whole: pass --resume-from previous \
+         to go on from it, and the run will end in the same bytes",
+        previous.display()
+    )]
+    DamagedLast {
+        /// The whole one.
+        previous: PathBuf,
+        /// Where in the run it was written.
+        position: String,
+        /// What is wrong with the last one.
+        #[source]
+        source: Box<TrainError>,
+    },
+    /// A checkpoint was written by another version of brainreel.
+    #[error(
+        "{} has layout {got}, this version of brainreel reads layout {expected}; finish the run with the version \
+         that started it, or start anew in another folder", path.display()
+    )]
+    OtherRevision {
+        /// The file.
+        path: PathBuf,
+        /// Its layout.
+        got: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// The threads that read scans are gone without having said why; not to be expected.
+    #[error("the loader of scans ended before its time")]
+    LoaderEnded,
     /// The run folder belongs to another run.
     #[error("{} was started with another {what}; choose another folder for this run", path.display())]
     OtherRun {
@@ -112,6 +146,24 @@ pub enum TrainError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A log cannot be written to.
+    #[error("cannot append to {}", path.display())]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that is no longer needed cannot be removed.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// Reading a file failed.
     #[error("cannot read {}", path.display())]
     Read {
@@ -121,10 +173,22 @@ pub enum TrainError {
         #[source]
         source: std::io::Error,
     },
+    /// The log of metrics.
+    #[error(transparent)]
+    Tracker(#[from] TrackerError),
     /// Weights or device.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Reading or writing files.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
+}
+
+fn last_good(checkpoint: Option<&PathBuf>) -> String {
+    match checkpoint {
+        None => "no checkpoint was written yet; a smaller learning rate or other weights may help".to_owned(),
+        Some(path) => {
+            format!("the last good checkpoint is {}; a smaller learning rate or clip_norm may help", path.display())
+        }
+    }
 }

@@ -1,8 +1,45 @@
 //! What training tells its caller while it runs.
 
-use brainreel_models::ParameterCounts;
+use brainreel_models::{Architecture, ParameterCounts};
+use serde::Serialize;
 
+use crate::checkpoint::CheckpointState;
 use crate::metrics::EpochMetrics;
+use crate::timing::EpochTiming;
+
+/// What is known of a step of the optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StepMetrics {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The step within the epoch, from 0.
+    pub step: usize,
+    /// Steps in the epoch.
+    pub n_steps: usize,
+    /// Steps since the run began, this one included.
+    pub n_steps_in_all: u64,
+    /// Loss of the batch before the step.
+    pub loss: f64,
+    /// Learning rate of the layer below the final one.
+    pub learning_rate: f64,
+    /// Learning rate of the final layer.
+    pub learning_rate_fc: f64,
+    /// Norm of the gradients over all parameters, before clipping.
+    pub gradient_norm: f64,
+}
+
+impl StepMetrics {
+    /// The numbers that logs hold, by name.
+    #[must_use]
+    pub const fn named(&self) -> [(&'static str, f64); 4] {
+        [
+            ("loss", self.loss),
+            ("learning_rate", self.learning_rate),
+            ("learning_rate_fc", self.learning_rate_fc),
+            ("gradient_norm", self.gradient_norm),
+        ]
+    }
+}
 
 /// A step forward. Epochs and steps count from 0; `done` counts what is finished.
 #[derive(Debug, Clone, Copy)]
@@ -15,13 +52,15 @@ pub enum TrainEvent<'a> {
     },
     /// The network is ready.
     Network {
+        /// Which one.
+        architecture: Architecture,
         /// Its sizes.
         parameters: ParameterCounts,
     },
     /// Training goes on from the last checkpoint.
     Resumed {
-        /// The next epoch.
-        epoch: usize,
+        /// Where it was written.
+        state: &'a CheckpointState,
     },
     /// Batch-norm statistics of the trunk are being estimated.
     Calibrating {
@@ -43,19 +82,22 @@ pub enum TrainEvent<'a> {
         epoch: usize,
         /// Upper bound on their number.
         max_epochs: usize,
+        /// Steps of it that were done before an interruption.
+        first_step: usize,
         /// Steps in each.
         n_steps: usize,
     },
     /// The optimizer made a step.
     Step {
-        /// The epoch.
-        epoch: usize,
-        /// The step within the epoch.
-        step: usize,
-        /// Steps in the epoch.
-        n_steps: usize,
-        /// Loss of the batch.
-        loss: f64,
+        /// What is known of it.
+        metrics: &'a StepMetrics,
+        /// Share of the epoch's time so far in which the network waited for scans.
+        share_waiting: f64,
+    },
+    /// A checkpoint was written within an epoch.
+    Checkpoint {
+        /// The step it was written after.
+        metrics: &'a StepMetrics,
     },
     /// Scans are being classified.
     Evaluating {
@@ -68,9 +110,13 @@ pub enum TrainEvent<'a> {
     EpochEnd {
         /// Its metrics.
         metrics: &'a EpochMetrics,
+        /// Steps of the optimizer since the run began.
+        n_steps_in_all: u64,
         /// Whether it has the best validation accuracy so far.
         best_accuracy: bool,
         /// Whether it has the least validation loss so far.
         best_loss: bool,
+        /// Where its time went.
+        timing: &'a EpochTiming,
     },
 }

@@ -46,19 +46,32 @@ impl FeatureSource {
         self.trunk.is_some()
     }
 
-    /// Features of one scan, outside autodiff.
+    /// Whether the features of a scan are there already.
+    pub(crate) fn has(&self, scan: &CheckedScan, draw: &Draw) -> bool {
+        self.key_of(scan, draw).is_some_and(|key| self.cache.contains(&key))
+    }
+
+    /// What the features of a scan are kept under, if they are kept.
+    fn key_of(&self, scan: &CheckedScan, draw: &Draw) -> Option<ContentHash> {
+        let hash = self.trunk.as_ref().filter(|_| draw.is_plain() || self.draws_repeat)?;
+        Some(key(hash, scan, draw, &self.cache))
+    }
+
+    /// Features of one scan, outside autodiff; `loaded` is its input if that was read ahead.
     pub(crate) fn get(
         &mut self,
         trunk: &Trunk,
         scan: &CheckedScan,
         draw: &Draw,
+        loaded: Option<Vec<f32>>,
     ) -> Result<Tensor<5>, TrainError> {
-        let Features { shape, values } = match &self.trunk {
-            Some(hash) if draw.is_plain() || self.draws_repeat => {
-                let key = key(hash, scan, draw, &self.cache);
-                self.cache.get_or_compute(&key, || compute(trunk, scan, draw))?
-            }
-            _ => compute(trunk, scan, draw)?,
+        let compute = || {
+            let input = loaded.map_or_else(|| scan.load(draw), Ok)?;
+            Ok::<_, TrainError>(compute(trunk, volume_tensor(input, scan.dims, trunk.device())))
+        };
+        let Features { shape, values } = match self.key_of(scan, draw) {
+            Some(key) => self.cache.get_or_compute(&key, compute)?,
+            None => compute()?,
         };
         Ok(Tensor::from_data(TensorData::new(values, shape), trunk.device()))
     }
@@ -70,12 +83,10 @@ impl FeatureSource {
         scan: &CheckedScan,
         draw: &Draw,
     ) -> Result<(), TrainError> {
-        match &self.trunk {
-            Some(hash) if !self.cache.contains(&key(hash, scan, draw, &self.cache)) => {
-                self.get(trunk, scan, draw).map(drop)
-            }
-            _ => Ok(()),
+        if self.keeps() && !self.has(scan, draw) {
+            self.get(trunk, scan, draw, None)?;
         }
+        Ok(())
     }
 
     /// Features of several scans, along the first axis.
@@ -85,7 +96,7 @@ impl FeatureSource {
         scans: &[(&CheckedScan, Draw)],
     ) -> Result<Tensor<5>, TrainError> {
         let features: Result<Vec<_>, _> =
-            scans.iter().map(|(scan, draw)| self.get(trunk, scan, draw)).collect();
+            scans.iter().map(|(scan, draw)| self.get(trunk, scan, draw, None)).collect();
         Ok(Tensor::cat(features?, 0))
     }
 
@@ -104,11 +115,11 @@ fn key(trunk: &ContentHash, scan: &CheckedScan, draw: &Draw, cache: &FeatureCach
         .finish()
 }
 
-fn compute(trunk: &Trunk, scan: &CheckedScan, draw: &Draw) -> Result<Features, TrainError> {
-    let features = trunk.forward(input(trunk, scan, draw)?);
+fn compute(trunk: &Trunk, input: Tensor<5>) -> Features {
+    let features = trunk.forward(input);
     let shape = features.dims();
     let values = features.into_data().try_into_vec().expect("features are single precision");
-    Ok(Features { shape, values })
+    Features { shape, values }
 }
 
 /// The network's input for one scan.

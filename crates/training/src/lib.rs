@@ -4,13 +4,14 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use brainreel_training::{CheckpointKind, TrainConfig, TrainingScan, predict, train};
+//! use brainreel_training::{CheckpointKind, TrainConfig, TrainRequest, TrainingScan, predict, train};
 //!
 //! # fn scans() -> Vec<TrainingScan> { Vec::new() }
 //! # fn main() -> Result<(), brainreel_training::TrainError> {
 //! let scans: Vec<TrainingScan> = scans();
 //! let run = Path::new("run");
-//! let summary = train(run, &scans, &TrainConfig::default(), &mut |_event| {})?;
+//! let config = TrainConfig::default();
+//! let summary = train(&TrainRequest::new(run, &scans, &config), &mut |_event| {})?;
 //! let predictions = predict(run, CheckpointKind::BestLoss, &scans, &mut |_event| {})?;
 //! # Ok(())
 //! # }
@@ -28,29 +29,35 @@ mod cache;
 mod checkpoint;
 mod config;
 mod dataset;
+mod epoch;
 mod error;
 mod events;
 mod features;
+mod gradients;
 mod intensity;
+mod loader;
 mod loss;
 mod metrics;
 mod predict;
 mod schedule;
 mod stopping;
+mod timing;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig, Moments};
 pub use augmentation::{AugmentationConfig, AugmentationPreset, Draw};
 pub use cache::{CacheConfig, FeatureCache, FeatureType, Features};
-pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState};
-pub use config::TrainConfig;
+pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState, EpochProgress};
+pub use config::{ScheduleUnit, TrainConfig};
 pub use dataset::{Partition, TrainingScan};
+pub use epoch::{StepOutcome, training_step};
 pub use error::TrainError;
-pub use events::TrainEvent;
+pub use events::{StepMetrics, TrainEvent};
 pub use intensity::{add_noise, apply_gamma, z_normalize};
 pub use loss::{class_weights, probability, weighted_cross_entropy};
 pub use metrics::EpochMetrics;
 pub use predict::{Prediction, predict, predict_with};
 pub use schedule::warm_restart_factor;
 pub use stopping::{EarlyStopping, Improvement};
-pub use trainer::{StepOutcome, TrainSummary, train, training_step};
+pub use timing::EpochTiming;
+pub use trainer::{ResumeFrom, TrainRequest, TrainSummary, train};

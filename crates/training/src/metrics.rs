@@ -31,6 +31,26 @@ pub struct EpochMetrics {
     pub validation_auc: Option<f64>,
 }
 
+impl EpochMetrics {
+    /// The numbers that logs hold, by name; measures that are undefined are left out.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, f64)> {
+        let always = [
+            ("learning_rate_fc", self.learning_rate_fc),
+            ("train_loss", self.train_loss),
+            ("train_accuracy", self.train_accuracy),
+            ("validation_loss", self.validation_loss),
+            ("validation_accuracy", self.validation_accuracy),
+        ];
+        let defined = [
+            ("validation_balanced_accuracy", self.validation_balanced_accuracy),
+            ("validation_auc", self.validation_auc),
+        ];
+        let defined = defined.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        always.into_iter().chain(defined).collect()
+    }
+}
+
 /// Loss and rates over a partition.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PartitionMetrics {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use brainreel_models::{FrozenNorm, N_CLASSES, Network};
+use brainreel_models::{N_CLASSES, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::Draw;
@@ -11,6 +11,7 @@ use crate::dataset::{CheckedScan, TrainingScan, check_scans};
 use crate::events::TrainEvent;
 use crate::features::FeatureSource;
 use crate::loss::probability;
+use crate::trainer::moves_frozen_norms;
 use crate::{TrainConfig, TrainError};
 
 /// Scans that pass through the head together.
@@ -62,7 +63,7 @@ pub fn predict_with(
     let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?
         .with_engine(state.config.engine);
     // In `batch` mode the statistics change with every step, so that keeping features is of no use.
-    let fixed = state.config.frozen_norm != FrozenNorm::Batch;
+    let fixed = !moves_frozen_norms(&state);
     let mut cache = machine.cache.clone();
     cache.dtype = state.config.cache.dtype;
     let mut features = FeatureSource::new(&network.trunk, fixed, &cache, run_dir);

@@ -1,32 +1,79 @@
-//! The training loop.
+//! A training run: how it starts or goes on, and what it leaves behind.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
 use brainreel_models::{
-    FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally, ParameterCounts, Random, StateDict,
-    read_weights,
+    Architecture, FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally, ParameterCounts, Random,
+    StateDict, read_weights,
 };
-use burn::tensor::Tensor;
+use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
 
 use crate::adamw::AdamW;
 use crate::augmentation::Draw;
 use crate::checkpoint::{Checkpoint, CheckpointKind, CheckpointState, STATE_REVISION};
+use crate::config::is_transformer;
 use crate::dataset::{CheckedScan, Partition, TrainingScan, check_scans, data_hash};
 use crate::events::TrainEvent;
 use crate::features::{FeatureSource, input};
-use crate::loss::{class_weights, weighted_cross_entropy};
-use crate::metrics::{EpochMetrics, measure, write_csv};
-use crate::predict::classify;
-use crate::schedule::warm_restart_factor;
+use crate::loss::class_weights;
+use crate::metrics::{EpochMetrics, write_csv};
 use crate::stopping::{EarlyStopping, Improvement};
 use crate::{TrainConfig, TrainError};
+
+/// Which checkpoint an interrupted run goes on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResumeFrom {
+    /// The last one.
+    #[default]
+    Last,
+    /// The one before it, should the last be damaged.
+    Previous,
+}
+
+/// What to train on, where to and how.
+#[derive(Debug, Clone)]
+pub struct TrainRequest<'a> {
+    /// Run folder to write to, or to go on with.
+    pub run_dir: &'a Path,
+    /// All scans; those of the test partition are not looked at.
+    pub scans: &'a [TrainingScan],
+    /// Settings.
+    pub config: &'a TrainConfig,
+    /// Content hash of the split that the scans come from; it travels in the checkpoints.
+    pub split_sha256: Option<String>,
+    /// Where an interrupted run goes on from.
+    pub resume_from: ResumeFrom,
+    /// Ends the process's work after so many steps in all, with a checkpoint, as an interruption would.
+    pub stop_after_steps: Option<u64>,
+    /// Ends it after the step in which this becomes true, with a checkpoint.
+    pub interrupt: Option<&'a AtomicBool>,
+}
+
+impl<'a> TrainRequest<'a> {
+    /// A run from its start, or from its last checkpoint.
+    #[must_use]
+    pub const fn new(run_dir: &'a Path, scans: &'a [TrainingScan], config: &'a TrainConfig) -> Self {
+        Self {
+            run_dir,
+            scans,
+            config,
+            split_sha256: None,
+            resume_from: ResumeFrom::Last,
+            stop_after_steps: None,
+            interrupt: None,
+        }
+    }
+}
 
 /// What a finished run came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSummary {
-    /// Sizes of the network.
+    /// The network.
+    pub architecture: Architecture,
+    /// Its sizes.
     pub parameters: ParameterCounts,
     /// Scans in training and validation.
     pub n_scans: [usize; 2],
@@ -34,6 +81,10 @@ pub struct TrainSummary {
     pub class_weights: [f64; N_CLASSES],
     /// Digest of the settings and the initial weights.
     pub run_hash: ContentHash,
+    /// Whether all is done; otherwise the run was stopped, and goes on when it is started again.
+    pub is_finished: bool,
+    /// Steps of the optimizer.
+    pub n_steps: u64,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,
     /// Epoch of the best validation accuracy.
@@ -46,96 +97,103 @@ pub struct TrainSummary {
     pub history: Vec<EpochMetrics>,
 }
 
-/// Trains a network on the training scans and writes the run folder: `config.json`, `metrics.csv`
-/// and `checkpoints/{last,best_accuracy,best_loss}.safetensors`. Test scans are not looked at.
+/// Trains a network on the training scans and writes the run folder: `config.json`, `metrics.csv`,
+/// `metrics.jsonl`, `timing.jsonl` and `checkpoints/{last,best_accuracy,best_loss}.safetensors`. Test scans
+/// are not looked at.
 ///
 /// A run that was interrupted goes on from its last checkpoint; one that is finished is left as it is.
 ///
 /// # Errors
-/// [`TrainError`]: settings, scans or weights that will not do, a run folder of another run, a loss
-/// that is not a number.
+/// [`TrainError`]: settings, scans or weights that will not do, a run folder of another run, a damaged
+/// checkpoint, a loss or gradient that is not a number.
 ///
 /// # Determinism
-/// The same bytes for any number of threads, interrupted or not.
+/// The same bytes for any number of threads, interrupted or not; `timing.jsonl` apart.
 pub fn train(
-    run_dir: &Path,
-    scans: &[TrainingScan],
-    config: &TrainConfig,
+    request: &TrainRequest<'_>,
     progress: &mut dyn FnMut(TrainEvent<'_>),
 ) -> Result<TrainSummary, TrainError> {
-    config.validate()?;
+    request.config.validate()?;
     let used: Vec<TrainingScan> =
-        scans.iter().filter(|scan| scan.partition != Partition::Test).cloned().collect();
+        request.scans.iter().filter(|scan| scan.partition != Partition::Test).cloned().collect();
     progress(TrainEvent::Checking { n_scans: used.len() });
     let scans = check_scans(&used, None)?;
-    let mut run = Run::start(run_dir, &scans, config, progress)?;
+    let mut run = Run::start(request, &scans, progress)?;
     run.prepare_features(progress)?;
-    while !run.is_finished() {
+    while !run.is_finished() && !run.is_stopped() {
         run.epoch(progress)?;
     }
+    run.tidy()?;
     Ok(run.summary())
 }
 
 /// A run on its way.
-struct Run<'a> {
-    run_dir: &'a Path,
-    config: &'a TrainConfig,
-    training: Vec<&'a CheckedScan>,
-    validation: Vec<&'a CheckedScan>,
-    class_weights: [f64; N_CLASSES],
-    network: Network,
-    optimizer: AdamW,
-    features: FeatureSource,
-    state: CheckpointState,
+pub(crate) struct Run<'a> {
+    pub(crate) run_dir: &'a Path,
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) training: Vec<&'a CheckedScan>,
+    pub(crate) validation: Vec<&'a CheckedScan>,
+    pub(crate) class_weights: [f64; N_CLASSES],
+    pub(crate) network: Network,
+    pub(crate) optimizer: AdamW,
+    pub(crate) features: FeatureSource,
+    pub(crate) state: CheckpointState,
+    pub(crate) log: JsonLines,
+    stop_after_steps: Option<u64>,
+    interrupt: Option<&'a AtomicBool>,
 }
 
 impl<'a> Run<'a> {
     fn start(
-        run_dir: &'a Path,
+        request: &TrainRequest<'a>,
         scans: &'a [CheckedScan],
-        config: &'a TrainConfig,
         progress: &mut dyn FnMut(TrainEvent<'_>),
     ) -> Result<Self, TrainError> {
+        let TrainRequest { run_dir, config, .. } = *request;
         let of = |partition| scans.iter().filter(|scan| scan.scan.partition == partition).collect::<Vec<_>>();
         let (training, validation) = (of(Partition::Train), of(Partition::Validation));
         require_scans(&training, &validation)?;
-        let initial = initial_weights(config)?;
+        let dims = training[0].dims;
+        let initial = initial_weights(config)?.fitted_to(dims)?;
+        let architecture = initial.architecture();
         let fresh = CheckpointState {
             revision: STATE_REVISION,
-            config: config.portable(),
+            config: TrainConfig { architecture: Some(architecture), ..config.portable() },
             run_hash: config.hash(&initial.hash(|_| true)),
             data_hash: data_hash(scans),
-            dims: training[0].dims,
+            split_sha256: request.split_sha256.clone(),
+            architecture,
+            dims,
             n_epochs: 0,
+            progress: None,
             n_steps: 0,
             stopping: EarlyStopping::new(config.patience),
             history: Vec::new(),
         };
-        let last = CheckpointKind::Last.path(run_dir);
-        let resumed = last.exists().then(|| Checkpoint::read(&last)).transpose()?;
         let device = config.device.open()?;
-        let (state, network, optimizer) = match resumed {
-            Some(checkpoint) => {
-                let state = continued(checkpoint.state, &fresh, &last)?;
-                let network =
-                    Network::new(&checkpoint.weights, config.freeze, &device)?.with_engine(config.engine);
-                let optimizer = AdamW::restore(config.optimizer(), state.n_steps, checkpoint.moments);
-                progress(TrainEvent::Resumed { epoch: state.n_epochs });
+        let settings = config.optimizer(architecture);
+        let (state, network, optimizer) = match checkpoint_to_resume(request, &fresh)? {
+            Some(Checkpoint { state, weights, moments }) => {
+                let network = Network::new(&weights, config.freeze, &device)?.with_engine(config.engine);
+                let optimizer = AdamW::restore(settings, state.n_steps, moments);
+                progress(TrainEvent::Resumed { state: &state });
                 (state, network, optimizer)
             }
             None => {
                 let mut network = Network::new(&initial, config.freeze, &device)?.with_engine(config.engine);
-                if config.frozen_norm == FrozenNorm::Calibrated {
+                drop(initial);
+                if config.frozen_norm == FrozenNorm::Calibrated && !is_transformer(architecture) {
                     calibrate(&mut network, &training, config, progress)?;
                 }
-                (fresh, network, AdamW::new(config.optimizer()))
+                (fresh, network, AdamW::new(settings))
             }
         };
         let labels: Vec<u8> = training.iter().map(|scan| scan.scan.label).collect();
-        let fixed = config.frozen_norm != FrozenNorm::Batch;
-        let features = FeatureSource::new(&network.trunk, fixed, &config.cache, run_dir)
-            .with_repeated_draws(config.augmentation.n_variants().is_some());
+        let features =
+            FeatureSource::new(&network.trunk, !moves_frozen_norms(&state), &config.cache, run_dir)
+                .with_repeated_draws(config.augmentation.n_variants().is_some());
         let class_weights = class_weights(&labels);
+        let log = JsonLines::open(&run_dir.join("metrics.jsonl"), Some(state.n_steps).filter(|&n| n > 0))?;
         let run = Self {
             run_dir,
             config,
@@ -146,8 +204,11 @@ impl<'a> Run<'a> {
             optimizer,
             features,
             state,
+            log,
+            stop_after_steps: request.stop_after_steps,
+            interrupt: request.interrupt,
         };
-        progress(TrainEvent::Network { parameters: run.network.n_parameters() });
+        progress(TrainEvent::Network { architecture, parameters: run.network.n_parameters() });
         run.write_tables()?;
         run.restore_best()?;
         Ok(run)
@@ -155,6 +216,12 @@ impl<'a> Run<'a> {
 
     fn is_finished(&self) -> bool {
         self.state.n_epochs >= self.config.max_epochs || self.state.stopping.should_stop()
+    }
+
+    /// Whether this process has made as many steps as it was to make, or was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop_after_steps.is_some_and(|most| self.optimizer.n_steps() >= most)
+            || self.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
     }
 
     /// Computes all features that will be needed, so that progress can be told.
@@ -174,104 +241,39 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn draw(&self, scan: &CheckedScan, epoch: usize) -> Draw {
+    pub(crate) fn draw(&self, scan: &CheckedScan, epoch: usize) -> Draw {
         self.config.augmentation.draw(self.config.seed, &scan.scan.scan_id, epoch)
     }
 
-    /// One epoch: training, validation, checkpoint.
-    fn epoch(&mut self, progress: &mut dyn FnMut(TrainEvent<'_>)) -> Result<(), TrainError> {
-        let epoch = self.state.n_epochs;
-        let rate_factor = warm_restart_factor(epoch, self.config.restart_epochs);
-        let mut order = self.training.clone();
-        Random::new(derive_seed(self.config.seed, "order", &[&epoch.to_string()])).shuffle(&mut order);
-        let batches: Vec<&[&CheckedScan]> = order.chunks(self.config.batch_size).collect();
-        let n_steps = batches.len();
-        progress(TrainEvent::EpochStart { epoch, max_epochs: self.config.max_epochs, n_steps });
-        let (mut loss_sum, mut n_right) = (0.0, 0);
-        for (step, batch) in batches.into_iter().enumerate() {
-            let outcome = self.step(epoch, step, batch, rate_factor)?;
-            loss_sum += outcome.loss * batch.len() as f64;
-            n_right += outcome.n_right;
-            progress(TrainEvent::Step { epoch, step, n_steps, loss: outcome.loss });
-        }
-        let logits = classify(&self.network, &mut self.features, &self.validation, progress)?;
-        let labels: Vec<u8> = self.validation.iter().map(|scan| scan.scan.label).collect();
-        let validation = measure(&logits, &labels, self.class_weights);
-        if !validation.loss.is_finite() {
-            let scan_ids = self.validation.iter().map(|scan| scan.scan.scan_id.clone()).collect();
-            return Err(TrainError::NonFiniteLoss { loss: validation.loss, epoch, step: n_steps, scan_ids });
-        }
-        let n_training = self.training.len() as f64;
-        let metrics = EpochMetrics {
-            epoch,
-            learning_rate_fc: self.config.learning_rate_fc * rate_factor,
-            train_loss: loss_sum / n_training,
-            train_accuracy: n_right as f64 / n_training,
-            validation_loss: validation.loss,
-            validation_accuracy: validation.accuracy,
-            validation_balanced_accuracy: validation.balanced_accuracy,
-            validation_auc: validation.auc,
-        };
-        let improvement = self.finish_epoch(metrics.clone())?;
-        let Improvement { accuracy: best_accuracy, loss: best_loss } = improvement;
-        progress(TrainEvent::EpochEnd { metrics: &metrics, best_accuracy, best_loss });
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        epoch: usize,
-        step: usize,
-        batch: &[&CheckedScan],
-        rate_factor: f64,
-    ) -> Result<StepOutcome, TrainError> {
-        let draws: Vec<(&CheckedScan, Draw)> =
-            batch.iter().map(|scan| (*scan, self.draw(scan, epoch))).collect();
-        let labels: Vec<u8> = batch.iter().map(|scan| scan.scan.label).collect();
-        let trunk = &mut self.network.trunk;
-        let features = if self.config.frozen_norm == FrozenNorm::Batch {
-            let inputs: Result<Vec<_>, _> =
-                draws.iter().map(|(scan, draw)| input(trunk, scan, draw)).collect();
-            trunk.forward_batch(Tensor::cat(inputs?, 0))
-        } else {
-            self.features.batch(trunk, &draws)?
-        };
-        let outcome = training_step(
-            &mut self.network,
-            &mut self.optimizer,
-            features,
-            &labels,
-            self.class_weights,
-            rate_factor,
-        );
-        if outcome.loss.is_finite() {
-            return Ok(outcome);
-        }
-        let scan_ids = batch.iter().map(|scan| scan.scan.scan_id.clone()).collect();
-        Err(TrainError::NonFiniteLoss { loss: outcome.loss, epoch, step, scan_ids })
-    }
-
     /// Takes note of an epoch and writes its checkpoints and the table.
-    fn finish_epoch(&mut self, metrics: EpochMetrics) -> Result<Improvement, TrainError> {
+    pub(crate) fn finish_epoch(&mut self, metrics: EpochMetrics) -> Result<Improvement, TrainError> {
         let improvement = self.state.stopping.update(metrics.validation_accuracy, metrics.validation_loss);
         self.state.history.push(metrics);
         self.state.n_epochs += 1;
+        self.state.progress = None;
+        self.write_checkpoint()?;
+        self.restore_best()?;
+        self.write_tables()?;
+        Ok(improvement)
+    }
+
+    pub(crate) fn write_checkpoint(&mut self) -> Result<(), TrainError> {
         self.state.n_steps = self.optimizer.n_steps();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
             weights: self.network.to_state_dict(),
             moments: self.optimizer.moments().clone(),
         };
-        checkpoint.write(&CheckpointKind::Last.path(self.run_dir))?;
-        self.restore_best()?;
-        self.write_tables()?;
-        Ok(improvement)
+        Ok(checkpoint.write_last(self.run_dir)?)
     }
 
     /// Gives the last checkpoint its second names if its epoch is a best one. Also after an
     /// interruption between writing and naming.
     fn restore_best(&self) -> Result<(), TrainError> {
         let Some(last_epoch) = self.state.n_epochs.checked_sub(1) else { return Ok(()) };
+        if self.state.progress.is_some() {
+            return Ok(()); // named when the epoch ended
+        }
         let last = CheckpointKind::Last.path(self.run_dir);
         for kind in [CheckpointKind::BestAccuracy, CheckpointKind::BestLoss] {
             if best_epoch(&self.state.history, kind) == last_epoch {
@@ -282,18 +284,29 @@ impl<'a> Run<'a> {
     }
 
     fn write_tables(&self) -> Result<(), TrainError> {
-        write_json(&self.run_dir.join("config.json"), &self.config.portable())?;
+        write_json(&self.run_dir.join("config.json"), &self.state.config)?;
         write_csv(&self.run_dir.join("metrics.csv"), &self.state.history)?;
+        Ok(())
+    }
+
+    /// Removes what only an unfinished run needs.
+    fn tidy(&self) -> Result<(), TrainError> {
+        if self.is_finished() {
+            remove_if_there(&CheckpointKind::Previous.path(self.run_dir))?;
+        }
         Ok(())
     }
 
     fn summary(self) -> TrainSummary {
         let best = |kind| best_epoch(&self.state.history, kind);
         TrainSummary {
+            architecture: self.state.architecture,
             parameters: self.network.n_parameters(),
             n_scans: [self.training.len(), self.validation.len()],
             class_weights: self.class_weights,
             run_hash: self.state.run_hash.clone(),
+            is_finished: self.is_finished(),
+            n_steps: self.optimizer.n_steps(),
             stopped_early: self.state.stopping.should_stop(),
             best_accuracy_epoch: best(CheckpointKind::BestAccuracy),
             best_loss_epoch: best(CheckpointKind::BestLoss),
@@ -303,33 +316,18 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What a step came to.
-#[derive(Debug, Clone, Copy)]
-pub struct StepOutcome {
-    /// Loss of the batch before the step.
-    pub loss: f64,
-    /// Scans of the batch that were classified right before the step.
-    pub n_right: usize,
+/// Whether the statistics of frozen batch norms change while training.
+pub(crate) fn moves_frozen_norms(state: &CheckpointState) -> bool {
+    state.config.frozen_norm == FrozenNorm::Batch && !is_transformer(state.architecture)
 }
 
-/// One step of the optimizer on trunk features `[N, C, D, H, W]`. Nothing changes but the running
-/// statistics if the loss is not finite.
-pub fn training_step(
-    network: &mut Network,
-    optimizer: &mut AdamW,
-    features: Tensor<5>,
-    labels: &[u8],
-    class_weights: [f64; N_CLASSES],
-    rate_factor: f64,
-) -> StepOutcome {
-    let pass =
-        network.training_pass(features, &|logits| weighted_cross_entropy(logits, labels, class_weights));
-    let right = pass.logits.iter().zip(labels).filter(|(row, label)| u8::from(row[1] >= row[0]) == **label);
-    let n_right = right.count();
-    if pass.loss.is_finite() {
-        optimizer.step(network, &pass.gradients, rate_factor);
+fn remove_if_there(path: &Path) -> Result<(), TrainError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::Remove { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
-    StepOutcome { loss: pass.loss, n_right }
 }
 
 fn require_scans(training: &[&CheckedScan], validation: &[&CheckedScan]) -> Result<(), TrainError> {
@@ -344,11 +342,39 @@ fn require_scans(training: &[&CheckedScan], validation: &[&CheckedScan]) -> Resu
 }
 
 fn initial_weights(config: &TrainConfig) -> Result<StateDict, TrainError> {
-    let seed = config.seed;
+    let (seed, architecture) = (config.seed, config.architecture);
     match &config.weights {
-        None => Ok(StateDict::random(seed)),
-        Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture: None })?),
+        None => Ok(StateDict::random_of(architecture.unwrap_or_default(), seed)),
+        Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture })?),
     }
+}
+
+/// The checkpoint to go on from, if there is one, and it is of this run.
+fn checkpoint_to_resume(
+    request: &TrainRequest<'_>,
+    fresh: &CheckpointState,
+) -> Result<Option<Checkpoint>, TrainError> {
+    let path_of = |kind: CheckpointKind| Some(kind.path(request.run_dir)).filter(|path| path.exists());
+    let (last, previous) = (path_of(CheckpointKind::Last), path_of(CheckpointKind::Previous));
+    let chosen = match request.resume_from {
+        ResumeFrom::Last => last.clone().or(previous.clone()),
+        ResumeFrom::Previous => previous.clone(),
+    };
+    let Some(path) = chosen else { return Ok(None) };
+    let mut checkpoint = match (Checkpoint::read(&path), previous) {
+        (Err(error @ TrainError::Checkpoint { .. }), Some(previous)) if Some(&path) == last.as_ref() => {
+            return Err(match Checkpoint::read(&previous) {
+                Err(_) => error,
+                Ok(whole) => {
+                    let position = whole.state.position();
+                    TrainError::DamagedLast { previous, position, source: Box::new(error) }
+                }
+            });
+        }
+        (read, _) => read?,
+    };
+    checkpoint.state = continued(checkpoint.state, fresh, &path)?;
+    Ok(Some(checkpoint))
 }
 
 /// The state to go on from, if the checkpoint is of this run.
@@ -364,7 +390,7 @@ fn continued(
     if found.data_hash != fresh.data_hash || found.dims != fresh.dims {
         return other("set of scans");
     }
-    if found.history.len() != found.n_epochs || found.n_epochs == 0 {
+    if found.history.len() != found.n_epochs || (found.n_epochs == 0 && found.progress.is_none()) {
         let detail = format!("{} epochs but {} rows of history", found.n_epochs, found.history.len());
         return Err(TrainError::Checkpoint { path: path.to_owned(), detail });
     }
@@ -397,7 +423,7 @@ fn calibrate(
 /// The first epoch with the best value.
 fn best_epoch(history: &[EpochMetrics], kind: CheckpointKind) -> usize {
     let better = |new: &EpochMetrics, old: &EpochMetrics| match kind {
-        CheckpointKind::Last => true,
+        CheckpointKind::Last | CheckpointKind::Previous => true,
         CheckpointKind::BestAccuracy => new.validation_accuracy > old.validation_accuracy,
         CheckpointKind::BestLoss => new.validation_loss < old.validation_loss,
     };

@@ -6,8 +6,9 @@ use std::path::Path;
 use brainreel_artifact::hash_file;
 use brainreel_models::{FreezePolicy, FrozenNorm, StateDict};
 use brainreel_training::{
-    AugmentationConfig, Checkpoint, CheckpointKind, FeatureType, Partition, TrainConfig, TrainError,
-    TrainEvent, TrainSummary, TrainingScan, predict, train,
+    AugmentationConfig, AugmentationPreset, Checkpoint, CheckpointKind, EpochMetrics, FeatureType, Partition,
+    ScheduleUnit, TrainConfig, TrainError,
+    ResumeFrom, TrainEvent, TrainRequest, TrainSummary, TrainingScan, predict, train,
 };
 
 mod common;
@@ -26,7 +27,12 @@ fn cohort(folder: &Path) -> Vec<TrainingScan> {
 }
 
 fn run(dir: &Path, scans: &[TrainingScan], config: &TrainConfig) -> TrainSummary {
-    train(dir, scans, config, &mut |_| {}).expect("a run")
+    train(&TrainRequest::new(dir, scans, config), &mut |_| {}).expect("a run")
+}
+
+/// The error of a run that is bound to fail.
+fn refused(dir: &Path, scans: &[TrainingScan], config: &TrainConfig) -> TrainError {
+    train(&TrainRequest::new(dir, scans, config), &mut |_| {}).expect_err("a refusal")
 }
 
 /// Digests of everything a run leaves behind, the cache apart.
@@ -42,7 +48,8 @@ fn a_batch_can_be_overfitted_and_predictions_repeat_validation() {
     let scans = cohort(dir.path());
     let out = dir.path().join("run");
     let mut n_steps = 0;
-    let summary = train(&out, &scans, &config(6), &mut |event| {
+    let settings = config(6);
+    let summary = train(&TrainRequest::new(&out, &scans, &settings), &mut |event| {
         n_steps += usize::from(matches!(event, TrainEvent::Step { .. }));
     })
     .unwrap();
@@ -86,9 +93,9 @@ fn an_interrupted_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     let mut resumed_at = None;
     let three_threads = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
     three_threads.install(|| {
-        train(&parts, &scans, &settings(3), &mut |event| {
-            if let TrainEvent::Resumed { epoch } = event {
-                resumed_at = Some(epoch);
+        train(&TrainRequest::new(&parts, &scans, &settings(3)), &mut |event| {
+            if let TrainEvent::Resumed { state } = event {
+                resumed_at = Some(state.n_epochs);
             }
         })
         .unwrap();
@@ -97,9 +104,9 @@ fn an_interrupted_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     assert_eq!(outputs(&whole), outputs(&parts));
     // Another configuration or cohort does not go on in this folder.
     let other = TrainConfig { seed: 1, ..settings(3) };
-    let error = train(&parts, &scans, &other, &mut |_| {}).unwrap_err();
+    let error = refused(&parts, &scans, &other);
     assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
-    let error = train(&parts, &scans[1..], &settings(3), &mut |_| {}).unwrap_err();
+    let error = refused(&parts, &scans[1..], &settings(3));
     assert!(error.to_string().contains("another set of scans"), "{error}");
 }
 
@@ -107,7 +114,7 @@ fn an_interrupted_run_ends_with_the_same_bytes_on_any_number_of_threads() {
 fn kept_features_change_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let scans = cohort(dir.path());
-    for dtype in [FeatureType::F32, FeatureType::F16] {
+    for dtype in [FeatureType::F32, FeatureType::F16, FeatureType::Bf16] {
         let mut settings = config(1);
         settings.cache.dtype = dtype;
         settings.cache.directory = Some(dir.path().join("shared"));
@@ -160,7 +167,7 @@ fn bad_checkpoints_are_refused_by_name() {
         fs::write(&path, bytes).unwrap();
         for error in [
             Checkpoint::read(&path).unwrap_err(),
-            train(&out, &scans, &config(2), &mut |_| {}).unwrap_err(),
+            refused(&out, &scans, &config(2)),
             predict(&out, CheckpointKind::Last, &scans, &mut |_| {}).unwrap_err(),
         ] {
             let message = error.to_string();
@@ -189,7 +196,7 @@ fn scans_that_will_not_do_are_named() {
     let scans = cohort(dir.path());
     let out = dir.path().join("run");
     let refuse = |scans: &[TrainingScan], expected: &str| {
-        let message = train(&out, scans, &config(1), &mut |_| {}).unwrap_err().to_string();
+        let message = refused(&out, scans, &config(1)).to_string();
         assert!(message.contains(expected), "{message}");
     };
     refuse(&[], "the train partition has 0 CN and 0 AD scans");
@@ -220,7 +227,183 @@ fn a_loss_that_is_no_number_is_an_error() {
     let path = dir.path().join("w.safetensors");
     weights.write_safetensors(&path).unwrap();
     let settings = TrainConfig { weights: Some(path), ..config(1) };
-    let error = train(&dir.path().join("run"), &scans, &settings, &mut |_| {}).unwrap_err();
-    let TrainError::NonFiniteLoss { epoch: 0, step: 0, scan_ids, .. } = &error else { panic!("{error}") };
+    let error = refused(&dir.path().join("run"), &scans, &settings);
+    let TrainError::NonFinite { epoch: 0, step: 0, scan_ids, last_good_checkpoint: None, .. } = &error else {
+        panic!("{error}")
+    };
     assert_eq!(scan_ids.len(), 2);
+    assert!(error.to_string().contains(&scan_ids[0]), "{error}");
+}
+
+#[test]
+fn the_last_good_checkpoint_is_named_when_a_loss_is_no_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    let out = dir.path().join("run");
+    // A rate of 1 and no early end: weights and losses grow until they overflow.
+    let settings = |max_epochs| TrainConfig {
+        learning_rate: 1.0,
+        learning_rate_fc: 1.0,
+        weight_decay: 1.0,
+        freeze: FreezePolicy::FcOnly,
+        patience: 1000,
+        ..config(max_epochs)
+    };
+    run(&out, &scans, &settings(1));
+    let path = CheckpointKind::Last.path(&out);
+    let mut poisoned = Checkpoint::read(&path).unwrap();
+    poisoned.weights.set("fc.weight", vec![f32::MAX; 1024]);
+    poisoned.write(&path).unwrap();
+    let error = refused(&out, &scans, &settings(2));
+    let TrainError::NonFinite { last_good_checkpoint: Some(named), .. } = &error else { panic!("{error}") };
+    assert_eq!(*named, path);
+}
+
+/// Settings whose steps differ from each other in every way that a checkpoint has to remember.
+fn eventful(max_epochs: usize) -> TrainConfig {
+    TrainConfig {
+        augmentation: AugmentationConfig { pool: 0, noise_probability: 0.7, ..AugmentationConfig::default() },
+        schedule: ScheduleUnit::Step,
+        restart_multiplier: 2,
+        clip_norm: Some(1.0),
+        batch_size: 1,
+        accumulate: 2,
+        ..config(max_epochs)
+    }
+}
+
+#[test]
+fn a_run_stopped_after_every_step_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    for (name, frozen_norm) in [("calibrated", FrozenNorm::Calibrated), ("batch", FrozenNorm::Batch)] {
+        let settings = TrainConfig { frozen_norm, ..eventful(2) };
+        let [whole, parts] = ["whole", "parts"].map(|part| dir.path().join(format!("{name}-{part}")));
+        run(&whole, &scans, &settings);
+        let mut positions = Vec::new();
+        // Five scans, two a step: three steps an epoch.
+        for most in 1..=6 {
+            let request =
+                TrainRequest { stop_after_steps: Some(most), ..TrainRequest::new(&parts, &scans, &settings) };
+            let summary = train(&request, &mut |_| {}).unwrap();
+            assert_eq!((summary.n_steps, summary.is_finished), (most, most == 6));
+            positions.push(Checkpoint::read(&CheckpointKind::Last.path(&parts)).unwrap().state.position());
+        }
+        assert_eq!(positions[1], "after epoch 0 and 2 steps of the next");
+        assert_eq!(positions[2], "after epoch 1");
+        assert_eq!(outputs(&whole), outputs(&parts));
+        assert!(!CheckpointKind::Previous.path(&parts).exists());
+    }
+}
+
+#[test]
+fn a_damaged_last_checkpoint_is_found_and_the_one_before_it_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    let [whole, parts] = ["whole", "parts"].map(|name| dir.path().join(name));
+    run(&whole, &scans, &eventful(2));
+    let settings = TrainConfig { checkpoint_minutes: 0.0, ..eventful(2) };
+    let stopped =
+        |most| TrainRequest { stop_after_steps: Some(most), ..TrainRequest::new(&parts, &scans, &settings) };
+    train(&stopped(5), &mut |_| {}).unwrap();
+    let last = CheckpointKind::Last.path(&parts);
+    let mut bytes = fs::read(&last).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&last).unwrap(); // its other names stay whole
+    fs::write(&last, &bytes).unwrap();
+    let error = refused(&parts, &scans, &settings);
+    let TrainError::DamagedLast { position, .. } = &error else { panic!("{error}") };
+    assert_eq!(position, "after epoch 1 and 1 steps of the next");
+    assert!(error.to_string().contains("--resume-from previous"), "{error}");
+    let request =
+        TrainRequest { resume_from: ResumeFrom::Previous, ..TrainRequest::new(&parts, &scans, &settings) };
+    train(&request, &mut |_| {}).unwrap();
+    assert_eq!(outputs(&whole), outputs(&parts));
+}
+
+#[test]
+fn accumulated_gradients_are_averaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans: Vec<TrainingScan> = {
+        let mut scans = write_scans(dir.path(), 4, Partition::Train, DIMS);
+        scans.extend(write_scans(dir.path(), 2, Partition::Validation, DIMS));
+        scans
+    };
+    // With fc alone there are no batch statistics in the head, and classes are balanced: the mean over two
+    // batches of two is the mean over four.
+    let settings = |batch_size, accumulate| TrainConfig {
+        freeze: FreezePolicy::FcOnly,
+        batch_size,
+        accumulate,
+        ..config(1)
+    };
+    let weights = |name: &str, settings: &TrainConfig| {
+        let out = dir.path().join(name);
+        run(&out, &scans, settings);
+        Checkpoint::read(&CheckpointKind::Last.path(&out)).unwrap().weights.tensor("fc.weight").values.clone()
+    };
+    let (four, twice_two) = (weights("four", &settings(4, 1)), weights("two", &settings(2, 2)));
+    let once_two = weights("once", &settings(2, 1));
+    let difference = |one: &[f32], other: &[f32]| {
+        one.iter().zip(other).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+    };
+    assert!(difference(&four, &twice_two) < 1e-5, "{}", difference(&four, &twice_two));
+    assert!(difference(&four, &once_two) > 1e-4);
+}
+
+/// The thesis's network gave losses that were no numbers when fc alone was trained. Ours must not, whatever
+/// the batch norms do and however large the voxels are.
+#[test]
+fn training_the_final_layer_alone_stays_finite() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    for frozen_norm in [FrozenNorm::Batch, FrozenNorm::Calibrated, FrozenNorm::Pretrained] {
+        for augmentation in [AugmentationPreset::Thesis, AugmentationPreset::Default] {
+            let settings = TrainConfig {
+                freeze: FreezePolicy::FcOnly,
+                frozen_norm,
+                patience: 100,
+                augmentation: AugmentationConfig {
+                    preset: augmentation,
+                    pool: 0,
+                    noise_probability: 1.0,
+                    gamma_probability: 1.0,
+                    ..AugmentationConfig::default()
+                },
+                ..config(6)
+            };
+            let summary = run(&dir.path().join(format!("{frozen_norm:?}{augmentation:?}")), &scans, &settings);
+            assert_eq!(summary.history.len(), 6);
+            let finite = |row: &EpochMetrics| row.train_loss.is_finite() && row.validation_loss.is_finite();
+            assert!(summary.history.iter().all(finite), "{:?}", summary.history);
+        }
+    }
+}
+
+#[test]
+fn discriminative_rates_move_the_lower_layers_less() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    let out = dir.path().join("run");
+    let settings = TrainConfig {
+        freeze: FreezePolicy::Discriminative,
+        layer_decay: Some(0.1),
+        weight_decay: 0.0,
+        learning_rate_fc: 1e-4,
+        ..config(1)
+    };
+    let summary = run(&out, &scans, &settings);
+    assert_eq!(summary.parameters.frozen, 0);
+    let before = StateDict::random(0);
+    let after = Checkpoint::read(&CheckpointKind::Last.path(&out)).unwrap().weights;
+    // AdamW's first steps are as large as the rate.
+    let moved = |name: &str| {
+        let pairs = before.tensor(name).values.iter().zip(&after.tensor(name).values);
+        pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+    };
+    let (top, below, stem) =
+        (moved("layer4.1.conv2.0.weight"), moved("layer3.1.conv2.0.weight"), moved("stem.0.weight"));
+    assert!(below > 0.0 && stem > 0.0, "{below} {stem}");
+    assert!((top / below - 10.0).abs() < 3.0 && (top / stem / 1e4 - 1.0).abs() < 0.5, "{top} {below} {stem}");
 }

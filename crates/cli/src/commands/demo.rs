@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use brainreel_cohort::SplitConfig;
 use brainreel_preprocess::{ExtractorChoice, PreprocessConfig};
 use brainreel_simulate::SimulateConfig;
+use brainreel_trackers::TrackerConfig;
 use brainreel_training::{AugmentationConfig, TrainConfig};
 use clap::Args;
 
@@ -39,7 +40,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let experiment = experiment(args);
     ui.note(format!("{:>12} {}", "demo", caveat()));
-    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), ui)?;
+    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), true, ui)?;
     report.caveat = Some(caveat());
     ui.result(format!("\n{}\n{}.", report.evaluation.table(), caveat()));
     let auc = &report.evaluation.subjects.auc;
@@ -104,6 +105,7 @@ fn experiment(args: &DemoArgs) -> Experiment {
             augmentation: AugmentationConfig::none(),
             ..TrainConfig::default()
         },
+        tracking: TrackerConfig::default(),
     }
 }
 

@@ -155,6 +155,14 @@ pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
 
 /// Classifies a partition and writes predictions and metrics.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<EvaluationReport> {
+    Ok(perform_with_predictions(request, ui)?.0)
+}
+
+/// Like [`perform`], and gives the predictions too.
+pub(crate) fn perform_with_predictions(
+    request: &Request<'_>,
+    ui: &Ui,
+) -> anyhow::Result<(EvaluationReport, Vec<Prediction>)> {
     let run = request.run;
     folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
     folders::check_kind(run, Kind::Run)?;
@@ -196,7 +204,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Evaluati
         report.scans.n_subjects,
         request.folder().display()
     ));
-    Ok(report)
+    Ok((report, predictions))
 }
 
 /// Reads the result of an earlier evaluation of the test partition.
@@ -211,6 +219,20 @@ fn measure(
     inputs: &RunInputs,
     predictions: &[Prediction],
 ) -> anyhow::Result<EvaluationReport> {
+    let [scans, subjects] = metrics_of(predictions)?;
+    Ok(EvaluationReport {
+        notice: NOTICE.to_owned(),
+        initial_weights_sha256: inputs.weights_sha256.clone(),
+        partition: request.partition,
+        checkpoint: request.checkpoint,
+        split_sha256: inputs.split_sha256.clone(),
+        scans,
+        subjects,
+    })
+}
+
+/// Metrics over scans, with intervals that resample subjects, and over subjects.
+pub(crate) fn metrics_of(predictions: &[Prediction]) -> anyhow::Result<[MetricsReport; 2]> {
     let config = EvaluateConfig::default();
     let labels: Vec<bool> = predictions.iter().map(|p| p.label == 1).collect();
     let probabilities: Vec<f64> = predictions.iter().map(|p| p.probability).collect();
@@ -219,37 +241,15 @@ fn measure(
     let subject_labels: Vec<bool> = by_subject.iter().map(|p| p.label).collect();
     let subject_probabilities: Vec<f64> = by_subject.iter().map(|p| p.probability).collect();
     let subject_names: Vec<&str> = by_subject.iter().map(|p| p.subject.as_str()).collect();
-    Ok(EvaluationReport {
-        notice: NOTICE.to_owned(),
-        initial_weights_sha256: inputs.weights_sha256.clone(),
-        partition: request.partition,
-        checkpoint: request.checkpoint,
-        split_sha256: inputs.split_sha256.clone(),
-        scans: brainreel_statistics::evaluate(&labels, &probabilities, &subjects, &config)?,
-        subjects: brainreel_statistics::evaluate(
-            &subject_labels,
-            &subject_probabilities,
-            &subject_names,
-            &config,
-        )?,
-    })
+    Ok([
+        brainreel_statistics::evaluate(&labels, &probabilities, &subjects, &config)?,
+        brainreel_statistics::evaluate(&subject_labels, &subject_probabilities, &subject_names, &config)?,
+    ])
 }
 
 fn write_results(folder: &Path, predictions: &[Prediction], report: &EvaluationReport) -> anyhow::Result<()> {
     let diagnosis = |positive: bool| if positive { "AD" } else { "CN" };
-    let mut scans =
-        String::from("scan_id\tparticipant_id\tdiagnosis\tlogit_cn\tlogit_ad\tprobability_ad\tpredicted\n");
-    for p in predictions {
-        let predicted = diagnosis(p.probability >= report.scans.threshold);
-        let [cn, ad] = p.logits;
-        scans += &format!(
-            "{}\t{}\t{}\t{cn:.6}\t{ad:.6}\t{:.6}\t{predicted}\n",
-            p.scan_id,
-            p.subject_id,
-            diagnosis(p.label == 1),
-            p.probability
-        );
-    }
+    let scans = predictions_table(predictions, report.scans.threshold);
     write_atomic(&folder.join("predictions.tsv"), scans.as_bytes())?;
 
     let labels: Vec<bool> = predictions.iter().map(|p| p.label == 1).collect();
@@ -263,6 +263,25 @@ fn write_results(folder: &Path, predictions: &[Prediction], report: &EvaluationR
     }
     write_atomic(&folder.join("subjects.tsv"), subjects.as_bytes())?;
     Ok(write_json(&folder.join("metrics.json"), report)?)
+}
+
+/// `predictions.tsv`: a row a scan.
+pub(crate) fn predictions_table(predictions: &[Prediction], threshold: f64) -> String {
+    let diagnosis = |positive: bool| if positive { "AD" } else { "CN" };
+    let mut scans =
+        String::from("scan_id\tparticipant_id\tdiagnosis\tlogit_cn\tlogit_ad\tprobability_ad\tpredicted\n");
+    for p in predictions {
+        let predicted = diagnosis(p.probability >= threshold);
+        let [cn, ad] = p.logits;
+        scans += &format!(
+            "{}\t{}\t{}\t{cn:.6}\t{ad:.6}\t{:.6}\t{predicted}\n",
+            p.scan_id,
+            p.subject_id,
+            diagnosis(p.label == 1),
+            p.probability
+        );
+    }
+    scans
 }
 
 impl EvaluationReport {
@@ -302,7 +321,7 @@ impl EvaluationReport {
     }
 }
 
-fn text(estimate: &Estimate) -> String {
+pub(crate) fn text(estimate: &Estimate) -> String {
     let value = estimate.value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}"));
     match &estimate.interval {
         Some(interval) => format!("{value} [{:.3}, {:.3}]", interval.lower, interval.upper),

@@ -64,13 +64,13 @@ pub(crate) struct RunReport {
 }
 
 /// Runs the subcommand.
-pub(crate) fn execute(args: &RunArgs, ui: &Ui) -> anyhow::Result<Finish> {
+pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<Finish> {
     let Some(path) = args.experiment.as_ref().filter(|_| !args.print_defaults) else {
         ui.result(defaults::annotated()?);
         return Ok(Finish::AllWell);
     };
     let experiment = Experiment::read(path)?;
-    let (report, finish) = walk(&experiment, args.jobs.unwrap_or_else(batch::default_jobs), ui)?;
+    let (report, finish) = walk(&experiment, args.jobs.unwrap_or_else(batch::default_jobs), offline, ui)?;
     ui.result(report.evaluation.table());
     ui.result(format!("\nresults in {}", report.out.display()));
     ui.summary(&report)?;
@@ -107,7 +107,12 @@ struct Dataset {
 }
 
 /// Walks all stages.
-pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::Result<(RunReport, Finish)> {
+pub(crate) fn walk(
+    experiment: &Experiment,
+    n_jobs: usize,
+    offline: bool,
+    ui: &Ui,
+) -> anyhow::Result<(RunReport, Finish)> {
     experiment.check_ready()?;
     let out = &experiment.out;
     folders::check_output(out)?;
@@ -117,7 +122,7 @@ pub(crate) fn walk(experiment: &Experiment, n_jobs: usize, ui: &Ui) -> anyhow::R
     let dataset = dataset(experiment, &layout, n_jobs, &mut walk, ui)?;
     let derivatives = preprocess_step(experiment, &layout, &dataset, n_jobs, &mut walk, ui)?;
     split_step(experiment, &layout, derivatives.clone(), &mut walk, ui)?;
-    train_step(experiment, &layout, &mut walk, ui)?;
+    train_step(experiment, &layout, offline, &mut walk, ui)?;
     let evaluation = evaluate_step(&layout, &derivatives, &mut walk, ui)?;
     let (finish, stages) = walk.finish();
     Ok((RunReport { out: out.clone(), stages, caveat: None, evaluation }, finish))
@@ -246,10 +251,17 @@ fn split_step(
     Ok(())
 }
 
-fn train_step(experiment: &Experiment, layout: &Layout, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::Result<()> {
+fn train_step(
+    experiment: &Experiment,
+    layout: &Layout,
+    offline: bool,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<()> {
+    let split = Split::read(&layout.split)?;
     let mut inputs = HashBuilder::new()
         .part(hash_file(&layout.derivatives.join("scans.tsv"))?.as_str())
-        .part(Split::read(&layout.split)?.content_hash());
+        .part(split.content_hash());
     if let Some(weights) = &experiment.train.weights {
         inputs = inputs.part(hash_file(weights)?.as_str());
     }
@@ -260,11 +272,10 @@ fn train_step(experiment: &Experiment, layout: &Layout, walk: &mut Walk<'_>, ui:
         inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.run.join("checkpoints")),
     };
+    let Experiment { train: config, tracking, .. } = experiment;
     let request = train::Request {
-        derivatives: &layout.derivatives,
-        split: &layout.split,
-        run: &layout.run,
-        config: &experiment.train,
+        offline,
+        ..train::Request::new(&layout.derivatives, &split, &layout.run, config, tracking)
     };
     walk.step(&step, || train::perform(&request, ui).map(|_| 0))?;
     Ok(())

@@ -1,0 +1,192 @@
+//! Options of `train` that are settings of a run, and how they meet a TOML file.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use brainreel_models::{Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
+use brainreel_training::{AugmentationPreset, TrainConfig};
+use clap::{Args, ValueEnum};
+
+/// Settings of a run; each wins over the file of `--config`.
+#[derive(Args)]
+#[command(next_help_heading = "Settings of the run (they win over --config)")]
+pub(crate) struct Settings {
+    /// Settings as TOML; `brainreel run --print-defaults` shows all of them below [train]
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Pretrained weights: torchvision's .pth, safetensors with its names, or the name of published ones, such
+    /// as kinetics400/r3d_18 (see `brainreel weights`)
+    #[arg(long, value_name = "FILE|NAME")]
+    weights: Option<PathBuf>,
+    /// The network [default: that of the weights, or r3d_18]
+    #[arg(long, value_name = "NAME")]
+    architecture: Option<ArchitectureChoice>,
+    /// How a three-channel stem becomes a one-channel one [default: sum]
+    #[arg(long, value_name = "HOW")]
+    stem: Option<StemChoice>,
+    /// What is trained: the last stage and the final layer (thesis), everything (none), the final layer alone
+    /// (fc-only), or everything at learning rates that fall towards the input (discriminative)
+    /// [default: thesis]
+    #[arg(long, value_name = "POLICY")]
+    freeze: Option<FreezeChoice>,
+    /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
+    /// those of each batch (the thesis; nothing can be cached then) [default: calibrated]
+    #[arg(long, value_name = "MODE")]
+    norm: Option<NormChoice>,
+    #[arg(long, value_name = "N", help = with_default(
+        "Most epochs; early stopping usually ends training before", TrainConfig::default().max_epochs))]
+    epochs: Option<usize>,
+    #[arg(long, value_name = "N", help = with_default(
+        "Epochs without better accuracy and without less loss before stopping", TrainConfig::default().patience))]
+    patience: Option<usize>,
+    #[arg(long, value_name = "N", help = with_default("Scans a batch", TrainConfig::default().batch_size))]
+    batch_size: Option<usize>,
+    #[arg(long, value_name = "N", help = with_default(
+        "Batches whose gradients are averaged for one step", TrainConfig::default().accumulate))]
+    accumulate: Option<usize>,
+    /// Scale gradients down to this norm if theirs is larger [default: never]
+    #[arg(long, value_name = "NORM")]
+    clip_norm: Option<f64>,
+    #[arg(long, value_name = "RATE", help = with_default(
+        "Learning rate of the final layer", TrainConfig::default().learning_rate_fc))]
+    learning_rate_fc: Option<f64>,
+    #[arg(long, value_name = "RATE", help = with_default(
+        "Learning rate of the other trained layers", TrainConfig::default().learning_rate))]
+    learning_rate: Option<f64>,
+    #[arg(long, value_name = "S",
+          help = with_default("Everything random follows from it", TrainConfig::default().seed))]
+    seed: Option<u64>,
+    /// Augmentation of training scans: none, default, or the thesis's order [default: default]
+    #[arg(long, value_name = "PRESET")]
+    augmentation: Option<PresetChoice>,
+    /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
+    /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
+    #[arg(long, value_name = "K")]
+    pool: Option<usize>,
+    /// Where to compute; auto takes a GPU if this build knows one [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceChoice>,
+    /// Who computes convolutions on the CPU: brainreel's own engine (native) or Burn, for comparison
+    /// [default: native]
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<EngineChoice>,
+    #[arg(long, value_name = "MINUTES", help = with_default(
+        "Minutes between checkpoints within an epoch; 0 writes one after every step",
+        TrainConfig::default().checkpoint_minutes))]
+    checkpoint_minutes: Option<f64>,
+}
+
+/// Options that a file may set as well have no default of clap's; the help tells it all the same.
+fn with_default(help: &str, default: impl std::fmt::Display) -> String {
+    format!("{help} [default: {default}]")
+}
+
+/// An enum of the command line for one of a library.
+macro_rules! choice {
+    ($choice:ident for $target:ty { $($(#[$attribute:meta])* $variant:ident => $value:expr),+ $(,)? }) => {
+        #[derive(Debug, Clone, Copy, ValueEnum)]
+        enum $choice { $($(#[$attribute])* $variant),+ }
+
+        impl From<$choice> for $target {
+            fn from(choice: $choice) -> Self {
+                match choice { $($choice::$variant => $value),+ }
+            }
+        }
+    };
+}
+
+choice!(ArchitectureChoice for Architecture {
+    #[value(name = "r3d_18")]
+    R3d18 => Architecture::R3d18,
+    #[value(name = "mc3_18")]
+    Mc318 => Architecture::Mc318,
+    #[value(name = "r2plus1d_18")]
+    R2plus1d18 => Architecture::R2plus1d18,
+    #[value(name = "mvit_v1_b")]
+    MvitV1B => Architecture::MvitV1B,
+    #[value(name = "mvit_v2_s")]
+    MvitV2S => Architecture::MvitV2S,
+});
+choice!(StemChoice for StemConversion {
+    Sum => StemConversion::Sum,
+    Mean => StemConversion::Mean,
+    Random => StemConversion::Random,
+});
+choice!(FreezeChoice for FreezePolicy {
+    Thesis => FreezePolicy::Thesis,
+    None => FreezePolicy::None,
+    FcOnly => FreezePolicy::FcOnly,
+    Discriminative => FreezePolicy::Discriminative,
+});
+choice!(NormChoice for FrozenNorm {
+    Calibrated => FrozenNorm::Calibrated,
+    Pretrained => FrozenNorm::Pretrained,
+    Batch => FrozenNorm::Batch,
+});
+choice!(PresetChoice for AugmentationPreset {
+    None => AugmentationPreset::None,
+    Default => AugmentationPreset::Default,
+    Thesis => AugmentationPreset::Thesis,
+});
+choice!(DeviceChoice for DeviceKind {
+    Auto => DeviceKind::Auto,
+    Cpu => DeviceKind::Cpu,
+    Cuda => DeviceKind::Cuda,
+    Vulkan => DeviceKind::Vulkan,
+    Metal => DeviceKind::Metal,
+});
+choice!(EngineChoice for EngineKind {
+    Native => EngineKind::Native,
+    Burn => EngineKind::Burn,
+});
+
+/// Puts what was given in the place of what is there.
+fn set<T>(place: &mut T, given: Option<impl Into<T>>) {
+    if let Some(value) = given {
+        *place = value.into();
+    }
+}
+
+impl Settings {
+    /// The settings of the file, or the defaults, with the options over them.
+    pub(crate) fn config(&self) -> anyhow::Result<TrainConfig> {
+        let mut config = match &self.config {
+            None => TrainConfig::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))?
+            }
+        };
+        if let Some(preset) = self.augmentation {
+            config.augmentation.preset = preset.into();
+            if config.augmentation.preset == AugmentationPreset::Thesis {
+                config.augmentation.pool = 0;
+            }
+        }
+        if let Some(weights) = &self.weights {
+            config.weights = Some(weights.clone());
+        }
+        if let Some(architecture) = self.architecture {
+            config.architecture = Some(architecture.into());
+        }
+        if self.clip_norm.is_some() {
+            config.clip_norm = self.clip_norm;
+        }
+        set(&mut config.augmentation.pool, self.pool);
+        set(&mut config.stem, self.stem);
+        set(&mut config.freeze, self.freeze);
+        set(&mut config.frozen_norm, self.norm);
+        set(&mut config.max_epochs, self.epochs);
+        set(&mut config.patience, self.patience);
+        set(&mut config.batch_size, self.batch_size);
+        set(&mut config.accumulate, self.accumulate);
+        set(&mut config.learning_rate_fc, self.learning_rate_fc);
+        set(&mut config.learning_rate, self.learning_rate);
+        set(&mut config.seed, self.seed);
+        set(&mut config.device, self.device);
+        set(&mut config.engine, self.engine);
+        set(&mut config.checkpoint_minutes, self.checkpoint_minutes);
+        Ok(config)
+    }
+}

@@ -1,0 +1,222 @@
+//! Trackers of a run: TensorBoard and Weights & Biases, fed by the events of training.
+
+use std::path::Path;
+
+use brainreel_artifact::HashBuilder;
+use brainreel_cohort::Split;
+use brainreel_trackers::{RunInfo, TrackerConfig, TrackerError, Trackers, WandbMode, sync_command};
+use brainreel_training::{CheckpointKind, EpochMetrics, TrainEvent};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::Request;
+use crate::run_inputs::RunInputs;
+use crate::ui::Ui;
+
+/// Options of the trackers.
+#[derive(Args)]
+#[command(next_help_heading = "Trackers (metrics.csv and metrics.jsonl are written in any case)")]
+pub(crate) struct TrackingArgs {
+    /// Weights & Biases: an offline run directory for `wandb sync`, uploaded at the end with `online`
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = WandbChoice::Off)]
+    wandb: WandbChoice,
+    /// W&B's project
+    #[arg(long, value_name = "NAME", default_value = "brainreel")]
+    project: String,
+    /// W&B's group of runs [default: with --folds the name of the folder]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// W&B's tags, separated by commas
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    tags: Vec<String>,
+    /// Write no event files for TensorBoard
+    #[arg(long)]
+    no_tensorboard: bool,
+}
+
+/// [`WandbMode`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WandbChoice {
+    Off,
+    Offline,
+    Online,
+}
+
+impl TrackingArgs {
+    /// What is tracked, and how.
+    pub(crate) fn config(&self) -> TrackerConfig {
+        TrackerConfig {
+            tensorboard: !self.no_tensorboard,
+            wandb: match self.wandb {
+                WandbChoice::Off => WandbMode::Off,
+                WandbChoice::Offline => WandbMode::Offline,
+                WandbChoice::Online => WandbMode::Online,
+            },
+            project: self.project.clone(),
+            group: self.group.clone(),
+            tags: self.tags.clone(),
+            ..TrackerConfig::default()
+        }
+    }
+}
+
+/// The trackers of one run. A log that cannot be written is told once, and training goes on: logs are no
+/// results.
+pub(super) struct Tracking<'a> {
+    run: &'a Path,
+    config: TrackerConfig,
+    offline: bool,
+    info: RunInfo,
+    ui: &'a Ui,
+    /// Steps that were made before this process, and the last epoch among them.
+    resumed: Option<(u64, Option<EpochMetrics>)>,
+    trackers: Option<Trackers>,
+    has_failed: bool,
+}
+
+impl<'a> Tracking<'a> {
+    pub(super) fn new(
+        request: &Request<'a>,
+        split: &Split,
+        inputs: &RunInputs,
+        ui: &'a Ui,
+    ) -> anyhow::Result<Self> {
+        let settings = request.config.portable();
+        let weights = inputs.weights_sha256.as_ref().map_or("random", |hash| hash.as_str());
+        let run_hash = HashBuilder::new()
+            .part(split.content_hash())
+            .part(settings.hash(&HashBuilder::new().part(weights).finish()).as_str())
+            .finish();
+        let name = request.run.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(Self {
+            run: request.run,
+            config: request.tracking.clone(),
+            offline: request.offline,
+            info: RunInfo {
+                run_hash: run_hash.to_string(),
+                name: name.unwrap_or_else(|| "run".to_owned()),
+                config: json!({
+                    "train": serde_json::to_value(&settings)?,
+                    "initial_weights_sha256": inputs.weights_sha256,
+                    "preprocess_parameters": inputs.preprocess_parameters,
+                    "split_sha256": split.content_hash(),
+                }),
+            },
+            ui,
+            resumed: None,
+            trackers: None,
+            has_failed: false,
+        })
+    }
+
+    /// Logs an event.
+    pub(super) fn log(&mut self, event: &TrainEvent<'_>) {
+        if self.has_failed {
+            return;
+        }
+        if let Err(error) = self.try_to_log(event) {
+            self.give_up(error);
+        }
+    }
+
+    fn try_to_log(&mut self, event: &TrainEvent<'_>) -> Result<(), TrackerError> {
+        match *event {
+            TrainEvent::Resumed { state } => {
+                let last = state.history.last().filter(|_| state.progress.is_none()).cloned();
+                self.resumed = Some((state.n_steps, last));
+            }
+            TrainEvent::Network { .. } => self.open()?,
+            TrainEvent::Step { metrics, .. } => {
+                if let Some(trackers) = &mut self.trackers {
+                    let named = metrics.named().map(|(name, value)| (format!("step/{name}"), value));
+                    let named: Vec<(&str, f64)> = named.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+                    trackers.log_step(metrics.n_steps_in_all, &named)?;
+                }
+            }
+            TrainEvent::EpochEnd { metrics, n_steps_in_all, best_accuracy, best_loss, .. } => {
+                self.log_epoch(n_steps_in_all, metrics)?;
+                self.log_models(n_steps_in_all, metrics, [best_accuracy, best_loss])?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), TrackerError> {
+        let resumed = self.resumed.take();
+        let n_steps = resumed.as_ref().map(|(n_steps, _)| *n_steps);
+        self.trackers = Some(Trackers::open(self.run, &self.config, &self.info, n_steps)?);
+        // Its row is missing if the process was killed between checkpoint and log.
+        if let Some((n_steps, Some(metrics))) = resumed {
+            self.log_epoch(n_steps, &metrics)?;
+        }
+        Ok(())
+    }
+
+    fn log_epoch(&mut self, n_steps: u64, metrics: &EpochMetrics) -> Result<(), TrackerError> {
+        let Some(trackers) = &mut self.trackers else { return Ok(()) };
+        let named: Vec<(String, f64)> =
+            metrics.named().into_iter().map(|(name, value)| (format!("epoch/{name}"), value)).collect();
+        let named: Vec<(&str, f64)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        trackers.log_epoch(n_steps, metrics.epoch as u64 + 1, &named)
+    }
+
+    fn log_models(
+        &mut self,
+        n_steps: u64,
+        metrics: &EpochMetrics,
+        [best_accuracy, best_loss]: [bool; 2],
+    ) -> Result<(), TrackerError> {
+        let Some(trackers) = &mut self.trackers else { return Ok(()) };
+        let metadata = json!({
+            "epoch": metrics.epoch + 1,
+            "validation_accuracy": metrics.validation_accuracy,
+            "validation_loss": metrics.validation_loss,
+            "notice": super::NOTICE,
+        });
+        for (is_best, kind, alias) in [
+            (best_accuracy, CheckpointKind::BestAccuracy, "best_accuracy"),
+            (best_loss, CheckpointKind::BestLoss, "best_loss"),
+        ] {
+            if is_best {
+                trackers.log_model(n_steps, &kind.path(self.run), alias, &metadata)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the logs of a finished run, and uploads them if that is wanted and possible.
+    pub(super) fn finish(mut self) {
+        let Some(trackers) = self.trackers.take().filter(|_| !self.has_failed) else { return };
+        match trackers.finish(0) {
+            Err(error) => self.give_up(error),
+            Ok(None) => {}
+            Ok(Some(folder)) if self.config.wandb == WandbMode::Online && !self.offline => {
+                self.upload(&folder);
+            }
+            Ok(Some(folder)) => {
+                self.ui.note(format!("{:>12} offline run; upload it with `wandb sync {}`", "wandb", folder.display()));
+            }
+        }
+    }
+
+    fn upload(&self, folder: &Path) {
+        let later = format!("later: `wandb sync {}`", folder.display());
+        let mut command = match sync_command(folder) {
+            Ok(command) => command,
+            Err(reason) => return self.ui.warn(format!("train: the W&B run is not uploaded: {reason}; {later}")),
+        };
+        self.ui.note(format!("{:>12} uploading {}", "wandb", folder.display()));
+        match command.stdout(std::process::Stdio::null()).status() {
+            Ok(status) if status.success() => self.ui.note(format!("{:>12} uploaded", "wandb")),
+            Ok(status) => self.ui.warn(format!("train: `wandb sync` ended with {status}; {later}")),
+            Err(error) => self.ui.warn(format!("train: cannot start `wandb`: {error}; {later}")),
+        }
+    }
+
+    fn give_up(&mut self, error: TrackerError) {
+        self.has_failed = true;
+        let error = anyhow::Error::from(error);
+        self.ui.warn(format!("train: {error:#}; the trackers are left alone from here on, training goes on"));
+    }
+}
