@@ -1,4 +1,5 @@
-//! The one door to output files: atomic write, content hash, provenance stamp and derived seeds.
+//! The one door to output files: atomic write, content hash, provenance stamp, derived seeds and the
+//! random streams that start from them.
 //!
 //! ```
 //! # fn main() -> Result<(), brainreel_artifact::ArtifactError> {
@@ -15,12 +16,14 @@
 mod hash;
 mod lock;
 mod provenance;
+mod random;
 mod seed;
 mod write;
 
 pub use hash::{ContentHash, HashBuilder, hash_bytes, hash_file, hash_json};
 pub use lock::FolderLock;
 pub use provenance::{Provenance, TOOL_VERSION};
+pub use random::Random;
 pub use seed::derive_seed;
 pub use write::{link_atomic, write_atomic, write_atomic_with, write_durable_with, write_json};
 

@@ -26,12 +26,12 @@ mod native;
 mod network;
 mod norm;
 mod positions;
-mod random;
 mod state;
 mod synthstrip;
 
 pub use architecture::{Architecture, ParameterCounts, Role, TensorSpec, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
+pub use brainreel_artifact::Random;
 pub use brainreel_engine::InstructionSet;
 pub use checkpoint::CheckpointError;
 pub use device::{DeviceKind, EngineKind};
@@ -41,7 +41,6 @@ pub use import::{
 pub use native::whole_network;
 pub use network::{FreezePolicy, Gradients, Head, Network, ParameterVisitor, TrainingPass, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
-pub use random::Random;
 pub use state::{HostTensor, StateDict};
 pub use synthstrip::{SynthStripConv, SynthStripWeights, synthstrip_convs, synthstrip_network};
 

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, derive_seed, write_atomic};
+use brainreel_artifact::{ArtifactError, ContentHash, HashBuilder, Random, derive_seed, write_atomic};
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::ModelError;
 use crate::architecture::{Architecture, N_FEATURES, PATCH, Role, TensorSpec};
 use crate::positions;
-use crate::random::Random;
 
 /// A tensor in host memory, C order.
 #[derive(Debug, Clone, PartialEq)]

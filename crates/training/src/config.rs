@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
+use brainreel_augmentation::AugmentationConfig;
 use brainreel_models::{Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
 use crate::adamw::AdamWConfig;
-use crate::augmentation::AugmentationConfig;
 use crate::cache::CacheConfig;
 use crate::schedule::warm_restart_factor;
 
@@ -153,7 +153,7 @@ impl TrainConfig {
             let got = self.weight_decay.to_string();
             return Err(TrainError::Config { field: "weight_decay", got, expected: "a number from 0 to 1" });
         }
-        self.augmentation.validate()
+        Ok(self.augmentation.validate()?)
     }
 
     /// The optimizer's settings for a network.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_file};
+use brainreel_augmentation::{AugmentError, Draw};
 use brainreel_formats::nifti;
 use brainreel_models::network_order;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::augmentation::Draw;
 
 /// Which partition a scan is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -110,14 +110,17 @@ impl CheckedScan {
         let scan_id = || self.scan.scan_id.clone();
         let mut volume = nifti::read_f32(&self.scan.image)
             .map_err(|source| TrainError::Image { scan_id: scan_id(), source })?;
-        let broken =
-            |got: String| TrainError::Intensity { scan_id: scan_id(), path: self.scan.image.clone(), got };
-        if let Some(idx) = volume.as_slice().iter().position(|value| !value.is_finite()) {
-            return Err(broken(format!("{} at voxel {idx}", volume.as_slice()[idx])));
-        }
-        if !draw.apply(volume.as_mut_slice()) {
-            return Err(broken("no contrast".to_owned()));
-        }
+        let path = || self.scan.image.clone();
+        draw.apply(&mut volume).map_err(|error| match error {
+            AugmentError::NotFinite { value, voxel, after: None } => {
+                let got = format!("{value} at voxel {voxel:?}");
+                TrainError::Intensity { scan_id: scan_id(), path: path(), got }
+            }
+            AugmentError::Flat { .. } => {
+                TrainError::Intensity { scan_id: scan_id(), path: path(), got: "no contrast".to_owned() }
+            }
+            source => TrainError::Transform { scan_id: scan_id(), path: path(), source },
+        })?;
         Ok(network_order(&volume))
     }
 }

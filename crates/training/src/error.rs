@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::ArtifactError;
+use brainreel_augmentation::AugmentError;
 use brainreel_formats::nifti::NiftiError;
 use brainreel_models::ModelError;
 use brainreel_trackers::TrackerError;
@@ -82,6 +83,20 @@ pub enum TrainError {
         /// What it has.
         got: String,
     },
+    /// An image cannot be augmented as drawn.
+    #[error("cannot augment {} of scan {scan_id}", path.display())]
+    Transform {
+        /// The scan.
+        scan_id: String,
+        /// Its image.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: AugmentError,
+    },
+    /// Settings of augmentation that are out of range.
+    #[error(transparent)]
+    Augmentation(#[from] AugmentError),
     /// A loss or a gradient is not a number. Nothing of the step was taken over.
     #[error(
         "{what} in epoch {}, step {} (scans {}); {}",

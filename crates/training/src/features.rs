@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
+use brainreel_augmentation::Draw;
 use brainreel_models::{Trunk, volume_tensor};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::TrainError;
-use crate::augmentation::Draw;
 use crate::cache::{CacheConfig, FeatureCache, Features};
 use crate::dataset::CheckedScan;
 
 /// Revision of everything between an image file and its features; raised when numbers change.
-const FEATURES_REVISION: u32 = 1;
+const FEATURES_REVISION: u32 = 2;
 
 /// Gives features of scans by the running statistics of a trunk.
 pub(crate) struct FeatureSource {

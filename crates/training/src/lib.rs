@@ -24,7 +24,6 @@
 //! run that was interrupted and resumed gives the same bytes as one that was not.
 
 mod adamw;
-mod augmentation;
 mod cache;
 mod checkpoint;
 mod config;
@@ -34,7 +33,6 @@ mod error;
 mod events;
 mod features;
 mod gradients;
-mod intensity;
 mod loader;
 mod loss;
 mod metrics;
@@ -45,7 +43,7 @@ mod timing;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig, Moments};
-pub use augmentation::{AugmentationConfig, AugmentationPreset, Draw};
+pub use brainreel_augmentation::{AugmentError, AugmentationConfig, AugmentationPreset, Draw};
 pub use cache::{CacheConfig, FeatureCache, FeatureType, Features};
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState, EpochProgress};
 pub use config::{ScheduleUnit, TrainConfig};
@@ -53,7 +51,6 @@ pub use dataset::{Partition, TrainingScan};
 pub use epoch::{StepOutcome, training_step};
 pub use error::TrainError;
 pub use events::{StepMetrics, TrainEvent};
-pub use intensity::{add_noise, apply_gamma, z_normalize};
 pub use loss::{class_weights, probability, weighted_cross_entropy};
 pub use metrics::EpochMetrics;
 pub use predict::{Prediction, predict, predict_with};

@@ -4,7 +4,8 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use crate::augmentation::Draw;
+use brainreel_augmentation::Draw;
+
 use crate::dataset::CheckedScan;
 use crate::TrainError;
 

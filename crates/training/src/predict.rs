@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use brainreel_augmentation::Draw;
 use brainreel_models::{N_CLASSES, Network};
 use serde::{Deserialize, Serialize};
 
-use crate::augmentation::Draw;
 use crate::checkpoint::{Checkpoint, CheckpointKind};
 use crate::dataset::{CheckedScan, TrainingScan, check_scans};
 use crate::events::TrainEvent;

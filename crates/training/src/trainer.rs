@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
+use brainreel_augmentation::Draw;
 use brainreel_models::{
     Architecture, FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally, ParameterCounts, Random,
     StateDict, read_weights,
@@ -12,7 +13,6 @@ use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
 
 use crate::adamw::AdamW;
-use crate::augmentation::Draw;
 use crate::checkpoint::{Checkpoint, CheckpointKind, CheckpointState, STATE_REVISION};
 use crate::config::is_transformer;
 use crate::dataset::{CheckedScan, Partition, TrainingScan, check_scans, data_hash};

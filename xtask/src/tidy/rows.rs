@@ -16,6 +16,7 @@ const ROWS: [(&str, u32); 19] = [
     ("brainreel-engine", 1),
     ("brainreel-trackers", 1),
     ("brainreel-volume", 1),
+    ("brainreel-augmentation", 2),
     ("brainreel-figure", 2),
     ("brainreel-formats", 2),
     ("brainreel-preprocess", 2),

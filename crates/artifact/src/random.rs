@@ -1,5 +1,8 @@
 //! A small random generator whose stream is the same on every machine.
 
+/// Distance between the states of two numbers of a stream.
+const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// SplitMix64: one 64-bit state, full period, passes BigCrush.
 ///
 /// # Determinism
@@ -19,18 +22,28 @@ impl Random {
 
     /// The next 64 bits.
     pub const fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = self.0.wrapping_add(INCREMENT);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
 
+    /// What the `n`-th call (from 0) of [`Self::next_u64`] gives on a new stream of `seed`.
+    #[must_use]
+    pub const fn nth_u64(seed: u64, n: u64) -> u64 {
+        Self(seed.wrapping_add(n.wrapping_mul(INCREMENT))).next_u64()
+    }
+
     /// Uniform in `[0, 1)`, with 53 random bits.
-    pub fn uniform(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
-        let numerator = (self.next_u64() >> 11) as f64;
-        numerator / (1_u64 << 53) as f64
+    pub const fn uniform(&mut self) -> f64 {
+        unit(self.next_u64())
+    }
+
+    /// What the `n`-th call (from 0) of [`Self::uniform`] gives on a new stream of `seed`.
+    #[must_use]
+    pub const fn nth_uniform(seed: u64, n: u64) -> f64 {
+        unit(Self::nth_u64(seed, n))
     }
 
     /// Normal with mean 0 and standard deviation 1 (Box and Muller, the cosine branch).
@@ -48,9 +61,26 @@ impl Random {
     }
 }
 
+/// The upper 53 bits as a number in `[0, 1)`.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
+const fn unit(bits: u64) -> f64 {
+    (bits >> 11).cast_signed() as f64 / (1_u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nth_number_is_the_streams() {
+        for seed in [0, 7, u64::MAX] {
+            let mut random = Random::new(seed);
+            for n in 0..100 {
+                assert_eq!(Random::nth_u64(seed, n), random.next_u64());
+            }
+            assert_eq!(Random::nth_uniform(seed, 100).to_bits(), random.uniform().to_bits());
+        }
+    }
 
     #[test]
     fn the_stream_is_the_published_one() {

@@ -1,0 +1,392 @@
+//! Settings of augmentation.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use crate::AugmentError;
+use crate::bias::MAX_ORDER;
+
+/// Which transforms training scans go through, and in which order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AugmentationPreset {
+    /// Z-normalisation alone; all other settings are left aside.
+    None,
+    /// Gamma on raw intensities, z-normalisation, then noise, whose standard deviation thus is in
+    /// units of the image's own. Ablation transforms come before gamma.
+    #[default]
+    Default,
+    /// The thesis's order: noise and gamma on raw intensities, then z-normalisation. Noise of 0.1 on
+    /// intensities in the thousands does next to nothing. Ablation transforms come before noise.
+    Thesis,
+}
+
+/// The transforms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransformName {
+    /// Mirroring along axes.
+    Flip,
+    /// A turn by 90 degrees.
+    Rotate90,
+    /// Rotation by small angles and scaling.
+    Affine,
+    /// A smooth multiplicative field.
+    BiasField,
+    /// Gaussian blur.
+    Blur,
+    /// Ghosts as of periodic motion.
+    Ghosting,
+    /// Additive normal noise.
+    Noise,
+    /// A power of the intensities.
+    Gamma,
+    /// Mean 0 and standard deviation 1.
+    ZNormalization,
+}
+
+impl TransformName {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Flip,
+        Self::Rotate90,
+        Self::Affine,
+        Self::BiasField,
+        Self::Blur,
+        Self::Ghosting,
+        Self::Noise,
+        Self::Gamma,
+        Self::ZNormalization,
+    ];
+
+    /// The name in a sentence.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Flip => "flip",
+            Self::Rotate90 => "quarter turn",
+            Self::Affine => "affine transform",
+            Self::BiasField => "bias field",
+            Self::Blur => "blur",
+            Self::Ghosting => "ghosting",
+            Self::Noise => "noise",
+            Self::Gamma => "gamma",
+            Self::ZNormalization => "z-normalisation",
+        }
+    }
+}
+
+/// An axis of a RAS volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Axis {
+    /// From left to right.
+    X,
+    /// From back to front.
+    Y,
+    /// From down to up.
+    Z,
+}
+
+impl Axis {
+    /// The three.
+    pub const ALL: [Self; 3] = [Self::X, Self::Y, Self::Z];
+
+    /// 0, 1 or 2.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The next two axes, right-handed.
+    pub(crate) const fn others(self) -> (usize, usize) {
+        ((self.index() + 1) % 3, (self.index() + 2) % 3)
+    }
+}
+
+/// Augmentation of the training partition. Validation and test scans are only z-normalised.
+///
+/// Probabilities are per scan and draw. All but noise and gamma are off by default; the thesis tried
+/// flips, quarter turns and scaling and dropped them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AugmentationConfig {
+    /// Which transforms, in which order.
+    pub preset: AugmentationPreset,
+    /// Variants of a scan that are drawn once and then reused in turn, so that their trunk features
+    /// can be kept; 0 draws afresh each epoch (the thesis's behaviour) and keeps nothing.
+    pub pool: usize,
+    /// Another order than the preset's; empty for the preset's.
+    pub order: Vec<TransformName>,
+    /// The noise's mean is uniform in plus and minus this.
+    pub noise_mean: f64,
+    /// Upper end of the noise's standard deviation, which is uniform from 0.
+    pub noise_std: f64,
+    /// Probability of noise.
+    pub noise_probability: f64,
+    /// The logarithm of gamma is uniform in plus and minus this.
+    pub log_gamma: f64,
+    /// Probability of gamma.
+    pub gamma_probability: f64,
+    /// Axes that may be mirrored; `x` swaps left and right.
+    pub flip_axes: Vec<Axis>,
+    /// Probability that such an axis is mirrored, for each on its own.
+    pub flip_probability: f64,
+    /// Probability of a turn by 90 degrees, either way, about one of the three axes.
+    pub rotate90_probability: f64,
+    /// Probability of rotation and scaling.
+    pub affine_probability: f64,
+    /// Angles about the three axes are uniform in plus and minus this, in degrees.
+    pub rotation_degrees: f64,
+    /// Least and largest scale, above 1 for larger; uniform.
+    pub scale_range: [f64; 2],
+    /// Whether the three axes have one scale, or one each.
+    pub scale_isotropic: bool,
+    /// Probability of a bias field.
+    pub bias_field_probability: f64,
+    /// Coefficients of the logarithm of the field are uniform in plus and minus this.
+    pub bias_field_coefficients: f64,
+    /// Order of its polynomial.
+    pub bias_field_order: usize,
+    /// Probability of blur.
+    pub blur_probability: f64,
+    /// Upper end of the blur's standard deviation, uniform from 0 for each axis, in mm.
+    pub blur_std_mm: f64,
+    /// Probability of ghosts, along one of the three axes.
+    pub ghosting_probability: f64,
+    /// Fewest and most ghosts.
+    pub ghosting_number: [usize; 2],
+    /// Least and largest strength; 1 takes planes of k-space out.
+    pub ghosting_intensity: [f64; 2],
+    /// Upper end of the share of k-space around its centre that is kept, uniform from 0; without it
+    /// the central plane is kept.
+    pub ghosting_restore: Option<f64>,
+}
+
+impl Default for AugmentationConfig {
+    /// The thesis's sizes and probabilities, and TorchIO's sizes of what the thesis does not use. With
+    /// a pool of 4 about half the variants are the plain image, so that a scan has about three
+    /// different ones.
+    fn default() -> Self {
+        Self {
+            preset: AugmentationPreset::Default,
+            pool: 4,
+            order: Vec::new(),
+            noise_mean: 0.0,
+            noise_std: 0.1,
+            noise_probability: 0.3,
+            log_gamma: 0.2,
+            gamma_probability: 0.3,
+            flip_axes: vec![Axis::X],
+            flip_probability: 0.0,
+            rotate90_probability: 0.0,
+            affine_probability: 0.0,
+            rotation_degrees: 10.0,
+            scale_range: [0.9, 1.1],
+            scale_isotropic: false,
+            bias_field_probability: 0.0,
+            bias_field_coefficients: 0.5,
+            bias_field_order: 3,
+            blur_probability: 0.0,
+            blur_std_mm: 2.0,
+            ghosting_probability: 0.0,
+            ghosting_number: [4, 10],
+            ghosting_intensity: [0.5, 1.0],
+            ghosting_restore: None,
+        }
+    }
+}
+
+/// What comes before noise, gamma and z-normalisation unless an order is given.
+const ABLATION: [TransformName; 6] = [
+    TransformName::Flip,
+    TransformName::Rotate90,
+    TransformName::Affine,
+    TransformName::BiasField,
+    TransformName::Blur,
+    TransformName::Ghosting,
+];
+
+impl AugmentationConfig {
+    /// No augmentation.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { preset: AugmentationPreset::None, ..Self::default() }
+    }
+
+    /// How many different epochs there are as far as draws go; `None` if each is new.
+    #[must_use]
+    pub fn n_variants(&self) -> Option<usize> {
+        match (self.preset, self.pool) {
+            (AugmentationPreset::None, _) => Some(1),
+            (_, 0) => None,
+            (_, pool) => Some(pool),
+        }
+    }
+
+    /// Names of all transforms that may be drawn, first to last.
+    #[must_use]
+    pub fn order(&self) -> Vec<TransformName> {
+        use TransformName::{Gamma, Noise, ZNormalization};
+        let last = match self.preset {
+            AugmentationPreset::None => return vec![ZNormalization],
+            _ if !self.order.is_empty() => return self.order.clone(),
+            AugmentationPreset::Default => [Gamma, ZNormalization, Noise],
+            AugmentationPreset::Thesis => [Noise, Gamma, ZNormalization],
+        };
+        ABLATION.into_iter().chain(last).collect()
+    }
+
+    /// The probability that a transform is drawn.
+    #[must_use]
+    pub const fn probability(&self, name: TransformName) -> f64 {
+        match name {
+            TransformName::Flip => self.flip_probability,
+            TransformName::Rotate90 => self.rotate90_probability,
+            TransformName::Affine => self.affine_probability,
+            TransformName::BiasField => self.bias_field_probability,
+            TransformName::Blur => self.blur_probability,
+            TransformName::Ghosting => self.ghosting_probability,
+            TransformName::Noise => self.noise_probability,
+            TransformName::Gamma => self.gamma_probability,
+            TransformName::ZNormalization => 1.0,
+        }
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// [`AugmentError::Config`] names the setting, its value and what it may be.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        let probability = |field, value: f64| in_range(field, value, 0.0..=1.0, "a probability");
+        probability("augmentation.noise_probability", self.noise_probability)?;
+        probability("augmentation.gamma_probability", self.gamma_probability)?;
+        probability("augmentation.flip_probability", self.flip_probability)?;
+        probability("augmentation.rotate90_probability", self.rotate90_probability)?;
+        probability("augmentation.affine_probability", self.affine_probability)?;
+        probability("augmentation.bias_field_probability", self.bias_field_probability)?;
+        probability("augmentation.blur_probability", self.blur_probability)?;
+        probability("augmentation.ghosting_probability", self.ghosting_probability)?;
+        self.validate_sizes()?;
+        self.validate_ghosting()?;
+        self.validate_order()
+    }
+
+    fn validate_sizes(&self) -> Result<(), AugmentError> {
+        let number = |field, value: f64, most, expected| in_range(field, value, 0.0..=most, expected);
+        number("augmentation.noise_mean", self.noise_mean, 1e6, "a number from 0 to 1e6")?;
+        number("augmentation.noise_std", self.noise_std, 1e6, "a number from 0 to 1e6")?;
+        number("augmentation.log_gamma", self.log_gamma, 3.0, "a number from 0 to 3")?;
+        number("augmentation.rotation_degrees", self.rotation_degrees, 180.0, "a number from 0 to 180")?;
+        let coefficients = self.bias_field_coefficients;
+        number("augmentation.bias_field_coefficients", coefficients, 10.0, "a number from 0 to 10")?;
+        number("augmentation.blur_std_mm", self.blur_std_mm, 100.0, "a number from 0 to 100")?;
+        let rising = |[least, most]: [f64; 2]| least <= most;
+        if !(rising(self.scale_range) && self.scale_range.iter().all(|scale| (0.1..=10.0).contains(scale))) {
+            let got = format!("{:?}", self.scale_range);
+            return config("augmentation.scale_range", got, "two rising numbers from 0.1 to 10");
+        }
+        if self.bias_field_order > MAX_ORDER {
+            let got = self.bias_field_order.to_string();
+            return config("augmentation.bias_field_order", got, "a number from 0 to 8");
+        }
+        let repeated = self.flip_axes.iter().enumerate().any(|(i, axis)| self.flip_axes[..i].contains(axis));
+        if repeated || (self.flip_axes.is_empty() && self.flip_probability > 0.0) {
+            let got = format!("{:?}", self.flip_axes);
+            return config("augmentation.flip_axes", got, "some of \"x\", \"y\" and \"z\", once each");
+        }
+        Ok(())
+    }
+
+    fn validate_ghosting(&self) -> Result<(), AugmentError> {
+        let [fewest, most] = self.ghosting_number;
+        if !(1 <= fewest && fewest <= most && most <= 1000) {
+            let got = format!("{:?}", self.ghosting_number);
+            return config("augmentation.ghosting_number", got, "two rising numbers from 1 to 1000");
+        }
+        let [least, largest] = self.ghosting_intensity;
+        if !(0.0 <= least && least <= largest && largest <= 1.0) {
+            let got = format!("{:?}", self.ghosting_intensity);
+            return config("augmentation.ghosting_intensity", got, "two rising numbers from 0 to 1");
+        }
+        let restore = self.ghosting_restore.unwrap_or(0.0);
+        in_range("augmentation.ghosting_restore", restore, 0.0..=1.0, "a number from 0 to 1")
+    }
+
+    fn validate_order(&self) -> Result<(), AugmentError> {
+        let order = self.order();
+        let wrong = |expected| config("augmentation.order", format!("{:?}", self.order), expected);
+        if order.iter().enumerate().any(|(i, name)| order[..i].contains(name)) {
+            return wrong("each transform at most once");
+        }
+        if !order.contains(&TransformName::ZNormalization) {
+            return wrong("z-normalization among the transforms");
+        }
+        let missing = |name| self.probability(name) > 0.0 && !order.contains(&name);
+        if self.preset != AugmentationPreset::None && TransformName::ALL.into_iter().any(missing) {
+            return wrong("every transform that has a probability above 0");
+        }
+        Ok(())
+    }
+}
+
+fn config<T>(field: &'static str, got: String, expected: &'static str) -> Result<T, AugmentError> {
+    Err(AugmentError::Config { field, got, expected })
+}
+
+fn in_range(
+    field: &'static str,
+    value: f64,
+    range: RangeInclusive<f64>,
+    expected: &'static str,
+) -> Result<(), AugmentError> {
+    if range.contains(&value) { Ok(()) } else { config(field, value.to_string(), expected) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let config: AugmentationConfig = serde_json::from_str(text).unwrap();
+        config.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_odd_is_named() {
+        AugmentationConfig::default().validate().unwrap();
+        AugmentationConfig::none().validate().unwrap();
+        assert_eq!(
+            refused(r#"{"blur_probability": 1.5}"#),
+            "augmentation.blur_probability is 1.5, expected a probability"
+        );
+        for (text, field) in [
+            (r#"{"scale_range": [1.1, 0.9]}"#, "scale_range is [1.1, 0.9]"),
+            (r#"{"scale_range": [0.0, 1.0]}"#, "scale_range"),
+            (r#"{"flip_axes": ["x", "x"]}"#, "flip_axes is [X, X]"),
+            (r#"{"ghosting_number": [0, 3]}"#, "ghosting_number is [0, 3]"),
+            (r#"{"ghosting_intensity": [0.5, 1.5]}"#, "ghosting_intensity"),
+            (r#"{"ghosting_restore": 2.0}"#, "ghosting_restore is 2"),
+            (r#"{"bias_field_order": 9}"#, "bias_field_order is 9"),
+            (r#"{"log_gamma": -0.1}"#, "log_gamma is -0.1"),
+        ] {
+            assert!(refused(text).contains(field), "{}", refused(text));
+        }
+        assert!(serde_json::from_str::<AugmentationConfig>(r#"{"blur": 1.0}"#).is_err());
+    }
+
+    #[test]
+    fn orders_are_checked() {
+        let of = |order: &str| refused(&format!(r#"{{"order": {order}}}"#));
+        assert!(of(r#"["noise", "gamma"]"#).contains("expected z-normalization"));
+        assert!(of(r#"["z-normalization", "noise", "noise", "gamma"]"#).contains("at most once"));
+        assert!(of(r#"["gamma", "z-normalization"]"#).contains("probability above 0"));
+        let config: AugmentationConfig =
+            serde_json::from_str(r#"{"order": ["gamma", "noise", "z-normalization"]}"#).unwrap();
+        config.validate().unwrap();
+        let none = AugmentationConfig { preset: AugmentationPreset::None, ..config };
+        none.validate().unwrap();
+        assert_eq!(none.order(), [TransformName::ZNormalization]);
+    }
+}
