@@ -24,7 +24,8 @@
 //!
 //! TensorBoard's and W&B's files hold times of day; they are logs, no results, and nothing depends on
 //! them. They hold nothing that tells of a machine or a person: no names of hosts, users or scans, and
-//! of paths in the settings only the last part. Nothing here uses the network; [`sync_command`] makes
+//! of paths in the settings only the last part. One exception is W&B's own doing: its manifest of a model
+//! names the file that is uploaded, with its folder. Nothing here uses the network; [`sync_command`] makes
 //! the command that does.
 
 mod checksum;

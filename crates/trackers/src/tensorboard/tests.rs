@@ -61,3 +61,14 @@ fn files_of_others_stay() {
         assert_eq!(fs::read(&path).unwrap(), content);
     }
 }
+
+/// TensorBoard's own writer: `event_file`, made by reference/trackers.py.
+#[test]
+fn records_are_those_of_the_official_writer() {
+    let golden = brainreel_testkit::Golden::load(env!("CARGO_MANIFEST_DIR"), "event_file");
+    let expected: Vec<u8> = golden.array("bytes").data.iter().map(|&byte| byte as u8).collect();
+    let values = vec![Value::scalar("train/loss", 0.25), Value::scalar("epoch", 3.0)];
+    let version = Event { wall_time: 1.5, file_version: Some(FILE_VERSION.into()), ..Event::default() };
+    let row = Event { wall_time: 2.25, ..event(300, values) };
+    assert_eq!([framed(&version), framed(&row)].concat(), expected);
+}

@@ -29,8 +29,8 @@ use crate::{RunIdentity, TrackerConfig, TrackerError};
 use framing::{FILE_HEADER, RecordReader, push_record};
 use models::Models;
 use proto::{
-    Content, Environment, Exit, Header, History, HistoryStep, Info, Item, Items, Metric, MetricOptions,
-    Record, Run, Timestamp, VersionInfo,
+    Content, Control, Environment, Exit, Header, History, HistoryStep, Info, Item, Items, Metric,
+    MetricOptions, Record, Run, Timestamp, VersionInfo,
 };
 
 const EXPECTED: &str = "offline run of W&B that belongs to this run";
@@ -168,7 +168,9 @@ fn encode(position: u64, n_records: &mut i64, run: &RunIdentity, contents: Vec<C
     for content in contents {
         *n_records += 1;
         let info = Info { stream_id: run.id.clone() };
-        let record = Record { num: *n_records, content: Some(content), info: Some(info) };
+        let is_answered = matches!(content, Content::Run(_) | Content::Exit(_));
+        let control = is_answered.then(|| Control { mailbox_slot: format!("{}{n_records}", run.id) });
+        let record = Record { num: *n_records, content: Some(content), control, info: Some(info) };
         let here = position + bytes.len() as u64;
         push_record(&mut bytes, here, &record.encode_to_vec());
     }

@@ -2,7 +2,8 @@
 //!
 //! A model is put aside by a second name of its file, so it costs no room while it is a checkpoint as
 //! well. Only the last model of each alias is kept, and becomes an artifact when the run ends:
-//! one version for each improvement would mean one network on the disk for each.
+//! one version for each improvement would mean one network on the disk for each. `wandb sync` may
+//! delete what it uploaded; such a model is not offered again.
 
 use std::fs;
 use std::io::Read;
@@ -76,7 +77,7 @@ impl Models {
         entity: &str,
     ) -> Result<Vec<Artifact>, TrackerError> {
         let mut artifacts: Vec<Artifact> = Vec::new();
-        for model in &self.models {
+        for model in self.models.iter().filter(|model| self.folder.join(file_name(&model.alias)).exists()) {
             let artifact = self.artifact(model, run, (project, entity))?;
             match artifacts.iter_mut().find(|known| known.digest == artifact.digest) {
                 Some(known) => known.aliases.push(model.alias.clone()),
@@ -93,6 +94,8 @@ impl Models {
         (project, entity): (&str, &str),
     ) -> Result<Artifact, TrackerError> {
         let path = self.folder.join(file_name(&model.alias));
+        // `wandb sync` may be started anywhere.
+        let path = std::path::absolute(&path).map_err(TrackerError::read(&path))?;
         let (digest, size) = md5_of(&path)?;
         let entry = ManifestEntry {
             path: "model.safetensors".to_owned(),

@@ -11,6 +11,8 @@ pub(crate) struct Record {
     pub(crate) num: i64,
     #[prost(oneof = "Content", tags = "2, 3, 8, 12, 17, 18, 21, 26")]
     pub(crate) content: Option<Content>,
+    #[prost(message, optional, tag = "16")]
+    pub(crate) control: Option<Control>,
     #[prost(message, optional, tag = "200")]
     pub(crate) info: Option<Info>,
 }
@@ -34,6 +36,14 @@ pub(crate) enum Content {
     Header(Header),
     #[prost(message, tag = "26")]
     Environment(Environment),
+}
+
+/// How the client's parts answer each other. Its own records have it where an answer is waited for, and
+/// `wandb sync` of 0.28 waits for ever without it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Control {
+    #[prost(string, tag = "4")]
+    pub(crate) mailbox_slot: String,
 }
 
 /// The run a record belongs to.

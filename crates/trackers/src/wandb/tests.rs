@@ -124,6 +124,8 @@ fn the_last_models_become_artifacts() {
     let artifacts = log.models.artifacts(&run("abc"), "p", "").unwrap();
     assert_eq!(artifacts.len(), 1);
     assert_eq!(artifacts[0].aliases, ["best_accuracy", "best_loss"]);
+    fs::remove_dir_all(log.folder.join("models")).unwrap();
+    assert_eq!(log.models.artifacts(&run("abc"), "p", "").unwrap(), []);
 }
 
 #[test]
@@ -161,4 +163,24 @@ fn numbers_that_are_not_finite() {
     ] {
         assert_eq!(Item::number("a", number).value_json, expected);
     }
+}
+
+/// W&B's own writer: `record_log`, made by reference/trackers.py.
+#[test]
+fn records_are_those_of_the_official_writer() {
+    let golden = brainreel_testkit::Golden::load(env!("CARGO_MANIFEST_DIR"), "record_log");
+    let expected: Vec<u8> = golden.array("bytes").data.iter().map(|&byte| byte as u8).collect();
+    let mut reader = RecordReader::new(&expected[..]).unwrap().unwrap();
+    let (mut bytes, mut n_records) = (FILE_HEADER.to_vec(), 0);
+    while let Some((data, _)) = reader.next_record().unwrap() {
+        let record = Record::decode(&data[..]).unwrap();
+        assert!(record.content.is_some(), "record {}", record.num);
+        // An unknown field would be dropped; the order of fields is not fixed.
+        assert_eq!(record.encoded_len(), data.len(), "record {}: a field was not understood", record.num);
+        let position = bytes.len() as u64;
+        push_record(&mut bytes, position, &data);
+        n_records += 1;
+    }
+    assert_eq!(n_records, 8);
+    assert!(bytes == expected, "framed otherwise");
 }
