@@ -1,5 +1,5 @@
 //! Numeric kernels on slices: cubic B-spline interpolation, histogram threshold, percentiles,
-//! connected components, distances, convolutions.
+//! connected components, distances, convolutions, attention.
 //!
 //! Arrays are plain slices, the first axis running fastest; kernels take checked inputs and cannot
 //! fail. Every kernel gives the same bits for any number of threads.
@@ -24,6 +24,7 @@ mod mapped;
 mod separable;
 #[expect(unsafe_code, reason = "vector instructions")]
 mod simd;
+mod tokens;
 
 pub use bspline::{Outside, prefilter, sample_reference};
 pub use components::{fill_holes, largest_component};
@@ -34,3 +35,4 @@ pub use lattice::{LatticeAxis, LatticeGrid, refine_lattice};
 pub use mapped::{PointMap, resample_mapped};
 pub use separable::{AxisPlan, resample_separable, resample_separable_reference, spline_coefficients};
 pub use simd::{ISA_VARIABLE, InstructionSet, LANES, UnknownInstructionSet};
+pub use tokens::*;

@@ -23,6 +23,7 @@ pub use direct::{DirectConv, direct_halo};
 pub use epilogue::Epilogue;
 pub use gradient::{GradInput, grad_weight, grad_weight_halos};
 pub use layout::{Layout, Map, MapMut};
+pub(crate) use micro::{even_runs, with_pixels};
 pub use narrow::NarrowConv;
 pub use norm::{channel_moments, scale_in_place};
 pub use planar::{PlanarConv, planar_scratch_len};

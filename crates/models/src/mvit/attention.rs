@@ -1,13 +1,15 @@
 //! Pooled attention.
 
+use brainreel_kernels::{AttentionShape, GridPool};
 use burn::tensor::activation::softmax;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, module};
 
-use super::parts::{LayerNorm, Linear, load};
+use super::parts::{LayerNorm, Linear, load, takes};
 use super::relative::axis_scores;
 use crate::architecture::{HEAD_CHANNELS, TokenBlockSpec};
 use crate::device::EngineKind;
+use crate::native::{TokenOp, operand, token_op};
 use crate::network::ParameterVisitor;
 use crate::state::StateDict;
 
@@ -33,8 +35,15 @@ impl Pool {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, grid: [usize; 3], _engine: EngineKind) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, grid: [usize; 3], engine: EngineKind) -> Tensor<3> {
         let stride = self.stride;
+        if takes(engine, &x) {
+            let [n_images, _, width] = x.dims();
+            let (heads, channels) = (width / HEAD_CHANNELS, HEAD_CHANNELS);
+            let pool = TokenOp::Pool(GridPool { n_images, heads, channels, grid, stride });
+            let pooled = token_op(pool, vec![operand(x), operand(self.kernel.clone())]);
+            return self.norm.forward(pooled, engine);
+        }
         let pooled = over_grid(x, grid, |maps| {
             let [n, width, t, h, w] = maps.dims();
             let maps = maps.reshape([n * width / HEAD_CHANNELS, HEAD_CHANNELS, t, h, w]);
@@ -43,7 +52,7 @@ impl Pool {
             let [_, _, t, h, w] = maps.dims();
             maps.reshape([n, width, t, h, w])
         });
-        self.norm.forward(pooled)
+        self.norm.forward(pooled, engine)
     }
 
     fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
@@ -68,8 +77,12 @@ pub(super) fn pool_shortcut(
     x: Tensor<3>,
     grid: [usize; 3],
     stride: [usize; 3],
-    _engine: EngineKind,
+    engine: EngineKind,
 ) -> Tensor<3> {
+    if takes(engine, &x) {
+        debug_assert_eq!(stride, [1, 2, 2]);
+        return token_op(TokenOp::MaxPool { grid }, vec![operand(x)]);
+    }
     over_grid(x, grid, |maps| {
         let [n, width, t, h, w] = maps.dims();
         let planes = maps.reshape([n, width * t, h, w]);
@@ -124,7 +137,11 @@ impl Attention {
             Some(pool) => pool.forward(q, self.spec.grid, engine),
             None => q,
         };
-        let mut y = self.attend(q.clone(), k, v);
+        let mut y = if takes(engine, &q) {
+            self.attend_natively(q.clone(), k, v)
+        } else {
+            self.attend(q.clone(), k, v)
+        };
         if self.spec.second {
             // Pooled queries join all tokens but the class token.
             let [n, tokens, width] = y.dims();
@@ -133,6 +150,21 @@ impl Attention {
             y = Tensor::cat(vec![class_token, rest.reshape([n, tokens - 1, width])], 1);
         }
         self.project.forward(y)
+    }
+
+    /// By our kernels.
+    fn attend_natively(&self, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+        let [n_images, ..] = q.dims();
+        let shape = AttentionShape {
+            n_images,
+            heads: self.spec.heads,
+            channels: HEAD_CHANNELS,
+            grid_q: self.spec.grid_out(),
+            grid_k: self.spec.grid_kv(),
+        };
+        let mut operands = vec![operand(q), operand(k), operand(v)];
+        operands.extend(self.relative.iter().flatten().map(|table| operand(table.clone())));
+        token_op(TokenOp::Attention { shape, relative: self.relative.is_some() }, operands)
     }
 
     /// By Burn, a block of queries at a time.

@@ -1,10 +1,9 @@
 //! A block: attention and a perceptron, each around a shortcut.
 
-use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
 use super::attention::{Attention, pool_shortcut};
-use super::parts::{LayerNorm, Linear};
+use super::parts::{LayerNorm, Linear, gelu};
 use crate::architecture::TokenBlockSpec;
 use crate::device::EngineKind;
 use crate::network::ParameterVisitor;
@@ -40,7 +39,7 @@ impl Block {
     /// # Shapes
     /// `[N, tokens, channels_in]` to `[N, pooled tokens, channels_out]`.
     pub(super) fn forward(&self, x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
-        let normed = self.norm1.forward(x.clone());
+        let normed = self.norm1.forward(x.clone(), engine);
         let shortcut = match &self.project {
             Some(project) if self.spec.second => project.forward(normed.clone()),
             _ => x,
@@ -51,13 +50,13 @@ impl Block {
             shortcut
         };
         let x = shortcut + self.attention.forward(normed, engine);
-        let normed = self.norm2.forward(x.clone());
+        let normed = self.norm2.forward(x.clone(), engine);
         let shortcut = match &self.project {
             Some(project) if !self.spec.second => project.forward(normed.clone()),
             _ => x,
         };
         let [inner, outer] = &self.mlp;
-        shortcut + outer.forward(gelu(inner.forward(normed)))
+        shortcut + outer.forward(gelu(inner.forward(normed), engine))
     }
 
     pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {

@@ -6,9 +6,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, module};
 
 use super::block::Block;
-use super::parts::{LayerNorm, Linear, load};
+use super::parts::{LayerNorm, Linear, load, takes};
 use crate::architecture::{Architecture, N_BLOCKS, PATCH, token_grid};
 use crate::device::EngineKind;
+use crate::native;
 use crate::network::{Collect, Gradients, ParameterVisitor, TrainingPass};
 use crate::norm::to_host;
 use crate::state::{HostTensor, StateDict};
@@ -50,14 +51,19 @@ impl Embedding {
     }
 
     /// `[N, 1, D, H, W]` to `[N, tokens, channels]`.
-    fn forward(&self, x: Tensor<5>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<5>, engine: EngineKind) -> Tensor<3> {
         let [n, _, d, h, w] = x.dims();
         assert_eq!([d, h, w], self.dims, "input of a transformer whose positions are laid out for one size");
         let [_, stride, padding] = PATCH;
-        let options = ConvOptions::new(stride, padding, [1; 3], 1);
-        let maps = module::conv3d(x, self.kernel.clone(), Some(self.bias.clone()), options);
+        let kernel = self.kernel.clone();
+        let maps = if takes(engine, &x) {
+            native::conv3d(x, kernel, stride, padding)
+        } else {
+            module::conv3d(x, kernel, None, ConvOptions::new(stride, padding, [1; 3], 1))
+        };
         let [_, channels, t, h, w] = maps.dims();
         let patches = maps.reshape([n, channels, t * h * w]).swap_dims(1, 2);
+        let patches = patches + self.bias.clone().reshape([1, 1, channels]);
         let class_token = self.class_token.clone().reshape([1, 1, channels]).repeat_dim(0, n);
         let tokens = Tensor::cat(vec![class_token, patches], 1);
         match &self.positions {
@@ -105,12 +111,12 @@ impl Layer {
     /// gives `[N, 1, 1, 1, 2]`.
     fn forward(&self, x: Tensor<5>, engine: EngineKind) -> Tensor<5> {
         let y = match self {
-            Self::Embedding(embedding) => embedding.forward(x),
+            Self::Embedding(embedding) => embedding.forward(x, engine),
             Self::Block(block) => block.forward(tokens(x), engine),
             Self::Norm(norm) => {
                 let x = tokens(x);
                 let [n, ..] = x.dims();
-                norm.forward(x.slice([0..n, 0..1]))
+                norm.forward(x.slice([0..n, 0..1]), engine)
             }
             Self::Final(linear) => linear.forward(tokens(x)),
         };

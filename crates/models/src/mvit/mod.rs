@@ -7,3 +7,4 @@ mod parts;
 mod relative;
 
 pub(crate) use layer::Layers;
+pub(crate) use relative::table_rows;

@@ -1,8 +1,10 @@
 //! Linear layers and layer norms.
 
-use burn::tensor::{Device, Tensor, TensorData, module};
+use burn::tensor::{Device, Tensor, TensorData, activation, module};
 
 use crate::architecture::LAYER_NORM_EPSILON;
+use crate::device::EngineKind;
+use crate::native::{TokenOp, is_ours, operand, token_op};
 use crate::network::ParameterVisitor;
 use crate::state::StateDict;
 
@@ -10,6 +12,16 @@ use crate::state::StateDict;
 pub(super) fn load<const D: usize>(name: &str, weights: &StateDict, device: &Device) -> Tensor<D> {
     let tensor = weights.tensor(name);
     Tensor::from_data(TensorData::new(tensor.values.clone(), tensor.shape.clone()), device)
+}
+
+/// Whether our kernels compute.
+pub(super) fn takes<const D: usize>(engine: EngineKind, x: &Tensor<D>) -> bool {
+    engine == EngineKind::Native && is_ours(x)
+}
+
+/// `x` times the normal distribution function of `x`.
+pub(super) fn gelu(x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
+    if takes(engine, &x) { token_op(TokenOp::Gelu, vec![operand(x)]) } else { activation::gelu(x) }
 }
 
 /// A linear layer with bias.
@@ -67,7 +79,12 @@ impl LayerNorm {
     ///
     /// # Shapes
     /// `[N, tokens, heads * channels]`, unchanged.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel computes in single precision")]
+    pub(super) fn forward(&self, x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
+        if takes(engine, &x) {
+            let op = TokenOp::LayerNorm { epsilon: LAYER_NORM_EPSILON as f32 };
+            return token_op(op, vec![operand(x), operand(self.gamma.clone()), operand(self.beta.clone())]);
+        }
         let [n, tokens, width] = x.dims();
         let [channels] = self.gamma.dims();
         let rows = x.reshape([n * tokens * (width / channels), channels]);

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 /// For every query place along one axis the rows of the table that belong to the key places, `[n_q, n_k]`.
 ///
 /// The finer of the two grids counts the steps; the coarser one's places are multiples of their ratio.
-pub(super) fn table_rows(n_q: usize, n_k: usize) -> Vec<usize> {
+pub(crate) fn table_rows(n_q: usize, n_k: usize) -> Vec<usize> {
     let q_ratio = (n_k as f64 / n_q as f64).max(1.0);
     let k_ratio = (n_q as f64 / n_k as f64).max(1.0);
     let row = |q: usize, k: usize| {

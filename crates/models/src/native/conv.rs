@@ -14,7 +14,7 @@ use super::kernel::ConvCase;
 
 /// Whether our kernels can take the tensor: single precision on the CPU. Equality of devices
 /// disregards autodiff.
-pub(crate) fn is_ours(tensor: &Tensor<5>) -> bool {
+pub(crate) fn is_ours<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device() == Device::flex() && tensor.dtype() == DType::F32
 }
 
@@ -127,12 +127,12 @@ fn case_of(x: &FlexTensor, weight: &FlexTensor, stride: [usize; 3], padding: [us
 
 /// The tensor itself if its values lie in one run in order (also a view into a larger buffer), a
 /// copy that does otherwise.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
+pub(super) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 /// The values of a tensor, without a copy.
-fn values(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("`is_ours` saw single precision and `contiguous` made one run of it")
 }
 

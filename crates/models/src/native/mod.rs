@@ -2,8 +2,10 @@
 
 mod conv;
 mod kernel;
+mod tokens;
 mod trunk;
 
 pub(crate) use conv::{conv3d, is_ours};
+pub(crate) use tokens::{TokenOp, operand, token_op};
 pub use trunk::whole_network;
 pub(crate) use trunk::{Built, NativeTrunk, network};
