@@ -59,6 +59,7 @@ const NOTES: &[(&str, &str)] = &[
     ("train.seed", "everything random follows from it"),
     ("train.device", "\"auto\", \"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
     ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
+    ("train.precision", "of convolutions and matrix products on a GPU: \"float32\", \"bfloat16\" or \"float16\""),
     (
         "train.architecture",
         "\"r3d_18\", \"mc3_18\", \"r2plus1d_18\", \"mvit_v1_b\" or \"mvit_v2_s\"; by default that of the weights",

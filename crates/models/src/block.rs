@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::activation::relu;
-use burn::tensor::module;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{BlockSpec, ConvNormSpec, StageSpec};
-use crate::device::EngineKind;
-use crate::native::{self, is_ours};
+use crate::math::Math;
+use crate::native;
 use crate::network::ParameterVisitor;
 use crate::norm::{BatchNorm, NormStatistics, to_host};
 use crate::state::{HostTensor, StateDict};
@@ -32,7 +31,7 @@ pub(crate) struct ConvNorm {
     stride: [usize; 3],
     padding: [usize; 3],
     norm: BatchNorm,
-    engine: EngineKind,
+    math: Math,
 }
 
 impl ConvNorm {
@@ -45,7 +44,7 @@ impl ConvNorm {
             stride: spec.stride,
             padding: spec.padding,
             norm: BatchNorm::load(&spec.norm, weights, device),
-            engine: EngineKind::default(),
+            math: Math::default(),
         }
     }
 
@@ -56,7 +55,7 @@ impl ConvNorm {
                 let (scale, shift) = self.norm.affine();
                 let channels = scale.dims()[0];
                 let kernel = self.kernel.clone() * scale.reshape([channels, 1, 1, 1, 1]);
-                module::conv3d(x, kernel, Some(shift), options())
+                self.math.conv3d(x, kernel, Some(shift), options())
             }
             Pass::Running => self.norm.forward_running(self.convolve(x, options())),
             Pass::Batch(gathered) => {
@@ -70,10 +69,10 @@ impl ConvNorm {
     /// By our own kernels where they can and may.
     fn convolve(&self, x: Tensor<5>, options: ConvOptions<3>) -> Tensor<5> {
         let kernel = self.kernel.clone();
-        if self.engine == EngineKind::Native && is_ours(&x) && is_ours(&kernel) {
+        if self.math.is_native(&x) && self.math.is_native(&kernel) {
             native::conv3d(x, kernel, self.stride, self.padding)
         } else {
-            module::conv3d(x, kernel, None, options)
+            self.math.conv3d(x, kernel, None, options)
         }
     }
 
@@ -192,9 +191,9 @@ impl Stage {
         }
     }
 
-    /// Says who computes the convolutions.
-    pub(crate) fn set_engine(&mut self, engine: EngineKind) {
-        self.convolutions_mut().into_iter().for_each(|conv| conv.engine = engine);
+    /// Says who computes the convolutions, and in which precision.
+    pub(crate) fn set_math(&mut self, math: Math) {
+        self.convolutions_mut().into_iter().for_each(|conv| conv.math = math);
     }
 
     pub(crate) fn visit_parameters(&mut self, visitor: &mut impl ParameterVisitor) {

@@ -21,6 +21,7 @@ mod block;
 mod checkpoint;
 mod device;
 mod import;
+mod math;
 mod mvit;
 mod native;
 mod network;
@@ -38,6 +39,7 @@ pub use device::{DeviceKind, EngineKind};
 pub use import::{
     ImportOptions, StemConversion, decode_safetensors, decode_tensors, read_tensors, read_weights,
 };
+pub use math::Precision;
 pub use native::whole_network;
 pub use network::{FreezePolicy, Gradients, Head, Network, ParameterVisitor, TrainingPass, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};

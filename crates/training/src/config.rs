@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
 use brainreel_augmentation::AugmentationConfig;
-use brainreel_models::{Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
+use brainreel_models::{
+    Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, Precision, StemConversion,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -33,6 +35,8 @@ pub struct TrainConfig {
     pub device: DeviceKind,
     /// Who computes convolutions on the CPU.
     pub engine: EngineKind,
+    /// Precision of convolutions and matrix products on a GPU (or by Burn).
+    pub precision: Precision,
     /// The network; by default that of the weights, or R3D-18 without any.
     pub architecture: Option<Architecture>,
     /// File of pretrained weights in torchvision's naming; without it they are random.
@@ -89,6 +93,7 @@ impl Default for TrainConfig {
             seed: 0,
             device: DeviceKind::Auto,
             engine: EngineKind::Native,
+            precision: Precision::Float32,
             architecture: None,
             weights: None,
             stem: StemConversion::Sum,
@@ -148,6 +153,12 @@ impl TrainConfig {
             let got = self.checkpoint_minutes.to_string();
             let expected = "a number of minutes from 0 to 1000000";
             return Err(TrainError::Config { field: "checkpoint_minutes", got, expected });
+        }
+        let own_engine = self.device.resolved() == DeviceKind::Cpu && self.engine == EngineKind::Native;
+        if own_engine && self.precision != Precision::Float32 {
+            let got = self.precision.to_string();
+            let expected = "float32: brainreel's own engine on the CPU knows no other (a GPU does, or engine = \"burn\")";
+            return Err(TrainError::Config { field: "precision", got, expected });
         }
         if !(0.0..=1.0).contains(&self.weight_decay) {
             let got = self.weight_decay.to_string();
@@ -224,6 +235,12 @@ mod tests {
         assert_eq!(message, "batch_size is 0, expected a number from 1 to 1024");
         let nan = TrainConfig { learning_rate: f64::NAN, ..TrainConfig::default() };
         assert!(nan.validate().unwrap_err().to_string().starts_with("learning_rate is NaN"));
+        let half =
+            TrainConfig { device: DeviceKind::Cpu, precision: Precision::Bfloat16, ..TrainConfig::default() };
+        assert!(
+            half.validate().unwrap_err().to_string().starts_with("precision is bfloat16, expected float32")
+        );
+        TrainConfig { engine: EngineKind::Burn, ..half }.validate().unwrap();
     }
 
     #[test]

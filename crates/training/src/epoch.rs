@@ -3,9 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use brainreel_artifact::derive_seed;
+use brainreel_artifact::{derive_seed, write_atomic};
+use brainreel_augmentation::AugmentationPreset;
 use brainreel_models::{Gradients, N_CLASSES, Network, Random, volume_tensor};
 use burn::tensor::Tensor;
+use serde_json::json;
 
 use crate::TrainError;
 use crate::adamw::AdamW;
@@ -39,6 +41,7 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let scans_a_step = self.config.batch_size * self.config.accumulate;
         let showings = self.showings(epoch);
+        self.write_draws(epoch, &showings)?;
         let n_steps = showings.len().div_ceil(scans_a_step);
         let done = self.state.progress.unwrap_or_default();
         let left = showings.get(done.step * scans_a_step..).unwrap_or_default();
@@ -110,6 +113,21 @@ impl<'a> Run<'a> {
             Showing { scan, kept: self.features.has(scan, &draw), draw }
         };
         order.into_iter().map(showing).collect()
+    }
+
+    /// Writes down what is done to each scan of an epoch, in the order they are shown: one object a line,
+    /// which [`Draw`] reads back.
+    fn write_draws(&self, epoch: usize, showings: &[Showing<'_>]) -> Result<(), TrainError> {
+        if self.config.augmentation.preset == AugmentationPreset::None {
+            return Ok(());
+        }
+        let line = |showing: &Showing<'_>| {
+            let draw = serde_json::to_value(&showing.draw).expect("plain data serialises");
+            json!({ "scan_id": showing.scan.scan.scan_id, "draw": draw }).to_string() + "\n"
+        };
+        let text: String = showings.iter().map(line).collect();
+        let path = self.run_dir.join("draws").join(format!("epoch-{:04}.jsonl", epoch + 1));
+        Ok(write_atomic(&path, text.as_bytes())?)
     }
 
     fn step_metrics(

@@ -61,7 +61,8 @@ pub fn predict_with(
     progress(TrainEvent::Checking { n_scans: scans.len() });
     let scans = check_scans(scans, Some(state.dims))?;
     let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?
-        .with_engine(state.config.engine);
+        .with_engine(state.config.engine)
+        .with_precision(state.config.precision);
     // In `batch` mode the statistics change with every step, so that keeping features is of no use.
     let fixed = !moves_frozen_norms(&state);
     let mut cache = machine.cache.clone();

@@ -174,13 +174,17 @@ impl<'a> Run<'a> {
         let settings = config.optimizer(architecture);
         let (state, network, optimizer) = match checkpoint_to_resume(request, &fresh)? {
             Some(Checkpoint { state, weights, moments }) => {
-                let network = Network::new(&weights, config.freeze, &device)?.with_engine(config.engine);
+                let network = Network::new(&weights, config.freeze, &device)?
+                    .with_engine(config.engine)
+                    .with_precision(config.precision);
                 let optimizer = AdamW::restore(settings, state.n_steps, moments);
                 progress(TrainEvent::Resumed { state: &state });
                 (state, network, optimizer)
             }
             None => {
-                let mut network = Network::new(&initial, config.freeze, &device)?.with_engine(config.engine);
+                let mut network = Network::new(&initial, config.freeze, &device)?
+                    .with_engine(config.engine)
+                    .with_precision(config.precision);
                 drop(initial);
                 if config.frozen_norm == FrozenNorm::Calibrated && !is_transformer(architecture) {
                     calibrate(&mut network, &training, config, progress)?;

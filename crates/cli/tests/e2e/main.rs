@@ -9,3 +9,4 @@ mod pipeline;
 mod preprocess;
 mod resume;
 mod strip;
+mod train;

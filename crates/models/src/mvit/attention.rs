@@ -5,10 +5,10 @@ use burn::tensor::activation::softmax;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, module};
 
-use super::parts::{LayerNorm, Linear, load, takes};
+use super::parts::{LayerNorm, Linear, load};
 use super::relative::axis_scores;
 use crate::architecture::{HEAD_CHANNELS, TokenBlockSpec};
-use crate::device::EngineKind;
+use crate::math::Math;
 use crate::native::{TokenOp, operand, token_op};
 use crate::network::ParameterVisitor;
 use crate::state::StateDict;
@@ -35,24 +35,24 @@ impl Pool {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, grid: [usize; 3], engine: EngineKind) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, grid: [usize; 3], math: Math) -> Tensor<3> {
         let stride = self.stride;
-        if takes(engine, &x) {
+        if math.is_native(&x) {
             let [n_images, _, width] = x.dims();
             let (heads, channels) = (width / HEAD_CHANNELS, HEAD_CHANNELS);
             let pool = TokenOp::Pool(GridPool { n_images, heads, channels, grid, stride });
             let pooled = token_op(pool, vec![operand(x), operand(self.kernel.clone())]);
-            return self.norm.forward(pooled, engine);
+            return self.norm.forward(pooled, math);
         }
         let pooled = over_grid(x, grid, |maps| {
             let [n, width, t, h, w] = maps.dims();
             let maps = maps.reshape([n * width / HEAD_CHANNELS, HEAD_CHANNELS, t, h, w]);
             let options = ConvOptions::new(stride, [1; 3], [1; 3], HEAD_CHANNELS);
-            let maps = module::conv3d(maps, self.kernel.clone(), None, options);
+            let maps = math.conv3d(maps, self.kernel.clone(), None, options);
             let [_, _, t, h, w] = maps.dims();
             maps.reshape([n, width, t, h, w])
         });
-        self.norm.forward(pooled, engine)
+        self.norm.forward(pooled, math)
     }
 
     fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
@@ -73,13 +73,8 @@ fn over_grid(x: Tensor<3>, [t, h, w]: [usize; 3], change: impl Fn(Tensor<5>) -> 
 }
 
 /// The largest of 3x3 neighbours in the plane at every second place: the shortcut's pooling.
-pub(super) fn pool_shortcut(
-    x: Tensor<3>,
-    grid: [usize; 3],
-    stride: [usize; 3],
-    engine: EngineKind,
-) -> Tensor<3> {
-    if takes(engine, &x) {
+pub(super) fn pool_shortcut(x: Tensor<3>, grid: [usize; 3], stride: [usize; 3], math: Math) -> Tensor<3> {
+    if math.is_native(&x) {
         debug_assert_eq!(stride, [1, 2, 2]);
         return token_op(TokenOp::MaxPool { grid }, vec![operand(x)]);
     }
@@ -126,21 +121,21 @@ impl Attention {
 
     /// # Shapes
     /// `[N, tokens, channels_in]` to `[N, pooled tokens, width]`.
-    pub(super) fn forward(&self, x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, math: Math) -> Tensor<3> {
         let width = self.spec.width();
-        let qkv = self.qkv.forward(x);
+        let qkv = self.qkv.forward(x, math);
         let [n, tokens, _] = qkv.dims();
         let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().slice([0..n, 0..tokens, i * width..(i + 1) * width]));
-        let k = self.pool_k.forward(k, self.spec.grid, engine);
-        let v = self.pool_v.forward(v, self.spec.grid, engine);
+        let k = self.pool_k.forward(k, self.spec.grid, math);
+        let v = self.pool_v.forward(v, self.spec.grid, math);
         let q = match &self.pool_q {
-            Some(pool) => pool.forward(q, self.spec.grid, engine),
+            Some(pool) => pool.forward(q, self.spec.grid, math),
             None => q,
         };
-        let mut y = if takes(engine, &q) {
+        let mut y = if math.is_native(&q) {
             self.attend_natively(q.clone(), k, v)
         } else {
-            self.attend(q.clone(), k, v)
+            self.attend(q.clone(), k, v, math)
         };
         if self.spec.second {
             // Pooled queries join all tokens but the class token.
@@ -149,7 +144,7 @@ impl Attention {
             let rest = y.slice([0..n, 1..tokens]) + q.slice([0..n, 1..tokens]);
             y = Tensor::cat(vec![class_token, rest.reshape([n, tokens - 1, width])], 1);
         }
-        self.project.forward(y)
+        self.project.forward(y, math)
     }
 
     /// By our kernels.
@@ -168,7 +163,7 @@ impl Attention {
     }
 
     /// By Burn, a block of queries at a time.
-    fn attend(&self, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+    fn attend(&self, q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, math: Math) -> Tensor<3> {
         let by_head = |x: Tensor<3>| {
             let [n, tokens, _] = x.dims();
             x.reshape([n, tokens, self.spec.heads, HEAD_CHANNELS]).swap_dims(1, 2)
@@ -185,11 +180,12 @@ impl Attention {
         let mut blocks = Vec::new();
         for start in (0..tokens).step_by(QUERIES_AT_A_TIME) {
             let end = (start + QUERIES_AT_A_TIME).min(tokens);
-            let mut scores = scaled.clone().slice([0..n, 0..heads, start..end]).matmul(k.clone());
+            let queries = scaled.clone().slice([0..n, 0..heads, start..end]);
+            let mut scores = math.matmul(queries, k.clone());
             if let Some(axes) = &axes {
                 scores = scores + relative_scores(axes, grid_k, start..end);
             }
-            blocks.push(softmax(scores, 3).matmul(v.clone()));
+            blocks.push(math.matmul(softmax(scores, 3), v.clone()));
         }
         let y = Tensor::cat(blocks, 2);
         y.swap_dims(1, 2).reshape([n, tokens, heads * channels])

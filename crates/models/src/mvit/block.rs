@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::attention::{Attention, pool_shortcut};
 use super::parts::{LayerNorm, Linear, gelu};
 use crate::architecture::TokenBlockSpec;
-use crate::device::EngineKind;
+use crate::math::Math;
 use crate::network::ParameterVisitor;
 use crate::state::StateDict;
 
@@ -38,25 +38,25 @@ impl Block {
 
     /// # Shapes
     /// `[N, tokens, channels_in]` to `[N, pooled tokens, channels_out]`.
-    pub(super) fn forward(&self, x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
-        let normed = self.norm1.forward(x.clone(), engine);
+    pub(super) fn forward(&self, x: Tensor<3>, math: Math) -> Tensor<3> {
+        let normed = self.norm1.forward(x.clone(), math);
         let shortcut = match &self.project {
-            Some(project) if self.spec.second => project.forward(normed.clone()),
+            Some(project) if self.spec.second => project.forward(normed.clone(), math),
             _ => x,
         };
         let shortcut = if self.spec.pools_shortcut() {
-            pool_shortcut(shortcut, self.spec.grid, self.spec.stride_q, engine)
+            pool_shortcut(shortcut, self.spec.grid, self.spec.stride_q, math)
         } else {
             shortcut
         };
-        let x = shortcut + self.attention.forward(normed, engine);
-        let normed = self.norm2.forward(x.clone(), engine);
+        let x = shortcut + self.attention.forward(normed, math);
+        let normed = self.norm2.forward(x.clone(), math);
         let shortcut = match &self.project {
-            Some(project) if !self.spec.second => project.forward(normed.clone()),
+            Some(project) if !self.spec.second => project.forward(normed.clone(), math),
             _ => x,
         };
         let [inner, outer] = &self.mlp;
-        shortcut + outer.forward(gelu(inner.forward(normed), engine))
+        shortcut + outer.forward(gelu(inner.forward(normed, math), math), math)
     }
 
     pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 use super::block::Block;
-use super::parts::{LayerNorm, Linear, load, takes};
+use super::parts::{LayerNorm, Linear, load};
 use crate::architecture::{Architecture, N_BLOCKS, PATCH, token_grid};
-use crate::device::EngineKind;
+use crate::math::Math;
 use crate::native;
 use crate::network::{Collect, Gradients, ParameterVisitor, TrainingPass};
 use crate::norm::to_host;
@@ -51,15 +51,15 @@ impl Embedding {
     }
 
     /// `[N, 1, D, H, W]` to `[N, tokens, channels]`.
-    fn forward(&self, x: Tensor<5>, engine: EngineKind) -> Tensor<3> {
+    fn forward(&self, x: Tensor<5>, math: Math) -> Tensor<3> {
         let [n, _, d, h, w] = x.dims();
         assert_eq!([d, h, w], self.dims, "input of a transformer whose positions are laid out for one size");
         let [_, stride, padding] = PATCH;
         let kernel = self.kernel.clone();
-        let maps = if takes(engine, &x) {
+        let maps = if math.is_native(&x) {
             native::conv3d(x, kernel, stride, padding)
         } else {
-            module::conv3d(x, kernel, None, ConvOptions::new(stride, padding, [1; 3], 1))
+            math.conv3d(x, kernel, None, ConvOptions::new(stride, padding, [1; 3], 1))
         };
         let [_, channels, t, h, w] = maps.dims();
         let patches = maps.reshape([n, channels, t * h * w]).swap_dims(1, 2);
@@ -109,16 +109,16 @@ impl Layer {
     /// # Shapes
     /// Tokens are `[N, 1, 1, tokens, channels]`; the embedding takes `[N, 1, D, H, W]`, and the final layer
     /// gives `[N, 1, 1, 1, 2]`.
-    fn forward(&self, x: Tensor<5>, engine: EngineKind) -> Tensor<5> {
+    fn forward(&self, x: Tensor<5>, math: Math) -> Tensor<5> {
         let y = match self {
-            Self::Embedding(embedding) => embedding.forward(x, engine),
-            Self::Block(block) => block.forward(tokens(x), engine),
+            Self::Embedding(embedding) => embedding.forward(x, math),
+            Self::Block(block) => block.forward(tokens(x), math),
             Self::Norm(norm) => {
                 let x = tokens(x);
                 let [n, ..] = x.dims();
-                norm.forward(x.slice([0..n, 0..1]), engine)
+                norm.forward(x.slice([0..n, 0..1]), math)
             }
-            Self::Final(linear) => linear.forward(tokens(x)),
+            Self::Final(linear) => linear.forward(tokens(x), Math::default()),
         };
         let [n, tokens, channels] = y.dims();
         y.reshape([n, 1, 1, tokens, channels])
@@ -147,7 +147,7 @@ fn tokens(x: Tensor<5>) -> Tensor<3> {
 #[derive(Debug, Clone)]
 pub(crate) struct Layers {
     layers: Vec<Layer>,
-    engine: EngineKind,
+    math: Math,
 }
 
 impl Layers {
@@ -166,15 +166,15 @@ impl Layers {
                 _ => Layer::Final(Linear::load("head.1".to_owned(), weights, device)),
             }
         };
-        let engine = EngineKind::default();
+        let math = Math::default();
         let mut frozen: Vec<Layer> = (0..N_BLOCKS + 3).map(layer).collect();
-        let mut trained = Self { layers: frozen.split_off(n_frozen), engine };
+        let mut trained = Self { layers: frozen.split_off(n_frozen), math };
         trained.visit_parameters(&mut RequireGrad);
-        (Self { layers: frozen, engine }, trained)
+        (Self { layers: frozen, math }, trained)
     }
 
-    pub(crate) const fn set_engine(&mut self, engine: EngineKind) {
-        self.engine = engine;
+    pub(crate) const fn set_math(&mut self, math: Math) {
+        self.math = math;
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
@@ -182,7 +182,7 @@ impl Layers {
     }
 
     pub(crate) fn forward(&self, x: Tensor<5>) -> Tensor<5> {
-        self.layers.iter().fold(x, |x, layer| layer.forward(x, self.engine))
+        self.layers.iter().fold(x, |x, layer| layer.forward(x, self.math))
     }
 
     /// Output `[N, 2]` of layers that end with the final one.
@@ -205,16 +205,17 @@ impl Layers {
         let mut inputs = vec![features.without_autodiff()];
         for layer in &plain.layers[..n_twice] {
             let input = inputs.last().expect("the features are there").clone();
-            inputs.push(layer.forward(input, self.engine));
+            inputs.push(layer.forward(input, self.math));
         }
         drop(plain);
         let leaf = self.leaf(inputs.pop(), n_twice);
         let tail = &self.layers[n_twice..];
-        let y = tail.iter().fold(leaf.clone(), |x, layer| layer.forward(x, self.engine));
+        let y = tail.iter().fold(leaf.clone(), |x, layer| layer.forward(x, self.math));
         let [n, .., classes] = y.dims();
         let logits = y.reshape([n, classes]);
         let value = loss(logits.clone());
-        let mut collected = Collect::of(value.clone().backward());
+        let scale = self.math.precision.loss_scale();
+        let mut collected = Collect::of((value.clone() * scale).backward(), scale);
         self.layers[n_twice..].iter_mut().for_each(|layer| layer.visit(&mut collected));
         let mut gradients: Gradients = std::mem::take(&mut collected.found);
         let mut gradient = collected.take(&leaf);
@@ -222,8 +223,8 @@ impl Layers {
         for idx in (0..n_twice).rev() {
             let of_output = gradient.take().expect("the gradient reached the layer behind");
             let leaf = self.leaf(inputs.pop(), idx);
-            let y = self.layers[idx].forward(leaf.clone(), self.engine);
-            let mut collected = Collect::of((y * of_output.autodiff()).sum().backward());
+            let y = self.layers[idx].forward(leaf.clone(), self.math);
+            let mut collected = Collect::of((y * of_output.autodiff()).sum().backward(), scale);
             self.layers[idx].visit(&mut collected);
             gradients.append(&mut collected.found);
             gradient = collected.take(&leaf);
@@ -253,7 +254,7 @@ impl Layers {
 
     /// What decides the bits of the output beside the weights.
     pub(crate) fn tag(&self) -> String {
-        format!("tokens {}", self.engine)
+        format!("tokens {}", self.math.tag())
     }
 }
 

@@ -3,8 +3,8 @@
 use burn::tensor::{Device, Tensor, TensorData, activation, module};
 
 use crate::architecture::LAYER_NORM_EPSILON;
-use crate::device::EngineKind;
-use crate::native::{TokenOp, is_ours, operand, token_op};
+use crate::math::Math;
+use crate::native::{TokenOp, operand, token_op};
 use crate::network::ParameterVisitor;
 use crate::state::StateDict;
 
@@ -14,14 +14,9 @@ pub(super) fn load<const D: usize>(name: &str, weights: &StateDict, device: &Dev
     Tensor::from_data(TensorData::new(tensor.values.clone(), tensor.shape.clone()), device)
 }
 
-/// Whether our kernels compute.
-pub(super) fn takes<const D: usize>(engine: EngineKind, x: &Tensor<D>) -> bool {
-    engine == EngineKind::Native && is_ours(x)
-}
-
 /// `x` times the normal distribution function of `x`.
-pub(super) fn gelu(x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
-    if takes(engine, &x) { token_op(TokenOp::Gelu, vec![operand(x)]) } else { activation::gelu(x) }
+pub(super) fn gelu(x: Tensor<3>, math: Math) -> Tensor<3> {
+    if math.is_native(&x) { token_op(TokenOp::Gelu, vec![operand(x)]) } else { activation::gelu(x) }
 }
 
 /// A linear layer with bias.
@@ -44,9 +39,9 @@ impl Linear {
 
     /// # Shapes
     /// `[N, tokens, in]` to `[N, tokens, out]`.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, math: Math) -> Tensor<3> {
         let [n, tokens, channels] = x.dims();
-        let rows = x.reshape([n * tokens, channels]).matmul(self.weight.clone().transpose());
+        let rows = math.matmul(x.reshape([n * tokens, channels]), self.weight.clone().transpose());
         let rows = rows + self.bias.clone().unsqueeze();
         let [_, channels] = rows.dims();
         rows.reshape([n, tokens, channels])
@@ -80,8 +75,8 @@ impl LayerNorm {
     /// # Shapes
     /// `[N, tokens, heads * channels]`, unchanged.
     #[expect(clippy::cast_possible_truncation, reason = "the kernel computes in single precision")]
-    pub(super) fn forward(&self, x: Tensor<3>, engine: EngineKind) -> Tensor<3> {
-        if takes(engine, &x) {
+    pub(super) fn forward(&self, x: Tensor<3>, math: Math) -> Tensor<3> {
+        if math.is_native(&x) {
             let op = TokenOp::LayerNorm { epsilon: LAYER_NORM_EPSILON as f32 };
             return token_op(op, vec![operand(x), operand(self.gamma.clone()), operand(self.beta.clone())]);
         }

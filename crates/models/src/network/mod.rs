@@ -10,6 +10,7 @@ use burn::tensor::{Device, Gradients as TensorGradients, Tensor};
 
 use crate::architecture::{Architecture, ParameterCounts};
 use crate::device::EngineKind;
+use crate::math::{Math, Precision};
 use crate::mvit::Layers;
 use crate::norm::NormTally;
 use crate::state::{HostTensor, StateDict};
@@ -71,6 +72,7 @@ pub struct Network {
     architecture: Architecture,
     dims: Option<[usize; 3]>,
     policy: FreezePolicy,
+    math: Math,
 }
 
 impl Network {
@@ -98,6 +100,7 @@ impl Network {
             architecture,
             dims: weights.dims(),
             policy,
+            math: Math::default(),
         };
         Ok(network.with_engine(EngineKind::default()))
     }
@@ -105,14 +108,28 @@ impl Network {
     /// The same network with convolutions and attention computed by `engine`; devices other than the CPU
     /// compute with Burn in any case.
     #[must_use]
-    pub fn with_engine(mut self, engine: EngineKind) -> Self {
+    pub fn with_engine(self, engine: EngineKind) -> Self {
+        let math = Math { engine, ..self.math };
+        self.with_math(math)
+    }
+
+    /// The same network with convolutions and matrix products in `precision` where Burn computes; our own
+    /// engine computes in single precision in any case.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let math = Math { precision, ..self.math };
+        self.with_math(math)
+    }
+
+    fn with_math(mut self, math: Math) -> Self {
+        self.math = math;
         match &mut self.trunk.kind {
-            TrunkKind::Residual(trunk) => trunk.set_engine(engine, &self.trunk.device),
-            TrunkKind::Tokens(layers) => layers.set_engine(engine),
+            TrunkKind::Residual(trunk) => trunk.set_math(math, &self.trunk.device),
+            TrunkKind::Tokens(layers) => layers.set_math(math),
         }
         match &mut self.head.0 {
-            HeadKind::Residual(head) => head.set_engine(engine),
-            HeadKind::Tokens(layers) => layers.set_engine(engine),
+            HeadKind::Residual(head) => head.set_math(math),
+            HeadKind::Tokens(layers) => layers.set_math(math),
         }
         self
     }
@@ -163,7 +180,8 @@ impl Network {
             HeadKind::Residual(head) => {
                 let logits = head.forward_train(features.autodiff());
                 let value = loss(logits.clone());
-                let mut collected = Collect::of(value.clone().backward());
+                let scale = self.math.precision.loss_scale();
+                let mut collected = Collect::of((value.clone() * scale).backward(), scale);
                 head.visit_parameters(&mut collected);
                 TrainingPass::new(logits, value, collected.found)
             }
@@ -199,12 +217,14 @@ impl ParameterVisitor for Count {
 /// Moves gradients to host memory.
 pub(crate) struct Collect {
     gradients: TensorGradients,
+    scale: f32,
     pub(crate) found: Gradients,
 }
 
 impl Collect {
-    pub(crate) const fn of(gradients: TensorGradients) -> Self {
-        Self { gradients, found: BTreeMap::new() }
+    /// Gradients of the loss times `scale`, a power of two.
+    pub(crate) const fn of(gradients: TensorGradients, scale: f32) -> Self {
+        Self { gradients, scale, found: BTreeMap::new() }
     }
 
     /// The gradient of a tensor that is no parameter.
@@ -216,7 +236,9 @@ impl Collect {
 impl ParameterVisitor for Collect {
     fn visit<const D: usize>(&mut self, name: &str, parameter: &mut Tensor<D>) {
         let gradient = self.take(parameter).unwrap_or_else(|| parameter.zeros_like().without_autodiff());
-        let values = gradient.into_data().try_into_vec::<f32>().expect("gradients are single precision");
+        let mut values = gradient.into_data().try_into_vec::<f32>().expect("gradients are single precision");
+        let factor = self.scale.recip();
+        values.iter_mut().for_each(|value| *value *= factor);
         self.found.insert(name.to_owned(), values);
     }
 }

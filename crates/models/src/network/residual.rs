@@ -10,6 +10,7 @@ use crate::N_CLASSES;
 use crate::architecture::{Architecture, N_FEATURES, StageSpec};
 use crate::block::{Pass, Stage};
 use crate::device::EngineKind;
+use crate::math::{Math, Precision};
 use crate::native::{self, NativeTrunk};
 use crate::norm::{NormStatistics, NormTally, to_host};
 use crate::state::{HostTensor, StateDict};
@@ -21,17 +22,20 @@ pub(super) struct ResidualTrunk {
     stages: Vec<Stage>,
     /// Our own engine, unless Burn computes.
     native: Option<NativeTrunk>,
+    math: Math,
 }
 
 impl ResidualTrunk {
     pub(super) fn load(specs: &[StageSpec], weights: &StateDict, device: &Device) -> Self {
         let stages = specs.iter().map(|spec| Stage::load(spec, weights, device)).collect();
-        Self { specs: specs.to_vec(), stages, native: None }
+        Self { specs: specs.to_vec(), stages, native: None, math: Math::default() }
     }
 
-    pub(super) fn set_engine(&mut self, engine: EngineKind, device: &Device) {
-        let native = engine == EngineKind::Native && NativeTrunk::takes(device);
+    pub(super) fn set_math(&mut self, math: Math, device: &Device) {
+        let native = math.engine == EngineKind::Native && NativeTrunk::takes(device);
         self.native = native.then(|| NativeTrunk::new(Policy::Fast));
+        self.math = math;
+        self.stages.iter_mut().for_each(|stage| stage.set_math(math));
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -76,7 +80,11 @@ impl ResidualTrunk {
 
     /// What decides the bits of the output beside the weights.
     pub(super) fn tag(&self) -> String {
-        self.native.as_ref().map_or_else(|| "burn".to_owned(), NativeTrunk::tag)
+        match (&self.native, self.math.precision) {
+            (Some(native), _) => native.tag(),
+            (None, Precision::Float32) => "burn".to_owned(),
+            (None, precision) => format!("burn {precision}"),
+        }
     }
 
     pub(super) fn export(&self, into: &mut BTreeMap<String, HostTensor>) {
@@ -110,8 +118,8 @@ impl ResidualHead {
         }
     }
 
-    pub(super) fn set_engine(&mut self, engine: EngineKind) {
-        self.stages.iter_mut().for_each(|stage| stage.set_engine(engine));
+    pub(super) fn set_math(&mut self, math: Math) {
+        self.stages.iter_mut().for_each(|stage| stage.set_math(math));
     }
 
     pub(super) fn forward_train(&mut self, features: Tensor<5>) -> Tensor<2> {

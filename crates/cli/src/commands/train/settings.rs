@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use brainreel_models::{Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, StemConversion};
+use brainreel_models::{
+    Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, Precision, StemConversion,
+};
 use brainreel_training::{AugmentationPreset, TrainConfig};
 use clap::{Args, ValueEnum};
 
@@ -70,6 +72,10 @@ pub(crate) struct Settings {
     /// [default: native]
     #[arg(long, value_name = "ENGINE")]
     engine: Option<EngineChoice>,
+    /// Precision of convolutions and matrix products on a GPU; weights and norms stay in single precision
+    /// [default: float32]
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<PrecisionChoice>,
     #[arg(long, value_name = "MINUTES", help = with_default(
         "Minutes between checkpoints within an epoch; 0 writes one after every step",
         TrainConfig::default().checkpoint_minutes))]
@@ -139,6 +145,11 @@ choice!(EngineChoice for EngineKind {
     Native => EngineKind::Native,
     Burn => EngineKind::Burn,
 });
+choice!(PrecisionChoice for Precision {
+    Float32 => Precision::Float32,
+    Bfloat16 => Precision::Bfloat16,
+    Float16 => Precision::Float16,
+});
 
 /// Puts what was given in the place of what is there.
 fn set<T>(place: &mut T, given: Option<impl Into<T>>) {
@@ -186,6 +197,7 @@ impl Settings {
         set(&mut config.seed, self.seed);
         set(&mut config.device, self.device);
         set(&mut config.engine, self.engine);
+        set(&mut config.precision, self.precision);
         set(&mut config.checkpoint_minutes, self.checkpoint_minutes);
         Ok(config)
     }
