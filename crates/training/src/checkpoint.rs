@@ -24,6 +24,7 @@ const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 const STATE_KEY: &str = "brainreel";
 const DIGEST_KEY: &str = "data_sha256";
+const STATE_DIGEST_KEY: &str = "brainreel_sha256";
 /// Layout of the state; raised when it changes.
 pub(crate) const STATE_REVISION: u32 = 3;
 
@@ -198,7 +199,10 @@ fn header(
 ) -> Vec<u8> {
     let state = serde_json::to_string(state).expect("plain data serialises");
     let mut header = serde_json::Map::new();
-    header.insert("__metadata__".to_owned(), json!({ "format": "pt", STATE_KEY: state, DIGEST_KEY: digest }));
+    let state_digest = hash_bytes(state.as_bytes());
+    let metadata =
+        json!({ "format": "pt", STATE_KEY: state, STATE_DIGEST_KEY: state_digest, DIGEST_KEY: digest });
+    header.insert("__metadata__".to_owned(), metadata);
     let mut offset = 0;
     for (name, shape, values) in tensors {
         let end = offset + 4 * values.len();
@@ -232,19 +236,23 @@ fn read_state(path: &Path) -> Result<(Vec<u8>, CheckpointState), TrainError> {
     file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(read)?;
     let (header_len, header) =
         SafeTensors::read_metadata(&bytes).map_err(|error| broken(error.to_string()))?;
-    let state = header.metadata().as_ref().and_then(|metadata| metadata.get(STATE_KEY));
-    let state = state.ok_or_else(|| broken("it holds no training state".to_owned()))?;
+    let metadata = |key: &str| header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+    let state = metadata(STATE_KEY).ok_or_else(|| broken("it holds no training state".to_owned()))?;
     check_revision(state, path)?;
-    let state: CheckpointState = serde_json::from_str(state).map_err(|error| broken(error.to_string()))?;
-    let expected = header.metadata().as_ref().and_then(|metadata| metadata.get(DIGEST_KEY));
-    let expected = expected.ok_or_else(|| broken("it holds no digest of its values".to_owned()))?;
-    let found = hash_bytes(bytes.get(8 + header_len..).unwrap_or_default());
-    if found.as_str() != expected {
-        return Err(broken(format!(
-            "its values have changed since it was written (SHA-256 {}, expected {expected:.12})",
-            found.short()
-        )));
+    let values = bytes.get(8 + header_len..).unwrap_or_default();
+    for (what, part, key) in
+        [("its state has", state.as_bytes(), STATE_DIGEST_KEY), ("its values have", values, DIGEST_KEY)]
+    {
+        let expected = metadata(key).ok_or_else(|| broken(format!("it holds no {key}")))?;
+        let found = hash_bytes(part);
+        if found.as_str() != expected {
+            let found = found.short();
+            return Err(broken(format!(
+                "{what} changed since it was written (SHA-256 {found}, expected {expected:.12})"
+            )));
+        }
     }
+    let state: CheckpointState = serde_json::from_str(state).map_err(|error| broken(error.to_string()))?;
     Ok((bytes, state))
 }
 

@@ -307,11 +307,16 @@ fn a_damaged_last_checkpoint_is_found_and_the_one_before_it_offered() {
         |most| TrainRequest { stop_after_steps: Some(most), ..TrainRequest::new(&parts, &scans, &settings) };
     train(&stopped(5), &mut |_| {}).unwrap();
     let last = CheckpointKind::Last.path(&parts);
-    let mut bytes = fs::read(&last).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let bytes = fs::read(&last).unwrap();
     fs::remove_file(&last).unwrap(); // its other names stay whole
-    fs::write(&last, &bytes).unwrap();
+    let a_metric = bytes.windows(10).position(|window| window == b"train_loss").unwrap();
+    let its_digit = a_metric + bytes[a_metric..].iter().position(|byte| *byte == b'.').unwrap() + 1;
+    for place in [bytes.len() / 2, its_digit] {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        fs::write(&last, &damaged).unwrap();
+        assert!(matches!(refused(&parts, &scans, &settings), TrainError::DamagedLast { .. }));
+    }
     let error = refused(&parts, &scans, &settings);
     let TrainError::DamagedLast { position, .. } = &error else { panic!("{error}") };
     assert_eq!(position, "after epoch 1 and 1 steps of the next");
