@@ -83,9 +83,13 @@ impl Experiment {
             .chain(&mut input.synthstrip_weights)
             .chain(&mut input.labels);
         let train = &mut experiment.train;
-        let own_paths = own_paths.chain(&mut train.weights).chain(&mut train.cache.directory);
+        let own_paths = own_paths.chain(&mut train.cache.directory);
         for relative in own_paths.chain([&mut experiment.out]) {
             *relative = folder.join(&*relative);
+        }
+        if let Some(weights) = &mut train.weights {
+            *weights = brainreel_weights::resolve_in(folder, weights)
+                .with_context(|| format!("{}: train.weights", path.display()))?;
         }
         experiment.check().with_context(|| path.display().to_string())?;
         Ok(experiment)

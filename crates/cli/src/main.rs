@@ -25,7 +25,9 @@ use brainreel_models::InstructionSet;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::commands::{convert, demo, evaluate, preprocess, run, simulate, split, strip, train, weights};
+use crate::commands::{
+    convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
+};
 use crate::finish::{Finish, Interrupted};
 use crate::ui::Ui;
 
@@ -44,6 +46,7 @@ The stages, each reading the files of the one before:
 Beside them:
   strip      heads (NIfTI)                -> brain masks
   weights    published weights: fetch, import, list, verify
+  export     a run folder               -> weights for torchvision
 
 Examples:
   brainreel demo
@@ -95,6 +98,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Strip(strip::StripArgs),
     Weights(weights::WeightsArgs),
+    Export(export::ExportArgs),
 }
 
 fn main() -> ExitCode {
@@ -131,6 +135,7 @@ fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> 
         Command::Demo(args) => demo::execute(args, ui),
         Command::Strip(args) => strip::execute(args, ui),
         Command::Weights(args) => weights::execute(args, offline, ui),
+        Command::Export(args) => export::execute(args, ui),
     }
 }
 

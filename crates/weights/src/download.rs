@@ -7,7 +7,7 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::{CONTENT_LENGTH, LOCATION};
 
-use crate::WeightsError;
+use crate::{FetchEvent, WeightsError};
 
 /// Most addresses that one leads to.
 const MAX_REDIRECTS: usize = 5;
@@ -26,12 +26,12 @@ pub(crate) struct Request<'a> {
     pub(crate) max_bytes: u64,
 }
 
-/// Downloads a file. `progress` hears how many bytes there are and how many there will be, if that is known.
+/// Downloads a file. `progress` hears whom we wait for, then how many bytes there are.
 pub(crate) fn download(
     request: &Request<'_>,
-    mut progress: impl FnMut(u64, Option<u64>),
+    progress: &mut dyn FnMut(FetchEvent<'_>),
 ) -> Result<Vec<u8>, WeightsError> {
-    let (url, response) = answer(request.url)?;
+    let (url, response) = answer(request.url, progress)?;
     let too_large =
         || WeightsError::TooLarge { name: request.name, origin: url.clone(), limit_bytes: request.max_bytes };
     let length = response.headers().get(CONTENT_LENGTH);
@@ -45,7 +45,7 @@ pub(crate) fn download(
     let mut piece = vec![0; PIECE];
     loop {
         let got_bytes = bytes.len() as u64;
-        progress(got_bytes, length);
+        progress(FetchEvent::Received { n_bytes: got_bytes, total_bytes: length });
         match reader.read(&mut piece) {
             Ok(0) => break,
             Ok(n) => bytes.extend_from_slice(&piece[..n]),
@@ -68,10 +68,11 @@ pub(crate) fn download(
 type Response = ureq::http::Response<ureq::Body>;
 
 /// The first answer that is no redirection, and the address it came from. Every address on the way is checked.
-fn answer(first: &str) -> Result<(String, Response), WeightsError> {
+fn answer(first: &str, progress: &mut dyn FnMut(FetchEvent<'_>)) -> Result<(String, Response), WeightsError> {
     let mut url = first.to_owned();
     for _ in 0..=MAX_REDIRECTS {
         let uri = checked(&url)?;
+        progress(FetchEvent::Connecting { host: uri.host().unwrap_or(&url), patience: PATIENCE });
         let response = agent(&uri)
             .get(&uri)
             .call()

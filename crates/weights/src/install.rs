@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use brainreel_artifact::hash_bytes;
+use brainreel_models::ModelError;
 
 use crate::cache::{Cache, Cached, Health, Record};
 use crate::download::{Request, download};
@@ -12,6 +14,8 @@ use crate::{Digest, Published, WeightsError, all_published};
 
 /// What the record says of a file that the user brought.
 const IMPORTED: &str = "import";
+/// What the record says of a file that PyTorch had downloaded.
+const FROM_TORCH_HUB: &str = "torch hub";
 
 /// How to fetch.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +27,51 @@ pub struct FetchOptions<'a> {
     /// Fetch again, and take a file that differs from the one that was trusted first (never one that differs
     /// from a published digest).
     pub replace: bool,
+    /// Folders in which PyTorch may have the file already ([`torch_hub_folders`](crate::torch_hub_folders)).
+    /// They are looked into before the network is used, unless `url` or `replace` asks for a download; only
+    /// files with a published digest are taken from there.
+    pub hub_folders: &'a [PathBuf],
+}
+
+/// How fetching goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchEvent<'a> {
+    /// PyTorch has a file of this name, but not the published one; it is not taken.
+    RefusedHubFile {
+        /// The file.
+        path: &'a Path,
+        /// Its SHA-256.
+        sha256: &'a str,
+    },
+    /// A server is called; it may take this long to answer.
+    Connecting {
+        /// The server.
+        host: &'a str,
+        /// The longest wait for a connection, and the longest for an answer.
+        patience: Duration,
+    },
+    /// Bytes came.
+    Received {
+        /// Bytes so far.
+        n_bytes: u64,
+        /// Bytes in all, if that is known.
+        total_bytes: Option<u64>,
+    },
+}
+
+/// Where weights in the cache came from this time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// They were in the cache.
+    Cache,
+    /// PyTorch had this file.
+    TorchHub(PathBuf),
+    /// They were downloaded.
+    Network,
+    /// The user brought them.
+    Import,
 }
 
 /// Weights that are in the cache now.
@@ -30,11 +79,11 @@ pub struct FetchOptions<'a> {
 pub struct Installed {
     /// The file.
     pub cached: Cached,
-    /// Whether they were there already.
-    pub was_there: bool,
+    /// Where they came from.
+    pub origin: Origin,
 }
 
-/// Downloads the weights of a model into the cache, unless they are there and whole.
+/// Downloads the weights of a model into the cache, unless they are there and whole, or PyTorch has them.
 ///
 /// # Errors
 /// [`WeightsError`]; nothing enters the cache that is not the network, or not the published file where its
@@ -43,16 +92,22 @@ pub fn fetch(
     cache: &Cache,
     model: &Published,
     options: &FetchOptions<'_>,
-    progress: impl FnMut(u64, Option<u64>),
+    mut progress: impl FnMut(FetchEvent<'_>),
 ) -> Result<Installed, WeightsError> {
     if !options.replace && cache.health(model)? == Health::Whole {
-        return Ok(Installed { cached: cache.find(model)?, was_there: true });
+        return Ok(Installed { cached: cache.find(model)?, origin: Origin::Cache });
+    }
+    if !options.replace
+        && options.url.is_none()
+        && let Some(installed) = take_from_hub(cache, model, options.hub_folders, &mut progress)?
+    {
+        return Ok(installed);
     }
     let url = options.url.unwrap_or(model.url);
     if options.offline {
         return Err(WeightsError::Offline { url: url.to_owned() });
     }
-    let bytes = download(&Request { name: model.name, url, max_bytes: model.max_bytes }, progress)?;
+    let bytes = download(&Request { name: model.name, url, max_bytes: model.max_bytes }, &mut progress)?;
     let sha256 = hash_bytes(&bytes).to_string();
     if model.digest.agrees(&sha256) == Some(false) {
         let expected = model.digest.expected().to_owned();
@@ -60,8 +115,33 @@ pub fn fetch(
     }
     refuse_change(cache, model, &sha256, url, options.replace)?;
     check_network(model, &bytes, Path::new(url))?;
-    let source = url.to_owned();
-    install(cache, model, &bytes, sha256, source)
+    let cached = install(cache, model, &bytes, sha256, url)?;
+    Ok(Installed { cached, origin: Origin::Network })
+}
+
+/// Takes the file of a model from PyTorch's folders, if it is there and the published one.
+fn take_from_hub(
+    cache: &Cache,
+    model: &Published,
+    folders: &[PathBuf],
+    progress: &mut dyn FnMut(FetchEvent<'_>),
+) -> Result<Option<Installed>, WeightsError> {
+    if model.digest == Digest::FirstUse {
+        return Ok(None);
+    }
+    for path in folders.iter().map(|folder| folder.join(model.file_name)).filter(|path| path.is_file()) {
+        // A file that cannot be read, or is too large, is as good as none.
+        let Ok(Some(bytes)) = read_at_most(&path, model.max_bytes) else { continue };
+        let sha256 = hash_bytes(&bytes).to_string();
+        let is_right =
+            model.digest.agrees(&sha256) == Some(true) && check_network(model, &bytes, &path).is_ok();
+        if is_right {
+            let cached = install(cache, model, &bytes, sha256, FROM_TORCH_HUB)?;
+            return Ok(Some(Installed { cached, origin: Origin::TorchHub(path) }));
+        }
+        progress(FetchEvent::RefusedHubFile { path: &path, sha256: &sha256 });
+    }
+    Ok(None)
 }
 
 /// Takes a file of the user's into the cache; of which model shows in what it holds, unless that is given. A
@@ -77,22 +157,49 @@ pub fn import(
     replace: bool,
 ) -> Result<(&'static Published, Installed), WeightsError> {
     let candidates = model.map_or_else(all_published, std::slice::from_ref);
-    let mut refused = None;
+    let limit_bytes = candidates.iter().map(|model| model.max_bytes).max().unwrap_or(0);
+    let Some(bytes) = read_at_most(file, limit_bytes)? else {
+        let (origin, name) =
+            (file.display().to_string(), candidates.last().map_or("any network", |m| m.name));
+        return Err(WeightsError::TooLarge { name, origin, limit_bytes });
+    };
+    let (model, refused) = recognise(candidates, &bytes, file);
+    let Some(model) = model else {
+        let names = candidates.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+        let source = Box::new(refused.expect("the table of models is not empty"));
+        return Err(WeightsError::NotTheNetwork { names, source });
+    };
+    let sha256 = hash_bytes(&bytes).to_string();
+    if cache.path_of(model).is_file() {
+        refuse_change(cache, model, &sha256, &file.display().to_string(), replace)?;
+    }
+    let cached = install(cache, model, &bytes, sha256, IMPORTED)?;
+    Ok((model, Installed { cached, origin: Origin::Import }))
+}
+
+/// The model whose network the file holds, or the most telling reason why it is none of them.
+fn recognise<'a>(
+    candidates: &'a [Published],
+    bytes: &[u8],
+    file: &Path,
+) -> (Option<&'a Published>, Option<ModelError>) {
+    // A wrong value says more than a wrong shape, and that more than a name that is not there.
+    let rank = |error: &ModelError| match error {
+        ModelError::Value { .. } => 2,
+        ModelError::Shape { .. } => 1,
+        _ => 0,
+    };
+    let mut refused: Option<ModelError> = None;
     for model in candidates {
-        let bytes = read_bounded(model, file)?;
-        match check_network(model, &bytes, file) {
-            Err(error) => refused = Some(error),
-            Ok(()) => {
-                let sha256 = hash_bytes(&bytes).to_string();
-                let origin = file.display().to_string();
-                if cache.path_of(model).is_file() {
-                    refuse_change(cache, model, &sha256, &origin, replace)?;
-                }
-                return Ok((model, install(cache, model, &bytes, sha256, IMPORTED.to_owned())?));
+        match model.network.check(bytes, file) {
+            Ok(_) => return (Some(model), None),
+            Err(error) if refused.as_ref().is_none_or(|known| rank(&error) > rank(known)) => {
+                refused = Some(error);
             }
+            Err(_) => {}
         }
     }
-    Err(refused.expect("the table of models is not empty"))
+    (None, refused)
 }
 
 /// Reads the weights of a model in the cache and checks everything again: digest, and whether they are the
@@ -102,7 +209,10 @@ pub fn import(
 /// [`WeightsError`] says what is wrong.
 pub fn verify(cache: &Cache, model: &Published) -> Result<(Cached, usize), WeightsError> {
     let cached = cache.find(model)?;
-    let bytes = read_bounded(model, &cached.path)?;
+    let Some(bytes) = read_at_most(&cached.path, model.max_bytes)? else {
+        let (origin, limit_bytes) = (cached.path.display().to_string(), model.max_bytes);
+        return Err(WeightsError::TooLarge { name: model.name, origin, limit_bytes });
+    };
     Cache::check_digest(model, &cached, hash_bytes(&bytes).as_str())?;
     let n_parameters =
         model.network.check(&bytes, &cached.path).map_err(|source| not_the_network(model, source))?;
@@ -114,12 +224,16 @@ fn install(
     model: &Published,
     bytes: &[u8],
     sha256: String,
-    source: String,
-) -> Result<Installed, WeightsError> {
-    let published = model.digest.agrees(&sha256);
-    let record =
-        Record { model: model.name.to_owned(), sha256, n_bytes: bytes.len() as u64, source, published };
-    Ok(Installed { cached: cache.put(model, bytes, record)?, was_there: false })
+    source: &str,
+) -> Result<Cached, WeightsError> {
+    let record = Record {
+        model: model.name.to_owned(),
+        published: model.digest.agrees(&sha256),
+        sha256,
+        n_bytes: bytes.len() as u64,
+        source: source.to_owned(),
+    };
+    cache.put(model, bytes, record)
 }
 
 /// Trust on first use: a second, different file is refused. A published digest is a better witness.
@@ -149,13 +263,10 @@ fn not_the_network(model: &Published, source: brainreel_models::ModelError) -> W
     WeightsError::NotTheNetwork { names: model.name.to_owned(), source: Box::new(source) }
 }
 
-fn read_bounded(model: &Published, path: &Path) -> Result<Vec<u8>, WeightsError> {
+/// The file; nothing if it is larger than `limit_bytes`.
+fn read_at_most(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, WeightsError> {
     let read = |source| WeightsError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).map_err(read)?.take(model.max_bytes + 1).read_to_end(&mut bytes).map_err(read)?;
-    if bytes.len() as u64 > model.max_bytes {
-        let origin = path.display().to_string();
-        return Err(WeightsError::TooLarge { name: model.name, origin, limit_bytes: model.max_bytes });
-    }
-    Ok(bytes)
+    File::open(path).map_err(read)?.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(read)?;
+    Ok((bytes.len() as u64 <= limit_bytes).then_some(bytes))
 }

@@ -10,7 +10,7 @@
 //! # fn main() -> Result<(), brainreel_weights::WeightsError> {
 //! let cache = Cache::of_user()?;
 //! let model = published("synthstrip")?;
-//! fetch(&cache, model, &FetchOptions::default(), |_, _| {})?;
+//! fetch(&cache, model, &FetchOptions::default(), |_| {})?;
 //! let cached = cache.find(model)?;
 //! println!("{} has SHA-256 {}", cached.path.display(), cached.record.sha256);
 //! # Ok(())
@@ -22,10 +22,15 @@
 mod cache;
 mod download;
 mod error;
+mod hub;
 mod install;
 mod registry;
+mod resolve;
+mod video;
 
 pub use cache::{CACHE_VARIABLE, Cache, Cached, Health, Record};
 pub use error::WeightsError;
-pub use install::{FetchOptions, Installed, fetch, import, verify};
+pub use hub::torch_hub_folders;
+pub use install::{FetchEvent, FetchOptions, Installed, Origin, fetch, import, verify};
 pub use registry::{Digest, NetworkKind, Published, all_published, published};
+pub use resolve::{resolve, resolve_in};

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use brainreel_models::synthstrip_convs;
+use brainreel_models::{Architecture, synthstrip_convs};
 use brainreel_weights::{
-    Cache, Digest, FetchOptions, Health, NetworkKind, Published, WeightsError, fetch, import, published,
-    verify,
+    Cache, Digest, FetchEvent, FetchOptions, Health, NetworkKind, Origin, Published, WeightsError, fetch,
+    import, published, verify,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -83,7 +83,7 @@ fn sha256(bytes: &[u8]) -> &'static str {
 }
 
 fn get(cache: &Cache, model: &Published) -> Result<bool, WeightsError> {
-    fetch(cache, model, &FetchOptions::default(), |_, _| {}).map(|installed| installed.was_there)
+    fetch(cache, model, &FetchOptions::default(), |_| {}).map(|installed| installed.origin == Origin::Cache)
 }
 
 /// What is in a folder, hidden files too.
@@ -104,10 +104,15 @@ fn the_published_file_is_fetched_once_recorded_and_verified() {
     let body = file.clone();
     let model = model(serve(move |_, stream| send_file(stream, &body)) + "/w.pt", digest);
     assert!(matches!(cache.find(&model), Err(WeightsError::Missing { .. })));
-    let mut heard = Vec::new();
-    let installed =
-        fetch(&cache, &model, &FetchOptions::default(), |done, total| heard.push((done, total))).unwrap();
-    assert!(!installed.was_there && installed.cached.record.published == Some(true));
+    let (mut heard, mut hosts) = (Vec::new(), Vec::new());
+    let installed = fetch(&cache, &model, &FetchOptions::default(), |event| match event {
+        FetchEvent::Received { n_bytes, total_bytes } => heard.push((n_bytes, total_bytes)),
+        FetchEvent::Connecting { host, patience } => hosts.push(format!("{host} {}", patience.as_secs())),
+        _ => unreachable!(),
+    })
+    .unwrap();
+    assert_eq!(hosts, ["127.0.0.1 30"]);
+    assert!(installed.origin == Origin::Network && installed.cached.record.published == Some(true));
     let length = file.len() as u64;
     assert_eq!(heard.first(), Some(&(0, Some(length))));
     assert_eq!(heard.last(), Some(&(length, Some(length))));
@@ -119,7 +124,7 @@ fn the_published_file_is_fetched_once_recorded_and_verified() {
     // There and whole: not even a server is needed, and being offline is no matter.
     let gone = Published { url: "https://weights.invalid/w.pt", ..model };
     let offline = FetchOptions { offline: true, ..FetchOptions::default() };
-    assert!(fetch(&cache, &gone, &offline, |_, _| {}).unwrap().was_there);
+    assert!(fetch(&cache, &gone, &offline, |_| {}).unwrap().origin == Origin::Cache);
     // A damaged file is noticed and fetched again.
     let mut damaged = file.clone();
     *damaged.last_mut().unwrap() ^= 1;
@@ -137,7 +142,7 @@ fn offline_and_missing_say_how_to_get_them() {
     let cache = Cache::in_folder(folder.path());
     let model = published("synthstrip").unwrap();
     let offline = FetchOptions { offline: true, ..FetchOptions::default() };
-    let error = fetch(&cache, model, &offline, |_, _| {}).unwrap_err().to_string();
+    let error = fetch(&cache, model, &offline, |_| {}).unwrap_err().to_string();
     assert!(error.contains("offline") && error.contains("weights import"), "{error}");
     let error = cache.find(model).unwrap_err().to_string();
     assert!(error.contains("weights fetch synthstrip") && error.contains("weights import"), "{error}");
@@ -215,7 +220,7 @@ fn without_a_digest_the_first_file_is_trusted_and_no_other() {
     assert!(matches!(error, WeightsError::Changed { .. }), "{error}");
     assert!(error.to_string().contains("--replace"), "{error}");
     let replace = FetchOptions { replace: true, ..FetchOptions::default() };
-    assert!(!fetch(&cache, &second, &replace, |_, _| {}).unwrap().was_there);
+    assert_eq!(fetch(&cache, &second, &replace, |_| {}).unwrap().origin, Origin::Network);
     assert_eq!(fs::read(cache.path_of(&second)).unwrap(), network_file(0.75));
 }
 
@@ -252,4 +257,96 @@ fn imported_files_are_recognised_and_not_replaced_by_accident() {
     assert!(matches!(error, WeightsError::Changed { .. }), "{error}");
     import(&cache, Some(model), &other, true).unwrap();
     assert_eq!(verify(&cache, model).unwrap().0.record.sha256, sha256(&network_file(0.75)));
+}
+
+#[test]
+fn what_pytorch_has_is_taken_if_it_is_the_published_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::in_folder(folder.path().join("cache"));
+    let hubs: [PathBuf; 3] = ["none", "wrong", "right"].map(|name| folder.path().join(name));
+    let (right, wrong) = (network_file(0.5), network_file(0.75));
+    for (hub, file) in [(&hubs[1], &wrong), (&hubs[2], &right)] {
+        fs::create_dir_all(hub).unwrap();
+        fs::write(hub.join("testnet.pt"), file).unwrap();
+    }
+    let prefix = &sha256(&right)[..8];
+    let model = model("https://weights.invalid/w.pt".to_owned(), Digest::Prefix(prefix));
+    // No network is needed for it, and none allowed.
+    let options = FetchOptions { hub_folders: &hubs[..2], offline: true, ..FetchOptions::default() };
+    let mut refused = Vec::new();
+    let mut hear = |event: FetchEvent<'_>| match event {
+        FetchEvent::RefusedHubFile { path, sha256 } => refused.push((path.to_owned(), sha256.to_owned())),
+        _ => unreachable!("the network is not used"),
+    };
+    assert!(matches!(fetch(&cache, &model, &options, &mut hear), Err(WeightsError::Offline { .. })));
+    assert_eq!(names(cache.folder()), [""; 0]);
+    let options = FetchOptions { hub_folders: &hubs, ..options };
+    let installed = fetch(&cache, &model, &options, &mut hear).unwrap();
+    assert_eq!(installed.origin, Origin::TorchHub(hubs[2].join("testnet.pt")));
+    assert_eq!(installed.cached.record.published, Some(true));
+    assert_eq!(fs::read(&installed.cached.path).unwrap(), right);
+    assert_eq!(refused, vec![(hubs[1].join("testnet.pt"), sha256(&wrong).to_owned()); 2]);
+    // Without a published digest anything might be there.
+    let unknown = Published { digest: Digest::FirstUse, file_name: "testnet.pt", ..model };
+    let other = Cache::in_folder(folder.path().join("other"));
+    assert!(matches!(fetch(&other, &unknown, &options, |_| {}), Err(WeightsError::Offline { .. })));
+}
+
+/// A video network of torchvision, for colour films and 400 classes, with one value everywhere.
+fn video_file(architecture: Architecture, value: f32, change: impl Fn(&str, &mut Vec<usize>)) -> Vec<u8> {
+    let mut specs = architecture.tensors(architecture.native_dims());
+    let [stem, .., weight, bias] = specs.as_mut_slice() else { unreachable!() };
+    (stem.shape[1], weight.shape[0], bias.shape[0]) = (3, 400, 400);
+    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = specs
+        .into_iter()
+        .map(|spec| {
+            let mut shape = spec.shape;
+            change(&spec.name, &mut shape);
+            let bytes = value.to_le_bytes().repeat(shape.iter().product());
+            (spec.name, shape, bytes)
+        })
+        .collect();
+    let counter = ("stem.1.num_batches_tracked", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap());
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize(views.chain([counter]), None::<HashMap<String, String>>).unwrap()
+}
+
+#[test]
+fn video_networks_are_recognised_and_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::in_folder(folder.path().join("cache"));
+    let file = folder.path().join("film.pth");
+    let taken = |bytes: Vec<u8>| {
+        fs::write(&file, bytes).unwrap();
+        import(&cache, None, &file, true).map(|(model, _)| model.name)
+    };
+    for (architecture, name) in [
+        (Architecture::Mc318, "kinetics400/mc3_18"),
+        (Architecture::R3d18, "kinetics400/r3d_18"),
+        (Architecture::MvitV2S, "kinetics400/mvit_v2_s"),
+    ] {
+        assert_eq!(taken(video_file(architecture, 0.5, |_, _| {})).unwrap(), name);
+    }
+    let (cached, n_parameters) = verify(&cache, published("kinetics400/mc3_18").unwrap()).unwrap();
+    assert_eq!(n_parameters, 11_695_440);
+    assert_eq!(cached.record.published, Some(false), "the network, but not the published file");
+    let refusal = |bytes| {
+        let error = taken(bytes).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(matches!(error, WeightsError::NotTheNetwork { .. }), "{error}");
+        cause
+    };
+    let grey = |name: &str, shape: &mut Vec<usize>| {
+        if name == "stem.0.weight" {
+            shape[1] = 1;
+        }
+    };
+    let cause = refusal(video_file(Architecture::Mc318, 0.5, grey));
+    assert!(cause.contains("stem.0.weight") && cause.contains("[64, 3, 3, 7, 7]"), "{cause}");
+    let cause = refusal(video_file(Architecture::Mc318, f32::NAN, |_, _| {}));
+    assert!(cause.contains("NaN"), "{cause}");
+    let cause = refusal(video_file(Architecture::Mc318, -1.0, |_, _| {}));
+    assert!(cause.contains("running_var"), "{cause}");
 }

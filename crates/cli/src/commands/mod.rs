@@ -3,6 +3,7 @@
 pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod preprocess;
 pub(crate) mod run;
 pub(crate) mod simulate;

@@ -3,23 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use brainreel_weights::{
-    Cache, Cached, FetchOptions, Published, WeightsError, all_published, fetch, import, published, verify,
+    Cache, Cached, FetchEvent, FetchOptions, Origin, Published, WeightsError, all_published, fetch, import,
+    published, torch_hub_folders, verify,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::finish::Finish;
-use crate::ui::{Ui, table};
+use crate::ui::{Progress, Ui, table};
 
 const EXAMPLES: &str = "\
 Examples:
   brainreel weights list
   brainreel weights fetch synthstrip
+  brainreel weights fetch kinetics400/r3d_18
   brainreel weights import Downloads/synthstrip.1.pt
   brainreel weights verify
 
 Fetching needs the network, nothing else does; with --offline (or BRAINREEL_OFFLINE=1) nothing is fetched.
 A file enters the cache only if it holds the network, and a fetched one only if it is the published file.
+Weights that PyTorch has downloaded already (torch hub) are copied from there.
 The cache is $BRAINREEL_CACHE_DIR, or brainreel's folder in the place your system has for caches.";
 
 /// Fetch, import, list and verify published weights
@@ -131,15 +134,40 @@ fn run_fetch(cache: &Cache, args: &FetchArgs, offline: bool, ui: &Ui) -> anyhow:
     ui.note(format!("{:>12} {}", "licence", model.licence));
     ui.note(format!("{:>12} {}", "please cite", model.citation));
     let bar = ui.download_progress("fetch");
-    let options = FetchOptions { url: args.url.as_deref(), offline, replace: args.replace };
-    let installed = fetch(cache, model, &options, |done, total| bar.set_bytes(done, total));
+    let hub_folders = torch_hub_folders();
+    let options =
+        FetchOptions { url: args.url.as_deref(), offline, replace: args.replace, hub_folders: &hub_folders };
+    let installed = fetch(cache, model, &options, |event| show(&event, &bar, ui));
     bar.finish();
     let installed = installed?;
-    if installed.was_there {
-        ui.note(format!("{:>12} already in the cache", "weights"));
+    match &installed.origin {
+        Origin::Cache => ui.note(format!("{:>12} already in the cache", "weights")),
+        Origin::TorchHub(path) => {
+            ui.note(format!("{:>12} copied from PyTorch's {}, SHA-256 right", "weights", path.display()));
+        }
+        _ => {}
     }
     describe(model, &installed.cached, ui);
     Ok(ModelReport::new(model, Some(&installed.cached), None))
+}
+
+fn show(event: &FetchEvent<'_>, bar: &Progress, ui: &Ui) {
+    match event {
+        FetchEvent::RefusedHubFile { path, sha256 } => ui.note(format!(
+            "{:>12} PyTorch's {} is not the published file (SHA-256 {sha256:.12}..) and is not taken",
+            "weights",
+            path.display()
+        )),
+        FetchEvent::Connecting { host, patience } => {
+            ui.note(format!(
+                "{:>12} {host}, gives up after {} s without an answer",
+                "connecting",
+                patience.as_secs()
+            ));
+        }
+        FetchEvent::Received { n_bytes, total_bytes } => bar.set_bytes(*n_bytes, *total_bytes),
+        _ => {}
+    }
 }
 
 fn run_import(cache: &Cache, args: &ImportArgs, ui: &Ui) -> anyhow::Result<ModelReport> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail there")]
 
 mod bad_input;
+mod export;
 mod kit;
 mod options;
 mod pipeline;

@@ -178,6 +178,9 @@ impl Settings {
         if let Some(weights) = &self.weights {
             config.weights = Some(weights.clone());
         }
+        if let Some(weights) = &mut config.weights {
+            *weights = brainreel_weights::resolve(weights).context("pretrained weights")?;
+        }
         if let Some(architecture) = self.architecture {
             config.architecture = Some(architecture.into());
         }
