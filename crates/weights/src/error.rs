@@ -66,7 +66,9 @@ pub enum WeightsError {
         status: u16,
     },
     /// The connection fails.
-    #[error("cannot download {url}")]
+    #[error(
+        "cannot download {url}; a file fetched on another computer is taken by `brainreel weights import FILE`"
+    )]
     Network {
         /// The address.
         url: String,

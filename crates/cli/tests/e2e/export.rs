@@ -46,6 +46,10 @@ fn a_run_is_exported_and_nothing_else_is_replaced() {
     assert_eq!(file.tensor("fc.weight").unwrap().shape(), [2, 512]);
     assert!(file.names().iter().all(|name| !name.starts_with("optimizer")));
 
+    // Training starts from it too.
+    dir.ok("train out/derivatives --split out/split.tsv --out again --weights deep/model.safetensors --epochs 1");
+    assert_eq!(dir.json("again/inputs.json")["weights_sha256"], record["sha256"]);
+
     // An earlier export gives way, and is the same again; other files stay.
     dir.ok("export out/run --out deep/model.safetensors");
     assert_eq!(fs::read(dir.path("deep/model.safetensors")).unwrap(), bytes);
@@ -82,4 +86,7 @@ fn weights_are_named_and_fetched_from_pytorchs_cache_only_if_right() {
     assert_eq!(code, Some(1));
     assert!(said.contains("brainreel weights fetch kinetics400/mc3_18"), "{said}");
     assert!(!dir.path("out").exists(), "said before the first stage");
+    let (code, said) = run("train derivatives --out run --weights kinetics400/mvit_v2_s");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("brainreel weights fetch kinetics400/mvit_v2_s"), "{said}");
 }
