@@ -19,6 +19,7 @@ mod architecture;
 mod axes;
 mod block;
 mod checkpoint;
+mod cost;
 mod device;
 mod import;
 mod math;
@@ -35,6 +36,7 @@ pub use axes::{network_order, volume_tensor};
 pub use brainreel_artifact::Random;
 pub use brainreel_engine::InstructionSet;
 pub use checkpoint::CheckpointError;
+pub use cost::{MemoryUse, NetworkCost, Speed, Work};
 pub use device::{DeviceKind, EngineKind};
 pub use import::{
     ImportOptions, StemConversion, decode_safetensors, decode_tensors, read_tensors, read_weights,

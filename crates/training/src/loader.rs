@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use brainreel_augmentation::Draw;
 
-use crate::dataset::CheckedScan;
 use crate::TrainError;
+use crate::dataset::CheckedScan;
 
 /// Scans that a thread may be ahead of the network.
-const AHEAD: usize = 2;
+pub(crate) const AHEAD: usize = 2;
 /// Most threads that are chosen unasked.
 const MOST_THREADS: usize = 8;
 

@@ -15,7 +15,7 @@ use crate::trainer::moves_frozen_norms;
 use crate::{TrainConfig, TrainError};
 
 /// Scans that pass through the head together.
-const HEAD_BATCH: usize = 8;
+pub(crate) const HEAD_BATCH: usize = 8;
 
 /// What the network says of a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

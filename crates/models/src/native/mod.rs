@@ -7,5 +7,6 @@ mod trunk;
 
 pub(crate) use conv::{conv3d, is_ours};
 pub(crate) use tokens::{TokenOp, operand, token_op};
+pub(crate) use kernel::ConvCase;
 pub use trunk::whole_network;
 pub(crate) use trunk::{Built, NativeTrunk, network};

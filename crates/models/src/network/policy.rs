@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::N_BLOCKS;
+use crate::architecture::{Architecture, N_BLOCKS};
 
 /// Which part of the network is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum FreezePolicy {
 
 impl FreezePolicy {
     /// How many of a residual network's five stages (stem, layer1..4) are frozen.
-    pub(super) const fn n_frozen_stages(self) -> usize {
+    pub(crate) const fn n_frozen_stages(self) -> usize {
         match self {
             Self::Thesis => 4,
             Self::None | Self::Discriminative => 0,
@@ -32,11 +32,21 @@ impl FreezePolicy {
     }
 
     /// How many of a transformer's layers (embedding, blocks, final norm, final layer) are frozen.
-    pub(super) const fn n_frozen_layers(self) -> usize {
+    pub(crate) const fn n_frozen_layers(self) -> usize {
         match self {
             Self::Thesis => 1 + N_BLOCKS - 2,
             Self::None | Self::Discriminative => 0,
             Self::FcOnly => 1 + N_BLOCKS + 1,
+        }
+    }
+
+    /// [`Architecture::layer_depth`] of the layer nearest to the input that is trained.
+    pub(crate) const fn deepest_trained(self, architecture: Architecture) -> usize {
+        match (self, architecture.is_transformer()) {
+            (Self::FcOnly, _) => 0,
+            (Self::Thesis, false) => 1,
+            (Self::Thesis, true) => 2,
+            (Self::None | Self::Discriminative, _) => usize::MAX,
         }
     }
 }
