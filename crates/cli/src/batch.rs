@@ -16,12 +16,15 @@ pub(crate) fn default_jobs() -> usize {
 
 /// The memory that scans may take by default, in bytes; all of it where the system does not say.
 pub(crate) fn default_bytes() -> u64 {
+    free_bytes().map_or(u64::MAX, share_of)
+}
+
+/// Free memory, in bytes, if the system says so.
+pub(crate) fn free_bytes() -> Option<u64> {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let group = system.cgroup_limits().map(|limits| limits.free_memory);
-    let free =
-        [Some(system.available_memory()), group].into_iter().flatten().filter(|&bytes| bytes > 0).min();
-    free.map_or(u64::MAX, share_of)
+    [Some(system.available_memory()), group].into_iter().flatten().filter(|&bytes| bytes > 0).min()
 }
 
 #[expect(

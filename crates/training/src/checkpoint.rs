@@ -107,7 +107,9 @@ impl CheckpointState {
     pub fn position(&self) -> String {
         match &self.progress {
             None => format!("after epoch {}", self.n_epochs),
-            Some(progress) => format!("after epoch {} and {} steps of the next", self.n_epochs, progress.step),
+            Some(progress) => {
+                format!("after epoch {} and {} steps of the next", self.n_epochs, progress.step)
+            }
         }
     }
 }
@@ -263,11 +265,9 @@ fn check_revision(state: &str, path: &Path) -> Result<(), TrainError> {
         revision: u32,
     }
     match serde_json::from_str::<Revision>(state) {
-        Ok(Revision { revision }) if revision != STATE_REVISION => Err(TrainError::OtherRevision {
-            path: path.to_owned(),
-            got: revision,
-            expected: STATE_REVISION,
-        }),
+        Ok(Revision { revision }) if revision != STATE_REVISION => {
+            Err(TrainError::OtherRevision { path: path.to_owned(), got: revision, expected: STATE_REVISION })
+        }
         _ => Ok(()),
     }
 }

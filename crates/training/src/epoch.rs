@@ -100,7 +100,13 @@ impl<'a> Run<'a> {
         self.log.log_epoch(self.optimizer.n_steps(), epoch as u64 + 1, &metrics.named())?;
         let Improvement { accuracy: best_accuracy, loss: best_loss } = self.finish_epoch(metrics.clone())?;
         let n_steps_in_all = self.optimizer.n_steps();
-        progress(TrainEvent::EpochEnd { metrics: &metrics, n_steps_in_all, best_accuracy, best_loss, timing: &timing });
+        progress(TrainEvent::EpochEnd {
+            metrics: &metrics,
+            n_steps_in_all,
+            best_accuracy,
+            best_loss,
+            timing: &timing,
+        });
         Ok(())
     }
 
@@ -254,8 +260,8 @@ impl StepSum {
         labels: &[u8],
         class_weights: [f64; N_CLASSES],
     ) -> f64 {
-        let pass = network
-            .training_pass(features, &|logits| weighted_cross_entropy(logits, labels, class_weights));
+        let pass =
+            network.training_pass(features, &|logits| weighted_cross_entropy(logits, labels, class_weights));
         let right = |(row, label): &(&[f32; N_CLASSES], &u8)| u8::from(row[1] >= row[0]) == **label;
         self.n_right += pass.logits.iter().zip(labels).filter(right).count();
         self.loss += pass.loss;

@@ -161,6 +161,12 @@ pub enum TrainError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The run would take more memory than it may.
+    #[error("{advice}")]
+    Memory {
+        /// How much it would take, and which setting to change.
+        advice: String,
+    },
     /// A log cannot be written to.
     #[error("cannot append to {}", path.display())]
     Log {
@@ -203,7 +209,10 @@ fn last_good(checkpoint: Option<&PathBuf>) -> String {
     match checkpoint {
         None => "no checkpoint was written yet; a smaller learning rate or other weights may help".to_owned(),
         Some(path) => {
-            format!("the last good checkpoint is {}; a smaller learning rate or clip_norm may help", path.display())
+            format!(
+                "the last good checkpoint is {}; a smaller learning rate or clip_norm may help",
+                path.display()
+            )
         }
     }
 }

@@ -4,6 +4,7 @@ use brainreel_models::{Architecture, ParameterCounts};
 use serde::Serialize;
 
 use crate::checkpoint::CheckpointState;
+use crate::forecast::{Forecast, Workload};
 use crate::metrics::EpochMetrics;
 use crate::timing::EpochTiming;
 
@@ -49,6 +50,13 @@ pub enum TrainEvent<'a> {
     Checking {
         /// Images in all.
         n_scans: usize,
+    },
+    /// What the run will take, before it takes it. Not told of devices and engines that the forecast does not know.
+    Forecast {
+        /// Memory and work.
+        forecast: &'a Forecast,
+        /// What of.
+        workload: &'a Workload,
     },
     /// The network is ready.
     Network {

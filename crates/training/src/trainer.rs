@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
 use brainreel_augmentation::Draw;
 use brainreel_models::{
-    Architecture, FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally, ParameterCounts, Random,
-    StateDict, read_weights,
+    Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally,
+    ParameterCounts, Random, StateDict, read_weights,
 };
 use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use crate::config::is_transformer;
 use crate::dataset::{CheckedScan, Partition, TrainingScan, check_scans, data_hash};
 use crate::events::TrainEvent;
 use crate::features::{FeatureSource, input};
+use crate::forecast::{Forecast, Workload, advice};
 use crate::loss::class_weights;
 use crate::metrics::{EpochMetrics, write_csv};
 use crate::stopping::{EarlyStopping, Improvement};
@@ -50,6 +51,8 @@ pub struct TrainRequest<'a> {
     pub stop_after_steps: Option<u64>,
     /// Ends it after the step in which this becomes true, with a checkpoint.
     pub interrupt: Option<&'a AtomicBool>,
+    /// Refuses a run that would take more bytes of memory than this, as far as the forecast is right.
+    pub memory_limit: Option<u64>,
 }
 
 impl<'a> TrainRequest<'a> {
@@ -64,6 +67,7 @@ impl<'a> TrainRequest<'a> {
             resume_from: ResumeFrom::Last,
             stop_after_steps: None,
             interrupt: None,
+            memory_limit: None,
         }
     }
 }
@@ -127,6 +131,25 @@ pub fn train(
     Ok(run.summary())
 }
 
+/// Tells what the run will take, and refuses it if that is more than allowed. Only our own engine is known well
+/// enough.
+fn foresee(
+    request: &TrainRequest<'_>,
+    workload: &Workload,
+    progress: &mut dyn FnMut(TrainEvent<'_>),
+) -> Result<(), TrainError> {
+    let config = request.config;
+    if config.device.resolved() != DeviceKind::Cpu || config.engine != EngineKind::Native {
+        return Ok(());
+    }
+    let forecast = Forecast::new(config, workload)?;
+    progress(TrainEvent::Forecast { forecast: &forecast, workload });
+    match request.memory_limit.and_then(|limit| advice(config, workload, limit)) {
+        Some(advice) => Err(TrainError::Memory { advice }),
+        None => Ok(()),
+    }
+}
+
 /// A run on its way.
 pub(crate) struct Run<'a> {
     pub(crate) run_dir: &'a Path,
@@ -170,6 +193,9 @@ impl<'a> Run<'a> {
             stopping: EarlyStopping::new(config.patience),
             history: Vec::new(),
         };
+        let workload =
+            Workload { architecture, dims, n_training: training.len(), n_validation: validation.len() };
+        foresee(request, &workload, progress)?;
         let device = config.device.open()?;
         let settings = config.optimizer(architecture);
         let (state, network, optimizer) = match checkpoint_to_resume(request, &fresh)? {

@@ -82,13 +82,13 @@ pub(super) fn execute(
     folders::check_apart(derivatives, out)?;
     folders::check_output(out)?;
     config.validate()?;
-    let folds = FoldConfig { n_folds, validation: args.validation, seed: config.seed, ..FoldConfig::default() };
+    let folds =
+        FoldConfig { n_folds, validation: args.validation, seed: config.seed, ..FoldConfig::default() };
     let table_path = derivatives.join("scans.tsv");
     let scans = ScanTable::read(&table_path)?;
     let splits = split_folds(scans.scans(), &folds)
         .with_context(|| format!("cannot deal the scans of {} to folds", table_path.display()))?;
-    let plan =
-        Plan { folds, scans_sha256: hash_file(&table_path)?, settings_sha256: settings_hash(config)? };
+    let plan = Plan { folds, scans_sha256: hash_file(&table_path)?, settings_sha256: settings_hash(config)? };
     let _lock = FolderLock::acquire(out)?;
     keep_plan(out, &plan)?;
     let mut tracking = args.tracking.config();
@@ -98,10 +98,13 @@ pub(super) fn execute(
     for (fold, split) in splits.iter().enumerate() {
         ui.note(format!("{:>12} {} of {n_folds}", "fold", fold + 1));
         let run = fold_dir(out, fold);
-        let request = Request { offline, ..Request::new(derivatives, split, &run, config, &tracking) };
+        let request = Request {
+            offline,
+            memory_limit: args.memory_limit,
+            ..Request::new(derivatives, split, &run, config, &tracking)
+        };
         perform(&request, ui)?;
-        let (report, of_fold) =
-            evaluate::perform_with_predictions(&evaluate::Request::of_run(&run), ui)?;
+        let (report, of_fold) = evaluate::perform_with_predictions(&evaluate::Request::of_run(&run), ui)?;
         reports.push(report);
         predictions.extend(of_fold);
     }
@@ -154,11 +157,7 @@ fn keep_plan(out: &Path, plan: &Plan) -> anyhow::Result<()> {
     )
 }
 
-fn conclude(
-    out: &Path,
-    folds: Vec<EvaluationReport>,
-    predictions: &[Prediction],
-) -> anyhow::Result<Report> {
+fn conclude(out: &Path, folds: Vec<EvaluationReport>, predictions: &[Prediction]) -> anyhow::Result<Report> {
     let [pooled_scans, pooled_subjects] = metrics_of(predictions)?;
     let rows = predictions_table(predictions, pooled_scans.threshold);
     write_atomic(&out.join("predictions.tsv"), rows.as_bytes())?;
@@ -203,7 +202,8 @@ fn spread(values: impl Iterator<Item = Option<f64>>) -> MeanAndStd {
 
 /// `folds.csv`: a row a fold.
 fn folds_table(folds: &[EvaluationReport]) -> String {
-    let mut text = "fold,unit,n,n_subjects,auc,accuracy,balanced_accuracy,sensitivity,specificity\n".to_owned();
+    let mut text =
+        "fold,unit,n,n_subjects,auc,accuracy,balanced_accuracy,sensitivity,specificity\n".to_owned();
     for (fold, report) in folds.iter().enumerate() {
         for (unit, metrics) in [("scan", &report.scans), ("subject", &report.subjects)] {
             let values: Vec<String> = MEASURES

@@ -1,6 +1,7 @@
 //! `brainreel train`: derivatives and a split to a run folder.
 
 mod folds;
+mod forecast;
 mod settings;
 mod tracking;
 mod verify;
@@ -12,11 +13,12 @@ use brainreel_artifact::FolderLock;
 use brainreel_cohort::{Diagnosis, ScanTable, Split};
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::{
-    Partition, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
+    Forecast, Partition, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
 };
 use clap::{Args, ValueEnum};
 use serde::{Serialize, Serializer};
 
+use self::forecast::memory_size;
 use self::tracking::Tracking;
 use crate::finish::{Finish, Interrupted};
 use crate::folders::{self, Kind};
@@ -41,6 +43,7 @@ Examples:
   brainreel train derivatives --split split.tsv --out run-mc3 --weights kinetics400/mc3_18
   brainreel train derivatives --folds 5 --out cv --weights kinetics400/r3d_18
   brainreel train derivatives --split split.tsv --out run --verify-resume
+  brainreel train derivatives --split split.tsv --out run-mvit --architecture mvit_v2_s --memory-limit 12GB
 
 By default R3D-18 with stem, layer1, layer2 and layer3 frozen; layer4 and fc are trained. Without --weights
 the network starts from random numbers: fine for a trial, not for a result.
@@ -73,6 +76,10 @@ pub(crate) struct TrainArgs {
     /// once killed and resumed, and compare; the run folder itself is not touched
     #[arg(long)]
     verify_resume: bool,
+    /// Refuse a run that would take more memory than this, such as 12GB or 8GiB, and say which setting to change
+    /// [default: warn if it is more than is free]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    memory_limit: Option<u64>,
     /// End after so many steps of the optimizer, as an interruption would
     #[arg(long, value_name = "N", hide = true)]
     stop_after_steps: Option<u64>,
@@ -109,6 +116,8 @@ pub(crate) struct Request<'a> {
     pub(crate) tracking: &'a TrackerConfig,
     /// Whether the network may not be used.
     pub(crate) offline: bool,
+    /// Most bytes of memory that the run may take.
+    pub(crate) memory_limit: Option<u64>,
 }
 
 impl<'a> Request<'a> {
@@ -129,6 +138,7 @@ impl<'a> Request<'a> {
             stop_after_steps: None,
             tracking,
             offline: false,
+            memory_limit: None,
         }
     }
 }
@@ -145,6 +155,8 @@ pub(crate) struct TrainReport {
     /// The run; epochs are counted from 1, as on the screen and in `metrics.csv`.
     #[serde(flatten, serialize_with = "from_one")]
     pub(crate) summary: TrainSummary,
+    /// What the run was expected to take; nothing where the forecast does not know the device.
+    pub(crate) forecast: Option<Forecast>,
 }
 
 /// Runs the subcommand.
@@ -164,6 +176,7 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
             ResumeChoice::Previous => ResumeFrom::Previous,
         },
         stop_after_steps: args.stop_after_steps,
+        memory_limit: args.memory_limit,
         offline,
         ..Request::new(&args.derivatives_dir, &split, &args.out, &config, &tracking)
     };
@@ -204,10 +217,16 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         resume_from: request.resume_from,
         stop_after_steps: request.stop_after_steps,
         interrupt: Some(interrupt()),
+        memory_limit: request.memory_limit,
         ..TrainRequest::new(run, &scans, config)
     };
     let mut tracking = Tracking::new(request, split, &inputs, ui)?;
+    let mut forecast = None;
     let summary = brainreel_training::train(&training, &mut |event: TrainEvent<'_>| {
+        if let TrainEvent::Forecast { forecast: told, workload } = event {
+            forecast = Some(told.clone());
+            forecast::tell(told, workload, request, ui);
+        }
         tracking.log(&event);
         view.show(&event);
     })?;
@@ -225,7 +244,13 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         summary.best_loss_epoch + 1,
         run.display()
     ));
-    Ok(TrainReport { notice: NOTICE, run: run.to_owned(), split_sha256: split.content_hash(), summary })
+    Ok(TrainReport {
+        notice: NOTICE,
+        run: run.to_owned(),
+        split_sha256: split.content_hash(),
+        summary,
+        forecast,
+    })
 }
 
 /// Is set by the first Ctrl-C (or SIGTERM), which training answers with a checkpoint; the second one ends the

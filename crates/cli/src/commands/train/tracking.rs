@@ -195,7 +195,11 @@ impl<'a> Tracking<'a> {
                 self.upload(&folder);
             }
             Ok(Some(folder)) => {
-                self.ui.note(format!("{:>12} offline run; upload it with `wandb sync {}`", "wandb", folder.display()));
+                self.ui.note(format!(
+                    "{:>12} offline run; upload it with `wandb sync {}`",
+                    "wandb",
+                    folder.display()
+                ));
             }
         }
     }
@@ -204,7 +208,9 @@ impl<'a> Tracking<'a> {
         let later = format!("later: `wandb sync {}`", folder.display());
         let mut command = match sync_command(folder) {
             Ok(command) => command,
-            Err(reason) => return self.ui.warn(format!("train: the W&B run is not uploaded: {reason}; {later}")),
+            Err(reason) => {
+                return self.ui.warn(format!("train: the W&B run is not uploaded: {reason}; {later}"));
+            }
         };
         self.ui.note(format!("{:>12} uploading {}", "wandb", folder.display()));
         match command.stdout(std::process::Stdio::null()).status() {

@@ -64,7 +64,12 @@ struct Trial<'a> {
 }
 
 /// Runs `train --verify-resume`.
-pub(super) fn execute(args: &TrainArgs, config: &TrainConfig, split: &Split, ui: &Ui) -> anyhow::Result<Finish> {
+pub(super) fn execute(
+    args: &TrainArgs,
+    config: &TrainConfig,
+    split: &Split,
+    ui: &Ui,
+) -> anyhow::Result<Finish> {
     folders::check_input(&args.derivatives_dir, DERIVATIVES)?;
     folders::check_kind(&args.derivatives_dir, Kind::Derivatives)?;
     folders::check_apart(&args.derivatives_dir, &args.out)?;
@@ -80,9 +85,8 @@ pub(super) fn execute(args: &TrainArgs, config: &TrainConfig, split: &Split, ui:
     let removed = std::fs::remove_dir_all(&trial.folder);
     let (n_kills, files) = compared?;
     removed.with_context(|| format!("cannot remove {}", trial.folder.display()))?;
-    let identical = files.iter().all(|file| {
-        file.uninterrupted.is_some() && file.uninterrupted == file.interrupted
-    });
+    let identical =
+        files.iter().all(|file| file.uninterrupted.is_some() && file.uninterrupted == file.interrupted);
     let report = Report { notice: NOTICE, n_scans, n_kills, identical, files };
     ui.result(report.table());
     ui.summary(&report)?;
@@ -211,7 +215,8 @@ impl Report {
                 ]
             })
             .collect();
-        let verdict = if self.identical { "resuming is exact on this machine" } else { "resuming is NOT exact" };
+        let verdict =
+            if self.identical { "resuming is exact on this machine" } else { "resuming is NOT exact" };
         format!(
             "{}\n\n{} scans, {N_EPOCHS} epochs; the second run was killed {} times: {verdict}.",
             table(&["file", "in one go", "killed and resumed", ""], &rows),
