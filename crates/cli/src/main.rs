@@ -92,7 +92,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Preprocess(preprocess::PreprocessArgs),
     Split(split::SplitArgs),
-    Train(train::TrainArgs),
+    Train(Box<train::TrainArgs>),
     Evaluate(evaluate::EvaluateArgs),
     Run(run::RunArgs),
     Demo(demo::DemoArgs),

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 #[derive(Args)]
 #[command(next_help_heading = "Settings of the run (they win over --config)")]
 pub(crate) struct Settings {
-    /// Settings as TOML; `brainreel run --print-defaults` shows all of them below [train]
+    /// Settings as TOML; `brainreel run --print-defaults` shows all of them below `[train]`
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// Pretrained weights: torchvision's .pth, safetensors with its names, or the name of published ones, such
