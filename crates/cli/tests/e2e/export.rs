@@ -47,7 +47,9 @@ fn a_run_is_exported_and_nothing_else_is_replaced() {
     assert!(file.names().iter().all(|name| !name.starts_with("optimizer")));
 
     // Training starts from it too.
-    dir.ok("train out/derivatives --split out/split.tsv --out again --weights deep/model.safetensors --epochs 1");
+    dir.ok(
+        "train out/derivatives --split out/split.tsv --out again --weights deep/model.safetensors --epochs 1",
+    );
     assert_eq!(dir.json("again/inputs.json")["weights_sha256"], record["sha256"]);
 
     // An earlier export gives way, and is the same again; other files stay.
