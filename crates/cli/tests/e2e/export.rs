@@ -88,7 +88,7 @@ fn weights_are_named_and_fetched_from_pytorchs_cache_only_if_right() {
     assert_eq!(code, Some(1));
     assert!(said.contains("brainreel weights fetch kinetics400/mc3_18"), "{said}");
     assert!(!dir.path("out").exists(), "said before the first stage");
-    let (code, said) = run("train derivatives --out run --weights kinetics400/mvit_v2_s");
+    let (code, said) = run("train derivatives --split split.tsv --out run --weights kinetics400/mvit_v2_s");
     assert_eq!(code, Some(1));
     assert!(said.contains("brainreel weights fetch kinetics400/mvit_v2_s"), "{said}");
 }
