@@ -30,13 +30,17 @@ def tensor(name, shape):
         values = 0.4 * (u - 0.5)
     elif name.endswith("running_var"):
         values = 0.5 + u
+    elif "pos_encoding" in name or "rel_pos" in name:
+        values = 0.5 * (2.0 * u - 1.0)
+    elif name.startswith(("conv_proj.weight", "blocks.", "head.")) and len(shape) >= 2:  # variance 1 / fan-in
+        values = np.sqrt(3.0 / np.prod(shape[1:])) * (2.0 * u - 1.0)
     elif len(shape) == 5:  # uniform of the Kaiming (fan-out) variance
         values = np.sqrt(3.0 * 2.0 / (shape[0] * np.prod(shape[2:]))) * (2.0 * u - 1.0)
     elif name == "fc.weight" or name == "fc.bias":
         values = (2.0 * u - 1.0) / np.sqrt(512.0)
     elif name.endswith("weight"):  # gamma
         values = 0.8 + 0.4 * u
-    else:  # beta
+    else:  # beta, or a bias of a transformer
         values = 0.2 * (u - 0.5)
     return values.astype(np.float32).reshape(shape)
 
@@ -46,8 +50,8 @@ def volume(name, shape):
     return (3.4 * (uniform(name, int(np.prod(shape))) - 0.5)).astype(np.float32).reshape(shape)
 
 
-def video(name):
-    """torchvision's r3d_18, mc3_18 or r2plus1d_18 with a one-channel stem, two outputs and the formula's weights."""
+def residual(name):
+    """torchvision's r3d_18, mc3_18 or r2plus1d_18 with a one-channel stem and two outputs."""
     import torch
     import torchvision
 
@@ -55,10 +59,71 @@ def video(name):
     old = model.stem[0]
     model.stem[0] = torch.nn.Conv3d(1, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
     model.fc = torch.nn.Linear(512, 2)
+    return model
+
+
+def transformer(name):
+    """torchvision's mvit_v1_b or mvit_v2_s with one input channel and two outputs, without dropout."""
+    import torch
+    import torchvision
+
+    model = getattr(torchvision.models.video, name)(weights=None, num_classes=2, dropout=0.0, stochastic_depth_prob=0.0)
+    model.conv_proj = torch.nn.Conv3d(1, 96, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+    return model
+
+
+def stretched(state, old, new):
+    """Positional tensors for inputs of `new` voxels, from those for `old`: linear, without corner alignment."""
+    from torch.nn.functional import interpolate
+
+    def linear(rows, n):
+        return rows if len(rows) == n else interpolate(rows.T[None], size=n, mode="linear")[0].T.contiguous()
+
+    out = dict(state)
+    for name, tensor in state.items():
+        if name.endswith("rel_pos_t"):
+            out[name] = linear(tensor, 2 * (new[0] // 2) - 1)
+        elif "rel_pos" in name:
+            places = (len(tensor) + 1) // 2 * new[1] // old[1]  # relative positions run from -(n - 1) to n - 1
+            out[name] = linear(tensor, 2 * places - 1)
+        elif name.endswith("temporal_pos"):
+            out[name] = linear(tensor, new[0] // 2)
+        elif name.endswith("spatial_pos"):
+            maps = tensor.T.reshape(1, -1, old[1] // 4, old[2] // 4)
+            maps = interpolate(maps, size=(new[1] // 4, new[2] // 4), mode="bilinear")
+            out[name] = maps.flatten(2)[0].T.contiguous()
+    return out
+
+
+def load(model, state, dims):
+    """Loads `state`, laid out for inputs of `dims` voxels, with strict=True."""
+    import torch
+
+    for name, old in list(model.named_parameters()):
+        if old.shape != state[name].shape:
+            module, _, field = name.rpartition(".")
+            setattr(model.get_submodule(module), field, torch.nn.Parameter(torch.empty_like(state[name])))
+    if hasattr(model, "pos_encoding"):
+        model.pos_encoding.temporal_size = dims[0] // 2
+        model.pos_encoding.spatial_size = (dims[1] // 4, dims[2] // 4)
+    model.load_state_dict(state, strict=True)
+    return model
+
+
+NATIVE = (16, 224, 224)
+
+
+def video(name, dims=None):
+    """A video network of torchvision with a one-channel stem, two outputs and the formula's weights."""
+    import torch
+
+    model = transformer(name) if name.startswith("mvit") else residual(name)
     state = {
         name: torch.tensor(0) if name.endswith("tracked") else torch.from_numpy(tensor(name, tuple(value.shape)))
         for name, value in model.state_dict().items()
     }
+    if name.startswith("mvit") and dims is not None:
+        return load(model, stretched(state, NATIVE, dims), dims)
     model.load_state_dict(state, strict=True)
     return model
 

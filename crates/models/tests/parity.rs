@@ -14,7 +14,8 @@ use burn::tensor::{Device, Tensor};
 mod formula;
 
 fn network(policy: FreezePolicy) -> Network {
-    Network::new(&formula::state_dict(), policy, &Device::flex()).expect("the CPU is there")
+    Network::new(&formula::state_dict_of(Architecture::R3d18), policy, &Device::flex())
+        .expect("the CPU is there")
 }
 
 fn logits(network: &Network, input: Tensor<5>) -> Vec<f32> {
@@ -199,7 +200,7 @@ impl brainreel_models::ParameterVisitor for GradientBits<'_> {
 
 #[test]
 fn weights_pass_through_the_network_unchanged() {
-    let weights = formula::state_dict();
+    let weights = formula::state_dict_of(Architecture::R3d18);
     let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
     assert_eq!(network.to_state_dict(), weights);
     let tensors: BTreeMap<String, HostTensor> =

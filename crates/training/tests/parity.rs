@@ -4,7 +4,7 @@
 //! Tolerance 1e-3: AdamW's first steps divide a gradient by its own size, which magnifies the
 //! rounding of small gradients.
 
-use brainreel_models::{FreezePolicy, Network};
+use brainreel_models::{Architecture, FreezePolicy, Network};
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use brainreel_training::{AdamW, AdamWConfig, StepOutcome, training_step};
 use burn::tensor::Device;
@@ -24,7 +24,7 @@ fn step(network: &mut Network, optimizer: &mut AdamW, index: usize) -> StepOutco
 #[test]
 fn three_steps_are_pytorchs() {
     let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "train_step");
-    let weights = formula::state_dict();
+    let weights = formula::state_dict_of(Architecture::R3d18);
     let mut network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let first = step(&mut network, &mut optimizer, 0);

@@ -40,11 +40,6 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
     HostTensor { shape: spec.shape.clone(), values }
 }
 
-/// The formula's weights of R3D-18.
-pub(crate) fn state_dict() -> StateDict {
-    state_dict_of(Architecture::R3d18)
-}
-
 /// The formula's weights, for inputs of the published weights' size.
 pub(crate) fn state_dict_of(architecture: Architecture) -> StateDict {
     let specs = architecture.tensors(architecture.native_dims());
