@@ -26,8 +26,8 @@ fn golden() -> Golden {
 
 fn network(architecture: Architecture, policy: FreezePolicy) -> Network {
     let [_, _, d, h, w] = SHAPE;
-    let weights = formula::state_dict_of(architecture).fitted_to([d, h, w]).unwrap();
-    Network::new(&weights, policy, &Device::flex()).unwrap()
+    let weights = formula::state_dict_of(architecture).fitted_to([d, h, w]).expect("the size suits");
+    Network::new(&weights, policy, &Device::flex()).expect("the CPU is there")
 }
 
 /// Cross entropy of an AD and a CN scan, weighted 1.5 and 0.75, as the generator has it.

@@ -34,6 +34,10 @@ pub struct Work {
     pub attention_flops: f64,
     /// Bytes read and written by everything else.
     pub bytes: f64,
+    /// What `engine_flops` would be if Winograd's algorithm saved as much everywhere as with cubic kernels.
+    pub engine_effort: f64,
+    /// The same of `conv_flops`.
+    pub conv_effort: f64,
 }
 
 impl Work {
@@ -51,6 +55,8 @@ impl AddAssign for Work {
         self.matrix_flops += other.matrix_flops;
         self.attention_flops += other.attention_flops;
         self.bytes += other.bytes;
+        self.engine_effort += other.engine_effort;
+        self.conv_effort += other.conv_effort;
     }
 }
 
@@ -73,6 +79,8 @@ impl Mul<f64> for Work {
             matrix_flops: n * self.matrix_flops,
             attention_flops: n * self.attention_flops,
             bytes: n * self.bytes,
+            engine_effort: n * self.engine_effort,
+            conv_effort: n * self.conv_effort,
         }
     }
 }

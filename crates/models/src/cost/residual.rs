@@ -1,10 +1,10 @@
 //! What a residual network costs.
 
 use brainreel_engine::{Algorithm, ConvShape, Policy, WeightFormat};
-use brainreel_kernels::{InstructionSet, Layout, planar_scratch_len, winograd_scratch_len};
+use brainreel_kernels::{InstructionSet, Layout, TileSize, planar_scratch_len, winograd_scratch_len};
 
-use super::Parts;
 use super::ledger::{Ledger, NUMBER};
+use super::{Parts, Work};
 use crate::architecture::{Architecture, BlockSpec, ConvNormSpec, StageSpec};
 
 /// Maps of the size of its output that a convolution with norm and rectifier keeps for the way back: what goes
@@ -13,8 +13,10 @@ const KEPT_MAPS: u64 = 3;
 /// Maps of the size of its output that a batch norm makes on the way back beside the gradient.
 const NORM_MAPS: u64 = 2;
 /// How often a trained convolution with norm and rectifier reads or writes a map of the size of its output,
-/// forward and backward.
-const TRAFFIC: f64 = 24.0;
+/// forward and backward, in units of the probe's traffic: fitted to measured steps.
+const TRAFFIC: f64 = 30.0;
+/// The same of bytes for a trained weight, which is packed anew in every step.
+const WEIGHT_TRAFFIC: f64 = 70.0;
 
 /// A convolution at its place in the network.
 struct Case {
@@ -85,6 +87,20 @@ impl Case {
         2.0 * n_outputs * (self.shape.channels_in * self.shape.n_taps()) as f64
     }
 
+    /// How many times what a plain convolution does is more than what is done, beside a cubic kernel of three.
+    fn effort(&self, policy: Policy) -> f64 {
+        let saving = |size: TileSize, shape: &ConvShape| {
+            let n_outputs: usize = size.outputs(shape).iter().product();
+            (n_outputs * shape.n_taps()) as f64 / size.n_products(shape) as f64
+        };
+        let cube = ConvShape { kernel: [3; 3], stride: [1; 3], padding: [1; 3], ..self.shape };
+        let usual = saving(if policy == Policy::Fast { TileSize::TwoFour } else { TileSize::Two }, &cube);
+        match self.algorithm(policy) {
+            Algorithm::Winograd(size) => self.flops() * usual / saving(size, &self.shape),
+            _ => self.flops() * usual,
+        }
+    }
+
     fn n_weights(&self) -> u64 {
         (self.shape.channels_in * self.shape.channels_out * self.shape.n_taps()) as u64
     }
@@ -141,6 +157,7 @@ fn trunk(
             packed += case.packed(policy);
             scratch = case.scratch(policy).max(scratch);
             n_weights += case.n_weights();
+            parts.trunk.engine_effort += case.effort(policy) / n_images as f64;
             parts.trunk.engine_flops += case.flops() / n_images as f64;
             let [_, out] = case.blocked();
             (case.dims_out(), out)
@@ -213,10 +230,13 @@ fn head(stages: &[StageSpec], dims: [usize; 3], n_images: usize, ledger: &mut Le
     let n_convs = way_back.len();
     for (idx, (case, _)) in way_back.iter().enumerate() {
         let to_input = if idx == 0 { 0.0 } else { 1.0 };
-        parts.head_forward.conv_flops += case.flops();
+        let effort = case.effort(Policy::Accurate);
+        let bytes = TRAFFIC * case.map_out() as f64 + WEIGHT_TRAFFIC * case.n_weights() as f64;
+        parts.head_forward += Work { conv_flops: case.flops(), conv_effort: effort, ..Work::default() };
+        parts.head_forward.bytes += bytes / 3.0;
         parts.head.conv_flops += case.flops() * (2.0 + to_input);
-        parts.head.bytes += TRAFFIC * case.map_out() as f64;
-        parts.head_forward.bytes += TRAFFIC / 3.0 * case.map_out() as f64;
+        parts.head.conv_effort += effort * (2.0 + to_input);
+        parts.head.bytes += bytes;
     }
     for (idx, (case, rectified)) in way_back.into_iter().enumerate().rev() {
         backward(&case, ledger, rectified, idx + 1 == n_convs);

@@ -42,8 +42,8 @@ impl Speed {
     /// Seconds that `work` takes.
     #[must_use]
     pub fn seconds(&self, work: &Work) -> f64 {
-        work.engine_flops / self.engine_flops
-            + work.conv_flops / self.conv_flops
+        work.engine_effort / self.engine_flops
+            + work.conv_effort / self.conv_flops
             + work.matrix_flops / self.matrix_flops
             + work.attention_flops / (ATTENTION * self.matrix_flops)
             + work.bytes / self.bytes

@@ -78,7 +78,7 @@ impl<'a> Case<'a> {
     /// Bytes read and written outside of matrix products, in a pass.
     fn traffic(&self) -> f64 {
         let width = self.spec.width() as u64;
-        self.bytes(self.tokens * 16 * width + self.queries * 20 * width) as f64
+        self.bytes(self.tokens * 8 * width + self.queries * 10 * width) as f64
     }
 
     /// `n` passes.
@@ -113,11 +113,9 @@ pub(super) fn walk(
         (_, Some(block)) => Case::new(block, 1).input(),
         (_, None) => blocks.last().map_or(0, |block| block.spec_channels() * NUMBER),
     };
-    let embedding = Work {
-        conv_flops: 2.0 * (embedded / NUMBER) as f64 * PATCH[0].iter().product::<usize>() as f64,
-        bytes: 6.0 * embedded as f64,
-        ..Work::default()
-    };
+    let flops = 2.0 * (embedded / NUMBER) as f64 * PATCH[0].iter().product::<usize>() as f64;
+    let embedding =
+        Work { conv_flops: flops, conv_effort: flops, bytes: 6.0 * embedded as f64, ..Work::default() };
     if n_frozen > 0 {
         let n = n_trunk as u64;
         parts.trunk += embedding;
