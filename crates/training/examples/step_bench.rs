@@ -1,7 +1,7 @@
 //! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached [native|burn]`.
 //!
 //! `cached` reads the trunk's output from the feature cache, `uncached` computes it for each scan.
-//! `bench/training_step.py` runs this beside PyTorch.
+//! `bench/engine` runs this beside PyTorch.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
 use std::error::Error;
