@@ -159,7 +159,7 @@ def compare(tools, name, n_rounds, n_steps):
 
 
 def measure(tools):
-    n_rounds, n_steps = (1, 1) if tools.quick else (3, 1)
+    n_rounds, n_steps = (1, 1) if tools.quick else (2, 1)
     rows = [compare(tools, name, n_rounds, n_steps) for name in ARCHITECTURES]
     alone = run([tools.examples / "training_bench", "mvit_v2_s", "none", tools.edge, 1, 1], tools.threads)
     met = "peak_gb" in alone and alone["peak_gb"] < MVIT_GB
