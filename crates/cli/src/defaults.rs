@@ -59,7 +59,10 @@ const NOTES: &[(&str, &str)] = &[
     ("train.seed", "everything random follows from it"),
     ("train.device", "\"auto\", \"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
     ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
-    ("train.precision", "of convolutions and matrix products on a GPU: \"float32\", \"bfloat16\" or \"float16\""),
+    (
+        "train.precision",
+        "of convolutions and matrix products on a GPU: \"float32\", \"bfloat16\" or \"float16\"",
+    ),
     (
         "train.architecture",
         "\"r3d_18\", \"mc3_18\", \"r2plus1d_18\", \"mvit_v1_b\" or \"mvit_v2_s\"; by default that of the weights",
@@ -83,7 +86,10 @@ const NOTES: &[(&str, &str)] = &[
     ("train.patience", "epochs without better accuracy and without less loss before stopping"),
     ("train.learning_rate_fc", "of the final layer"),
     ("train.learning_rate", "of the other trained layers"),
-    ("train.layer_decay", "discriminative: factor from a layer to the one below; by default 1/2.6, transformers 0.75"),
+    (
+        "train.layer_decay",
+        "discriminative: factor from a layer to the one below; by default 1/2.6, transformers 0.75",
+    ),
     ("train.weight_decay", "decoupled"),
     ("train.restart_epochs", "epochs to the first warm restart of the cosine schedule"),
     ("train.restart_multiplier", "each cosine takes so many times as long as the one before"),
@@ -99,7 +105,10 @@ const NOTES: &[(&str, &str)] = &[
     ("train.cache.directory", "folder of kept features; by default `cache` in the run folder"),
     ("train.cache.max_bytes", "bytes that it may hold; 0 keeps nothing"),
     ("tracking.tensorboard", "event files for TensorBoard in the run folder"),
-    ("tracking.wandb", "Weights & Biases: \"off\", \"offline\" (for `wandb sync`) or \"online\" (uploaded at the end)"),
+    (
+        "tracking.wandb",
+        "Weights & Biases: \"off\", \"offline\" (for `wandb sync`) or \"online\" (uploaded at the end)",
+    ),
     ("tracking.project", "of W&B, like the three below"),
     ("train.cache.dtype", "number type of kept features: \"f32\", \"f16\" or \"bf16\""),
 ];

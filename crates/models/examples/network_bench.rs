@@ -32,8 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let volume: Vec<f32> = (0..batch * edge.pow(3)).map(|_| random.normal() as f32).collect();
     let mut seconds = Vec::new();
     for _ in 0..n_repeats {
-        let input =
-            Tensor::from_data(TensorData::new(volume.clone(), [batch, 1, edge, edge, edge]), &device);
+        let input = Tensor::from_data(TensorData::new(volume.clone(), [batch, 1, edge, edge, edge]), &device);
         let start = Instant::now();
         let features = network.trunk.forward(input);
         if mode == "step" {

@@ -7,8 +7,8 @@ use brainreel_artifact::hash_file;
 use brainreel_models::{FreezePolicy, FrozenNorm, StateDict};
 use brainreel_training::{
     AugmentationConfig, AugmentationPreset, Checkpoint, CheckpointKind, EpochMetrics, FeatureType, Partition,
-    ScheduleUnit, TrainConfig, TrainError,
-    ResumeFrom, TrainEvent, TrainRequest, TrainSummary, TrainingScan, predict, train,
+    ResumeFrom, ScheduleUnit, TrainConfig, TrainError, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
+    predict, train,
 };
 
 mod common;
@@ -378,7 +378,8 @@ fn training_the_final_layer_alone_stays_finite() {
                 },
                 ..config(6)
             };
-            let summary = run(&dir.path().join(format!("{frozen_norm:?}{augmentation:?}")), &scans, &settings);
+            let summary =
+                run(&dir.path().join(format!("{frozen_norm:?}{augmentation:?}")), &scans, &settings);
             assert_eq!(summary.history.len(), 6);
             let finite = |row: &EpochMetrics| row.train_loss.is_finite() && row.validation_loss.is_finite();
             assert!(summary.history.iter().all(finite), "{:?}", summary.history);
