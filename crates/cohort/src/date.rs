@@ -57,6 +57,20 @@ impl Date {
         Self::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
     }
 
+    /// Days from `earlier` to this day; negative if it is the later one.
+    #[must_use]
+    pub fn days_since(self, earlier: Self) -> i64 {
+        self.day_number() - earlier.day_number()
+    }
+
+    /// Days since the first of March of year 0.
+    fn day_number(self) -> i64 {
+        // Counting years from March puts the leap day last.
+        let month = (i64::from(self.month) + 9) % 12;
+        let year = i64::from(self.year) - month / 10;
+        365 * year + year / 4 - year / 100 + year / 400 + (306 * month + 5) / 10 + i64::from(self.day) - 1
+    }
+
     /// `YYYYMMDD`, as in DICOM and in session labels.
     #[must_use]
     pub fn compact(self) -> String {
@@ -102,6 +116,17 @@ mod tests {
         }
         assert_eq!(expected.to_string(), "2006-04-18");
         assert_eq!(expected.compact(), "20060418");
+    }
+
+    #[test]
+    fn days_between() {
+        let days = |one: &str, two: &str| Date::parse(two).unwrap().days_since(Date::parse(one).unwrap());
+        assert_eq!(days("2006-04-18", "2006-04-18"), 0);
+        assert_eq!(days("2004-02-28", "2004-03-01"), 2);
+        assert_eq!(days("2005-02-28", "2005-03-01"), 1);
+        assert_eq!(days("1999-12-31", "2000-01-01"), 1);
+        assert_eq!(days("2007-01-01", "2006-01-01"), -365);
+        assert_eq!(days("1900-01-01", "2100-01-01"), 73_049);
     }
 
     #[test]

@@ -62,6 +62,20 @@ pub enum CohortError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// A text table that is none of those known.
+    #[error(
+        "{} is no table that brainreel knows; its columns are: {}; known are IDA collections and searches, \
+         LONI's All Images, Manifest and Structural MRI Images, MPRAGEMETA, ADNIMERGE, DXSUM, the tables of \
+         OASIS-1, -2, -3 and AIBL, BIDS participants.tsv and sessions.tsv, and a table of your own with subject, \
+         diagnosis, and path or image_id; from IDA take Advanced Search > your collection > CSV",
+        path.display(), list(found)
+    )]
+    UnknownTable {
+        /// The file.
+        path: PathBuf,
+        /// The columns it has.
+        found: Vec<String>,
+    },
     /// A column that the table must not have, for example a misspelt one.
     #[error("{} has the unknown column `{column}`; expected: {}", path.display(), expected.join(", "))]
     UnknownColumn {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ const LONGEST_LABEL: usize = 64;
 /// and digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SubjectId(String);
+pub struct SubjectId(Arc<str>);
 
 impl SubjectId {
     /// Normalises a subject's name.
@@ -26,13 +27,27 @@ impl SubjectId {
     /// [`CohortError::InvalidId`] if it is empty, too long or holds anything that no name holds.
     pub fn parse(raw: &str) -> Result<Self, CohortError> {
         let label = alphanumeric_label("subject", "sub-", raw)?;
-        Ok(Self(adni_label(&label).or_else(|| oasis_label(&label)).unwrap_or(label)))
+        Ok(Self(adni_label(&label).or_else(|| oasis_label(&label)).unwrap_or(label).into()))
     }
 
     /// The BIDS label: letters and digits, without `sub-`.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.0
+    }
+
+    /// An ADNI participant's number in the study: 413 of `002_S_0413`.
+    #[must_use]
+    pub fn adni_rid(&self) -> Option<u32> {
+        let (site, rid) = self.0.split_once('S')?;
+        let is_adni = site.len() == 3 && site.bytes().chain(rid.bytes()).all(|b| b.is_ascii_digit());
+        rid.parse().ok().filter(|_| is_adni)
+    }
+
+    /// An ADNI participant's site: `002` of `002_S_0413`.
+    #[must_use]
+    pub fn adni_site(&self) -> Option<String> {
+        self.adni_rid().and_then(|_| self.0.get(..3)).map(str::to_owned)
     }
 
     /// The key by which people are told apart: two spellings that differ only in case are one person,
@@ -163,11 +178,11 @@ impl fmt::Display for ScanId {
     }
 }
 
-/// An archive's image number: `I13893`, `D13893` and `13893` are the same image.
+/// An archive's image number: `I13893`, `D13893` and `13893` are the same image; so is a series's `S7820` and `7820`.
 /// Anything that is not a number is kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ImageId(String);
+pub struct ImageId(Arc<str>);
 
 impl ImageId {
     /// Normalises an image id.
@@ -183,12 +198,12 @@ impl ImageId {
                 expected: "a number such as I13893",
             });
         }
-        let number = raw.strip_prefix(['I', 'i', 'D', 'd']).unwrap_or(raw);
+        let number = raw.strip_prefix(['I', 'i', 'D', 'd', 'S', 's']).unwrap_or(raw);
         if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok(Self(raw.to_owned()));
+            return Ok(Self(raw.into()));
         }
         let significant = number.trim_start_matches('0');
-        Ok(Self(format!("I{}", if significant.is_empty() { "0" } else { significant })))
+        Ok(Self(format!("I{}", if significant.is_empty() { "0" } else { significant }).into()))
     }
 
     /// The normalised id.

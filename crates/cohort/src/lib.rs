@@ -25,6 +25,7 @@ mod ids;
 mod labels;
 mod leakage;
 mod ledger;
+mod records;
 mod scans;
 mod split;
 mod table;
@@ -37,6 +38,10 @@ pub use ids::{ImageId, ScanId, SessionId, SubjectId};
 pub use labels::{LabelRow, LabelTable};
 pub use leakage::{check_no_shared_subject, shared_subjects};
 pub use ledger::{Ledger, LedgerRow, Outcome};
+pub use records::{
+    DiagnosisBasis, ImageRecord, ImageType, JoinRule, JoinedImage, PersonRecord, Place, Records, TableKind,
+    TableNote, Visit, VisitRecord,
+};
 pub use scans::{Scan, ScanTable};
 pub use split::{
     FoldConfig, Partition, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_folds,

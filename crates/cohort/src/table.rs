@@ -82,6 +82,16 @@ impl<R: BufRead> TableReader<R> {
         })
     }
 
+    /// The file, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The columns as they are called.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
     /// The comment lines in front of the header, with their `#`.
     pub(crate) fn comments(&self) -> &[String] {
         &self.comments

@@ -1,0 +1,177 @@
+//! The diagnosis at the visit of a scan.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ImageRecord, PersonRecord, Place, Records, VisitRecord};
+use crate::{Diagnosis, Sex};
+
+/// How an image finds its visit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoinRule {
+    /// Most days between a scan and the visit whose diagnosis it gets.
+    pub max_days: u32,
+    /// Whether the research group that the archive's image tables name may stand for the diagnosis of images
+    /// for which no table has visits. It is the person's group in the study, which need not be the diagnosis
+    /// on the day of the scan.
+    pub accept_research_group: bool,
+}
+
+impl Default for JoinRule {
+    fn default() -> Self {
+        Self { max_days: 180, accept_research_group: true }
+    }
+}
+
+/// Where the diagnosis of an image comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiagnosisBasis {
+    /// The table says it of the image itself.
+    Image,
+    /// A visit with a diagnosis, so many days away (0 where the visit's code is the same and days are not
+    /// known).
+    Visit {
+        /// Days between scan and visit.
+        days: u32,
+        /// Where the visit is listed.
+        place: Place,
+    },
+    /// The research group of the archive's image table.
+    ResearchGroup,
+    /// No visit near enough, and no group that is a diagnosis.
+    None,
+    /// Two visits are equally near and differ.
+    Conflict {
+        /// One of them.
+        first: Place,
+        /// The other.
+        second: Place,
+    },
+}
+
+/// An image with everything that the tables say together.
+#[derive(Debug, Clone)]
+pub struct JoinedImage<'a> {
+    /// The image's own record.
+    pub image: &'a ImageRecord,
+    /// Diagnosis at the visit.
+    pub diagnosis: Option<Diagnosis>,
+    /// Where it comes from.
+    pub basis: DiagnosisBasis,
+    /// Age at the scan, in years.
+    pub age_years: Option<f64>,
+    /// Sex.
+    pub sex: Option<Sex>,
+    /// Site of the study: the table's word, or the first three digits of an ADNI subject.
+    pub site: Option<String>,
+    /// Phase of the study.
+    pub phase: Option<&'a str>,
+    /// Field strength, in tesla.
+    pub field_strength_t: Option<f64>,
+}
+
+/// A visit and how far it is from a scan.
+struct Near<'a> {
+    visit: &'a VisitRecord,
+    days: u32,
+}
+
+impl Records {
+    /// Joins every image with its person's visits, in the order of the tables.
+    pub fn join<'a>(&'a self, rule: &'a JoinRule) -> impl Iterator<Item = JoinedImage<'a>> {
+        self.images.iter().map(move |image| self.join_image(image, rule))
+    }
+
+    /// Joins one image with its person's visits. The diagnosis is that of the nearest visit that has one, by
+    /// day, or by code where days are not known; never that of another visit, and never the baseline's.
+    #[must_use]
+    pub fn join_image<'a>(&'a self, image: &'a ImageRecord, rule: &JoinRule) -> JoinedImage<'a> {
+        let person = self.person(&image.subject);
+        let (diagnosis, basis) = diagnosis_of(image, person, rule);
+        let nearest = person.and_then(|person| nearest(image, person, rule, |_| true).into_iter().next());
+        let visit = nearest.as_ref().map(|near| near.visit);
+        let baseline = person.and_then(|person| person.baseline_age_years);
+        let by_months = || Some(baseline? + f64::from(image.visit.as_ref()?.months()?) / 12.0);
+        let site =
+            image.site.as_deref().or_else(|| visit?.site.as_deref()).or_else(|| person?.site.as_deref());
+        JoinedImage {
+            diagnosis,
+            basis,
+            age_years: image.age_years.or_else(|| age_at(image, visit?)).or_else(by_months),
+            sex: image.sex.or_else(|| person?.sex),
+            site: site.map(str::to_owned).or_else(|| image.subject.adni_site()),
+            phase: image.phase.as_deref().or_else(|| visit?.phase.as_deref()),
+            field_strength_t: image.field_strength_t.or_else(|| visit?.field_strength_t),
+            image,
+        }
+    }
+}
+
+/// Age on the day of the scan, from that at a visit.
+fn age_at(image: &ImageRecord, visit: &VisitRecord) -> Option<f64> {
+    let days = image.date.zip(visit.date).map_or(0, |(scan, visit)| scan.days_since(visit));
+    Some(visit.age_years? + days as f64 / 365.25)
+}
+
+fn diagnosis_of(
+    image: &ImageRecord,
+    person: Option<&PersonRecord>,
+    rule: &JoinRule,
+) -> (Option<Diagnosis>, DiagnosisBasis) {
+    if image.diagnosis.is_some() {
+        return (image.diagnosis, DiagnosisBasis::Image);
+    }
+    let with_diagnosis = |visit: &VisitRecord| visit.diagnosis.is_some();
+    let near = person.map(|person| nearest(image, person, rule, with_diagnosis)).unwrap_or_default();
+    if let [first, rest @ ..] = near.as_slice() {
+        let other = rest.iter().find(|other| other.visit.diagnosis != first.visit.diagnosis);
+        return match other {
+            Some(other) => {
+                let (first, second) = (first.visit.place, other.visit.place);
+                (None, DiagnosisBasis::Conflict { first, second })
+            }
+            None => {
+                let basis = DiagnosisBasis::Visit { days: first.days, place: first.visit.place };
+                (first.visit.diagnosis, basis)
+            }
+        };
+    }
+    // Where visits with a diagnosis are known, and none is near, the group is no substitute.
+    let has_visits = person.is_some_and(|person| person.visits.iter().any(with_diagnosis));
+    match image.group.as_ref().and_then(crate::Group::diagnosis) {
+        Some(diagnosis) if rule.accept_research_group && !has_visits => {
+            (Some(diagnosis), DiagnosisBasis::ResearchGroup)
+        }
+        _ => (None, DiagnosisBasis::None),
+    }
+}
+
+/// The nearest visits that `select` takes, all equally near, in the order of the tables.
+fn nearest<'a>(
+    image: &ImageRecord,
+    person: &'a PersonRecord,
+    rule: &JoinRule,
+    select: impl Fn(&VisitRecord) -> bool,
+) -> Vec<Near<'a>> {
+    let near = person.visits.iter().filter(|visit| select(visit)).filter_map(|visit| {
+        let days = distance_days(image, visit)?;
+        (days <= rule.max_days).then_some(Near { visit, days })
+    });
+    let near: Vec<Near<'a>> = near.collect();
+    let least = near.iter().map(|near| near.days).min();
+    near.into_iter().filter(|near| Some(near.days) == least).collect()
+}
+
+/// Days between a scan and a visit; 0 for the same code where a day is missing.
+fn distance_days(image: &ImageRecord, visit: &VisitRecord) -> Option<u32> {
+    if let Some((scan, visit)) = image.date.zip(visit.date) {
+        return u32::try_from(scan.days_since(visit).unsigned_abs()).ok();
+    }
+    let code = image.visit.as_ref()?;
+    if let Some(days) = visit.days_since_entry {
+        let scan: i64 = code.label().strip_prefix(['D', 'd'])?.parse().ok()?;
+        return u32::try_from((scan - days).unsigned_abs()).ok();
+    }
+    visit.visit.as_ref().is_some_and(|visit| visit.is_same(code)).then_some(0)
+}

@@ -1,0 +1,470 @@
+//! Reading rows of any known table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::layout::{Field, Layout, RowsAre};
+use super::{ImageRecord, ImageType, Place, Records, TableKind, TableNote, Visit, VisitRecord};
+use crate::error::shorten;
+use crate::table::{Row, TableReader, parse_years};
+use crate::{CohortError, Date, Diagnosis, Group, ImageId, Sex, SubjectId};
+
+/// Reads tables one after the other, then says who the numbers are.
+#[derive(Default)]
+pub(super) struct Reader {
+    records: Records,
+    words: BTreeSet<Arc<str>>,
+    /// One copy of every name.
+    subjects: BTreeSet<SubjectId>,
+    /// Subjects by their number in the study: 413 for `002_S_0413`.
+    by_rid: BTreeMap<u32, SubjectId>,
+    /// Series by image, of tables that name no subject.
+    series: BTreeMap<ImageId, ImageId>,
+    /// Visits of people known by number only.
+    unnamed: Vec<(u32, Facts)>,
+}
+
+/// What one row says.
+struct Facts {
+    subject: Option<SubjectId>,
+    rid: Option<u32>,
+    image_id: Option<ImageId>,
+    series_id: Option<ImageId>,
+    path: Option<Arc<str>>,
+    visit: Option<Visit>,
+    date: Option<Date>,
+    group: Option<Group>,
+    diagnosis: Option<Diagnosis>,
+    sex: Option<Sex>,
+    age_years: Option<f64>,
+    baseline_age_years: Option<f64>,
+    days_since_entry: Option<i64>,
+    site: Option<Arc<str>>,
+    phase: Option<Arc<str>>,
+    field_strength_t: Option<f64>,
+    manufacturer: Option<Arc<str>>,
+    model: Option<Arc<str>>,
+    modality: Option<Arc<str>>,
+    description: Option<Arc<str>>,
+    image_type: Option<ImageType>,
+    place: Place,
+}
+
+/// The columns of a table, by what they say.
+struct Columns(Vec<(Field, usize)>);
+
+impl Columns {
+    fn of<R: BufRead>(layout: &Layout, table: &TableReader<R>) -> Self {
+        let found = layout.columns.iter().filter_map(|&(field, names)| Some((field, table.find(names)?)));
+        Self(found.collect())
+    }
+
+    fn get(&self, field: Field) -> Option<usize> {
+        self.0.iter().find(|(of, _)| *of == field).map(|&(_, column)| column)
+    }
+}
+
+impl Records {
+    /// Reads tables of any known kind and puts together what they say; each is recognised by its columns.
+    ///
+    /// # Errors
+    /// [`CohortError`]: a file that cannot be read, is of no known kind or lacks a column; a cell that is not
+    /// what its column says; an image that two rows describe differently.
+    pub fn read(paths: &[PathBuf]) -> Result<Self, CohortError> {
+        let mut reader = Reader::default();
+        for path in paths {
+            reader.add(TableReader::open(path)?, path)?;
+        }
+        Ok(reader.finish())
+    }
+
+    /// Reads one table from any reader; `path` is for messages, and for the subject of a BIDS
+    /// `sub-*_sessions.tsv`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_reader<R: BufRead>(reader: R, path: &Path) -> Result<Self, CohortError> {
+        let mut records = Reader::default();
+        records.add(TableReader::new(reader, path)?, path)?;
+        Ok(records.finish())
+    }
+}
+
+impl Reader {
+    pub(super) fn add<R: BufRead>(
+        &mut self,
+        mut table: TableReader<R>,
+        path: &Path,
+    ) -> Result<(), CohortError> {
+        let layout = Layout::of(&table)?;
+        let columns = Columns::of(layout, &table);
+        let number = u32::try_from(self.records.tables.len()).unwrap_or(u32::MAX);
+        let of_file = subject_of_file(path);
+        let mut n_rows = 0;
+        while let Some(row) = table.next_row()? {
+            n_rows += 1;
+            let line = u32::try_from(row.line).unwrap_or(u32::MAX);
+            let mut facts = self.facts(&row, &columns, layout.kind, Place { table: number, line })?;
+            facts.subject = facts.subject.or_else(|| of_file.clone());
+            self.take(facts, layout, &row, &columns)?;
+        }
+        let path = path.to_owned();
+        self.records.tables.push(TableNote { path, kind: layout.kind, n_rows, n_unknown_people: 0 });
+        Ok(())
+    }
+
+    fn facts(
+        &mut self,
+        row: &Row<'_>,
+        columns: &Columns,
+        kind: TableKind,
+        place: Place,
+    ) -> Result<Facts, CohortError> {
+        let at = |field| columns.get(field);
+        let id =
+            |field| row.optional(at(field), "an image id such as I13893", |cell| ImageId::parse(cell).ok());
+        let subject = row
+            .optional(at(Field::Subject), "a subject such as 002_S_0413", |cell| SubjectId::parse(cell).ok())?
+            .map(|subject| self.shared_subject(subject));
+        let mut word = |field| row.get_in(at(field)).map(|cell| self.shared(&shorten(cell)));
+        let is_oasis = matches!(kind, TableKind::Oasis1 | TableKind::Oasis2);
+        let days = |cell: &str| cell.rsplit_once("_d").map_or(cell, |(_, days)| days).trim().parse().ok();
+        let baseline_age_years = row.get_in(at(Field::BaselineAge)).and_then(parse_years);
+        let since = row.get_in(at(Field::YearsSinceBaseline)).and_then(|cell| cell.parse::<f64>().ok());
+        Ok(Facts {
+            subject,
+            rid: row.optional(at(Field::Rid), "a participant's number", |cell| cell.parse().ok())?,
+            image_id: if is_oasis { None } else { id(Field::ImageId)? },
+            series_id: id(Field::SeriesId)?,
+            path: row.get_in(at(Field::Path)).map(path_key),
+            visit: row.get_in(at(Field::Visit)).and_then(Visit::parse),
+            date: date(row, at(Field::Date))?,
+            group: row.get_in(at(Field::Group)).and_then(Group::parse),
+            diagnosis: diagnosis(row, columns)?,
+            sex: row.get_in(at(Field::Sex)).and_then(sex),
+            age_years: row
+                .get_in(at(Field::AgeYears))
+                .and_then(parse_years)
+                .or_else(|| Some(baseline_age_years? + since?)),
+            baseline_age_years,
+            days_since_entry: row.optional(
+                at(Field::DaysSinceEntry),
+                "days since entry, such as d0129",
+                days,
+            )?,
+            site: word(Field::Site),
+            phase: word(Field::Phase),
+            manufacturer: word(Field::Manufacturer),
+            model: word(Field::Model),
+            modality: word(Field::Modality),
+            description: word(Field::Description),
+            field_strength_t: row.get_in(at(Field::FieldStrength)).and_then(tesla),
+            image_type: row.get_in(at(Field::ImageType)).and_then(ImageType::parse),
+            place,
+        })
+    }
+
+    fn take(
+        &mut self,
+        facts: Facts,
+        layout: &Layout,
+        row: &Row<'_>,
+        columns: &Columns,
+    ) -> Result<(), CohortError> {
+        if let (Some(subject), None) = (&facts.subject, facts.rid)
+            && let Some(rid) = subject.adni_rid()
+        {
+            self.by_rid.entry(rid).or_insert_with(|| subject.clone());
+        }
+        if let (Some(subject), Some(rid)) = (&facts.subject, facts.rid) {
+            self.by_rid.entry(rid).or_insert_with(|| subject.clone());
+        }
+        match (&facts.subject, facts.rid, &facts.image_id, &facts.series_id) {
+            (None, None, Some(image), Some(series)) => {
+                self.series.insert(image.clone(), series.clone());
+                Ok(())
+            }
+            (None, Some(rid), ..) => {
+                self.unnamed.push((rid, facts));
+                Ok(())
+            }
+            (None, None, ..) => {
+                let column = columns.get(Field::Subject).or(columns.get(Field::Rid)).unwrap_or_default();
+                Err(row.bad_value(column, "a subject such as 002_S_0413"))
+            }
+            (Some(_), ..) => match layout.rows {
+                RowsAre::Images if facts.image_id.is_none() && facts.path.is_none() => {
+                    let column = columns.get(Field::ImageId).or(columns.get(Field::Path)).unwrap_or_default();
+                    Err(row.bad_value(column, "an image id or a path"))
+                }
+                RowsAre::Images => self.add_image(facts),
+                RowsAre::Visits | RowsAre::People => {
+                    self.add_visit(facts, layout.rows);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    fn add_image(&mut self, facts: Facts) -> Result<(), CohortError> {
+        let Some(subject) = facts.subject else { return Ok(()) };
+        let records = &mut self.records;
+        let by_image = facts.image_id.as_ref().and_then(|id| records.by_image.get(id));
+        let by_path = facts.path.as_ref().and_then(|path| records.by_path.get(path));
+        let new = ImageRecord {
+            image_id: facts.image_id,
+            series_id: facts.series_id,
+            path: facts.path,
+            subject,
+            visit: facts.visit,
+            date: facts.date,
+            group: facts.group,
+            diagnosis: facts.diagnosis,
+            sex: facts.sex,
+            age_years: facts.age_years,
+            site: facts.site,
+            phase: facts.phase,
+            field_strength_t: facts.field_strength_t,
+            manufacturer: facts.manufacturer,
+            model: facts.model,
+            modality: facts.modality,
+            description: facts.description,
+            image_type: facts.image_type,
+            place: facts.place,
+        };
+        if let Some(&idx) = by_image.or(by_path) {
+            if let Some(what) = records.images[idx].contradiction(&new) {
+                let old = &records.images[idx];
+                let say = |image: &ImageRecord| {
+                    let path =
+                        records.tables.get(image.place.table as usize).map(|table| table.path.display());
+                    let place = path.map_or_else(
+                        || format!("line {}", image.place.line),
+                        |path| format!("{path}, line {}", image.place.line),
+                    );
+                    format!("{} ({place})", image.label_for(what))
+                };
+                let image = old.image_id.as_ref().map(ImageId::to_string);
+                return Err(CohortError::ConflictingLabels {
+                    image: image.or_else(|| old.path.as_deref().map(str::to_owned)).unwrap_or_default(),
+                    first: say(old),
+                    second: say(&new),
+                });
+            }
+            records.images[idx].complete(new);
+            return Ok(());
+        }
+        let idx = records.images.len();
+        if let Some(id) = &new.image_id {
+            records.by_image.insert(id.clone(), idx);
+        }
+        if let Some(path) = &new.path {
+            records.by_path.insert(path.clone(), idx);
+        }
+        records.images.push(new);
+        Ok(())
+    }
+
+    fn add_visit(&mut self, facts: Facts, rows: RowsAre) {
+        let Some(subject) = &facts.subject else { return };
+        let person = self.records.people.entry(subject.person_key()).or_default();
+        person.sex = person.sex.or(facts.sex);
+        person.baseline_age_years = person.baseline_age_years.or(facts.baseline_age_years);
+        person.site = person.site.take().or_else(|| facts.site.clone());
+        if rows == RowsAre::Visits {
+            person.visits.push(VisitRecord {
+                visit: facts.visit,
+                date: facts.date,
+                days_since_entry: facts.days_since_entry,
+                diagnosis: facts.diagnosis,
+                age_years: facts.age_years,
+                site: facts.site,
+                phase: facts.phase,
+                field_strength_t: facts.field_strength_t,
+                place: facts.place,
+            });
+        }
+    }
+
+    /// Names the people known by number, and gives images their series.
+    pub(super) fn finish(mut self) -> Records {
+        for (rid, mut facts) in std::mem::take(&mut self.unnamed) {
+            let table = facts.place.table as usize;
+            let is_aibl = self.records.tables.get(table).is_some_and(|table| {
+                use TableKind::{AiblDemographics, AiblDiagnosis, AiblVisits};
+                matches!(table.kind, AiblDemographics | AiblDiagnosis | AiblVisits)
+            });
+            // AIBL's participants have no other name than their number.
+            let of_number = || SubjectId::parse(&rid.to_string()).ok().filter(|_| is_aibl);
+            facts.subject = self.by_rid.get(&rid).cloned().filter(|_| !is_aibl).or_else(of_number);
+            let people_only =
+                self.records.tables.get(table).is_some_and(|table| table.kind == TableKind::AiblDemographics);
+            if facts.subject.is_some() {
+                self.add_visit(facts, if people_only { RowsAre::People } else { RowsAre::Visits });
+            } else if let Some(table) = self.records.tables.get_mut(table) {
+                table.n_unknown_people += 1;
+            }
+        }
+        for (image, series) in self.series {
+            if let Some(&idx) = self.records.by_image.get(&image) {
+                self.records.images[idx].series_id.get_or_insert(series);
+            }
+        }
+        self.records
+    }
+
+    fn shared_subject(&mut self, subject: SubjectId) -> SubjectId {
+        if let Some(known) = self.subjects.get(&subject) {
+            return known.clone();
+        }
+        self.subjects.insert(subject.clone());
+        subject
+    }
+
+    /// One copy of a word that repeats.
+    fn shared(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.words.get(word) {
+            return known.clone();
+        }
+        let new: Arc<str> = word.into();
+        self.words.insert(new.clone());
+        new
+    }
+}
+
+impl ImageRecord {
+    /// In what two rows about one image cannot both be right.
+    fn contradiction(&self, other: &Self) -> Option<Contradiction> {
+        fn differ<T: PartialEq>(one: Option<&T>, two: Option<&T>) -> bool {
+            one.zip(two).is_some_and(|(one, two)| one != two)
+        }
+        if self.subject.person_key() != other.subject.person_key() {
+            Some(Contradiction::Subject)
+        } else if differ(self.group.as_ref(), other.group.as_ref())
+            || differ(self.diagnosis.as_ref(), other.diagnosis.as_ref())
+        {
+            Some(Contradiction::Diagnosis)
+        } else if differ(self.date.as_ref(), other.date.as_ref()) {
+            Some(Contradiction::Date)
+        } else {
+            None
+        }
+    }
+
+    fn label_for(&self, what: Contradiction) -> String {
+        match what {
+            Contradiction::Subject => self.subject.to_string(),
+            Contradiction::Date => self.date.map(|date| date.to_string()).unwrap_or_default(),
+            Contradiction::Diagnosis => {
+                let group = self.group.as_ref().map(Group::to_string);
+                group.or_else(|| self.diagnosis.map(|d| d.to_string())).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Takes over what was not known.
+    fn complete(&mut self, other: Self) {
+        fn fill<T>(place: &mut Option<T>, value: Option<T>) {
+            if place.is_none() {
+                *place = value;
+            }
+        }
+        fill(&mut self.series_id, other.series_id);
+        fill(&mut self.path, other.path);
+        fill(&mut self.visit, other.visit);
+        fill(&mut self.date, other.date);
+        fill(&mut self.group, other.group);
+        fill(&mut self.diagnosis, other.diagnosis);
+        fill(&mut self.sex, other.sex);
+        fill(&mut self.age_years, other.age_years);
+        fill(&mut self.site, other.site);
+        fill(&mut self.phase, other.phase);
+        fill(&mut self.field_strength_t, other.field_strength_t);
+        fill(&mut self.manufacturer, other.manufacturer);
+        fill(&mut self.model, other.model);
+        fill(&mut self.modality, other.modality);
+        fill(&mut self.description, other.description);
+        fill(&mut self.image_type, other.image_type);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Contradiction {
+    Subject,
+    Diagnosis,
+    Date,
+}
+
+/// A date; an impossible one is an error, a hidden one (`0000-00-00`, `-4`) none.
+fn date(row: &Row<'_>, column: Option<usize>) -> Result<Option<Date>, CohortError> {
+    let is_hidden = |cell: &str| matches!(cell, "-4" | "-1" | "0000-00-00");
+    if row.get_in(column).is_some_and(is_hidden) {
+        return Ok(None);
+    }
+    row.optional(column, "a date such as 4/18/2006 or 2006-04-18", Date::parse)
+}
+
+/// The diagnosis that a row gives, by words, by ADNI's codes or by the Clinical Dementia Rating.
+fn diagnosis(row: &Row<'_>, columns: &Columns) -> Result<Option<Diagnosis>, CohortError> {
+    let cell = |field| columns.get(field).and_then(|column| Some((column, row.get(column)?)));
+    if let Some((_, words)) = cell(Field::Diagnosis) {
+        return Ok(Group::parse(words).and_then(|group| group.diagnosis()));
+    }
+    if let Some((column, code)) = cell(Field::DiagnosisCode).filter(|(_, code)| *code != "-4") {
+        let by_word = Group::parse(code).and_then(|group| group.diagnosis());
+        let known = match code.trim_end_matches(".0") {
+            "1" => Some(Diagnosis::Cn),
+            "2" => Some(Diagnosis::Mci),
+            "3" => Some(Diagnosis::Ad),
+            // AIBL's other dementias, and what nobody could say.
+            "0" | "4" | "5" | "6" | "7" | "-1" => return Ok(None),
+            _ => by_word,
+        };
+        return known.map(Some).ok_or_else(|| row.bad_value(column, "1 (CN), 2 (MCI) or 3 (dementia)"));
+    }
+    if let Some((column, code)) = cell(Field::DiagnosisChange).filter(|(_, code)| *code != "-4") {
+        return match code.trim_end_matches(".0") {
+            "1" | "7" | "9" => Ok(Some(Diagnosis::Cn)),
+            "2" | "4" | "8" => Ok(Some(Diagnosis::Mci)),
+            "3" | "5" | "6" => Ok(Some(Diagnosis::Ad)),
+            _ => Err(row.bad_value(column, "1 to 9 (ADNI's DXCHANGE)")),
+        };
+    }
+    match cell(Field::Cdr) {
+        None => Ok(None),
+        Some((column, cdr)) => match cdr.parse::<f64>() {
+            Ok(0.0) => Ok(Some(Diagnosis::Cn)),
+            Ok(cdr) if cdr > 0.0 && cdr <= 3.0 => Ok(Some(Diagnosis::Ad)),
+            _ => Err(row.bad_value(column, "a Clinical Dementia Rating from 0 to 3")),
+        },
+    }
+}
+
+/// ADNI's and OASIS's codes beside the words: 1 male, 2 female.
+fn sex(cell: &str) -> Option<Sex> {
+    match cell {
+        "1" => Some(Sex::M),
+        "2" => Some(Sex::F),
+        _ => Sex::parse(cell),
+    }
+}
+
+/// `3`, `3.0`, `1.5 Tesla MRI`, `3T`.
+fn tesla(cell: &str) -> Option<f64> {
+    let number: String = cell.trim().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.parse().ok().filter(|tesla: &f64| *tesla > 0.0 && *tesla < 30.0)
+}
+
+fn path_key(path: &str) -> Arc<str> {
+    let forward = path.trim().replace('\\', "/");
+    forward.strip_prefix("./").unwrap_or(&forward).into()
+}
+
+/// The subject that the file itself is named after.
+fn subject_of_file(path: &Path) -> Option<SubjectId> {
+    let name = path.file_name()?.to_str()?;
+    let (subject, rest) = name.split_once('_')?;
+    (subject.starts_with("sub-") && rest.starts_with("sessions")).then(|| SubjectId::parse(subject).ok())?
+}
