@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::table::{Row, TableReader, parse_years};
+use crate::records::{JoinRule, JoinedImage, Place, Records, VisitRecord};
 use crate::{CohortError, Date, Diagnosis, Group, ImageId, SessionId, Sex, SubjectId};
 
 /// One image as a label table describes it.
@@ -42,115 +42,30 @@ impl LabelRow {
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         self.group.as_ref().and_then(Group::diagnosis)
     }
-
-    fn has_same_label(&self, other: &Self) -> bool {
-        let date_agrees = match (self.acquisition_date, other.acquisition_date) {
-            (Some(one), Some(two)) => one == two,
-            _ => true,
-        };
-        self.subject == other.subject && self.group == other.group && date_agrees
-    }
-
-    fn describe(&self) -> String {
-        let group = self.group.as_ref().map_or_else(|| "no group".to_owned(), Group::to_string);
-        let date = self.acquisition_date.map(|date| format!(" on {date}")).unwrap_or_default();
-        format!("{} {group}{date} ({}, line {})", self.subject, self.source.display(), self.line)
-    }
 }
 
-/// The rows of one or more label tables, found by image id, by path, or by subject and date.
+/// What label tables say, found by image id, by path, or by subject and date.
 ///
-/// Two kinds of table are read, told apart by their header (any column order, any case): the CSV of
-/// an IDA image collection (`Image Data ID`, `Subject`, `Group`, `Sex`, `Age`, `Visit`, `Acq Date`,
-/// ...), and a plain table with `image_id` or `path`, `subject`, `diagnosis` and perhaps `session`,
-/// `age`, `sex`, `date`.
+/// Every table that [`Records`] knows is read. The diagnosis of an image is that of the visit nearest to it, if
+/// visits are listed (ADNIMERGE, DXSUM and the like); else the group that the image's own table names.
 #[derive(Debug, Clone, Default)]
 pub struct LabelTable {
     rows: Vec<LabelRow>,
     by_image: BTreeMap<ImageId, usize>,
     by_path: BTreeMap<String, usize>,
     by_subject_and_date: BTreeMap<(SubjectId, Date), Vec<usize>>,
-}
-
-const REMEDY: &str = "labels come from the IDA collection table (IDA: Advanced Search (beta) > your collection > \
-     CSV), or from a CSV with the columns image_id or path, subject, diagnosis and perhaps session";
-
-struct Columns {
-    image: Option<usize>,
-    path: Option<usize>,
-    subject: usize,
-    group: usize,
-    session: Option<usize>,
-    sex: Option<usize>,
-    age: Option<usize>,
-    modality: Option<usize>,
-    description: Option<usize>,
-    date: Option<usize>,
-}
-
-impl Columns {
-    fn of<R: BufRead>(table: &TableReader<R>) -> Result<Self, CohortError> {
-        const IMAGE: [&str; 4] = ["Image Data ID", "image_id", "Image UID", "image"];
-        const PATH: [&str; 3] = ["path", "file", "filename"];
-        let path = table.find(&PATH);
-        let image = if path.is_some() { table.find(&IMAGE) } else { Some(table.require(&IMAGE, REMEDY)?) };
-        Ok(Self {
-            image,
-            path,
-            subject: table.require(&["Subject", "Subject ID", "participant_id", "PTID"], REMEDY)?,
-            group: table.require(&["Group", "Research Group", "diagnosis", "DX"], REMEDY)?,
-            session: table.find(&["Visit", "session", "session_id", "VISCODE"]),
-            sex: table.find(&["Sex", "Gender"]),
-            age: table.find(&["Age", "age_years"]),
-            modality: table.find(&["Modality"]),
-            description: table.find(&["Description"]),
-            date: table.find(&["Acq Date", "Study Date", "date", "acq_date"]),
-        })
-    }
-
-    fn read(&self, row: &Row<'_>, source: &Path) -> Result<LabelRow, CohortError> {
-        let words = |column: Option<usize>| row.get_in(column).map(crate::error::shorten);
-        let image_id =
-            row.optional(self.image, "an image id such as I13893", |cell| ImageId::parse(cell).ok())?;
-        let image_path = row.get_in(self.path).map(path_key);
-        if image_id.is_none() && image_path.is_none() {
-            let column = self.image.or(self.path).unwrap_or_default();
-            return Err(row.bad_value(column, "an image id or a path"));
-        }
-        Ok(LabelRow {
-            image_id,
-            image_path,
-            subject: row
-                .required(self.subject, "a subject such as 002_S_0413", |cell| SubjectId::parse(cell).ok())?,
-            session: row.optional(self.session, "a visit such as m06", |cell| SessionId::parse(cell).ok())?,
-            group: row.get(self.group).and_then(Group::parse),
-            sex: row.get_in(self.sex).and_then(Sex::parse),
-            age_years: row.get_in(self.age).and_then(parse_years),
-            modality: words(self.modality),
-            description: words(self.description),
-            acquisition_date: row.optional(
-                self.date,
-                "a date such as 4/18/2006 or 2006-04-18",
-                Date::parse,
-            )?,
-            source: source.to_owned(),
-            line: row.line,
-        })
-    }
+    /// Visits with a date, for images that no table lists.
+    visits: BTreeMap<String, Vec<(Date, LabelRow)>>,
+    rule: JoinRule,
 }
 
 impl LabelTable {
-    /// Reads tables and joins their rows; the same image in two tables is one row if the labels agree.
+    /// Reads tables of any known kind and joins what they say.
     ///
     /// # Errors
-    /// A file that cannot be read or is no such table, a cell that cannot be what its column says, or
-    /// [`CohortError::ConflictingLabels`].
+    /// [`CohortError`], as [`Records::read`].
     pub fn from_files(paths: &[PathBuf]) -> Result<Self, CohortError> {
-        let mut labels = Self::default();
-        for path in paths {
-            labels.add(TableReader::open(path)?, path)?;
-        }
-        Ok(labels)
+        Ok(Self::of(&Records::read(paths)?, &JoinRule::default()))
     }
 
     /// Reads one table from any reader; `path` is for messages.
@@ -158,47 +73,35 @@ impl LabelTable {
     /// # Errors
     /// As [`Self::from_files`].
     pub fn from_reader<R: BufRead>(reader: R, path: &Path) -> Result<Self, CohortError> {
-        let mut labels = Self::default();
-        labels.add(TableReader::new(reader, path)?, path)?;
-        Ok(labels)
+        Ok(Self::of(&Records::from_reader(reader, path)?, &JoinRule::default()))
     }
 
-    fn add<R: BufRead>(&mut self, mut table: TableReader<R>, path: &Path) -> Result<(), CohortError> {
-        let columns = Columns::of(&table)?;
-        while let Some(row) = table.next_row()? {
-            let row = columns.read(&row, path)?;
-            self.insert(row)?;
-        }
-        Ok(())
-    }
-
-    fn insert(&mut self, row: LabelRow) -> Result<(), CohortError> {
-        let by_image = row.image_id.as_ref().and_then(|id| self.by_image.get(id));
-        let by_path = row.image_path.as_ref().and_then(|path| self.by_path.get(path));
-        if let Some(&earlier) = by_image.or(by_path) {
-            let earlier = &self.rows[earlier];
-            if earlier.has_same_label(&row) {
-                return Ok(());
+    /// The labels that records amount to.
+    #[must_use]
+    pub fn of(records: &Records, rule: &JoinRule) -> Self {
+        let mut labels = Self { rule: rule.clone(), ..Self::default() };
+        for joined in records.join(rule) {
+            let idx = labels.rows.len();
+            let row = LabelRow::of_image(&joined, records);
+            if let Some(id) = &row.image_id {
+                labels.by_image.insert(id.clone(), idx);
             }
-            let id = row.image_id.as_ref().map(ImageId::to_string).or_else(|| row.image_path.clone());
-            return Err(CohortError::ConflictingLabels {
-                image: id.unwrap_or_default(),
-                first: earlier.describe(),
-                second: row.describe(),
+            if let Some(path) = &row.image_path {
+                labels.by_path.insert(path.clone(), idx);
+            }
+            if let Some(date) = row.acquisition_date {
+                labels.by_subject_and_date.entry((row.subject.clone(), date)).or_default().push(idx);
+            }
+            labels.rows.push(row);
+        }
+        for (key, person) in records.people() {
+            let rows = person.visits.iter().filter_map(|visit| {
+                let row = LabelRow::of_visit(&person.subject, person.sex, visit, records);
+                row.group.is_some().then_some((visit.date?, row))
             });
+            labels.visits.insert(key.to_owned(), rows.collect());
         }
-        let idx = self.rows.len();
-        if let Some(id) = &row.image_id {
-            self.by_image.insert(id.clone(), idx);
-        }
-        if let Some(path) = &row.image_path {
-            self.by_path.insert(path.clone(), idx);
-        }
-        if let Some(date) = row.acquisition_date {
-            self.by_subject_and_date.entry((row.subject.clone(), date)).or_default().push(idx);
-        }
-        self.rows.push(row);
-        Ok(())
+        labels
     }
 
     /// The row of an image, with or without the `I` before its number.
@@ -210,14 +113,17 @@ impl LabelTable {
     /// The row of an image by its path as written in the table (`/` and `\` are the same).
     #[must_use]
     pub fn lookup_path(&self, path: &str) -> Option<&LabelRow> {
-        self.by_path.get(&path_key(path)).map(|&idx| &self.rows[idx])
+        self.by_path.get(&*crate::records::path_key(path)).map(|&idx| &self.rows[idx])
     }
 
     /// A row of that subject and day, for images whose id is in no table; `None` if the rows of that
-    /// day do not agree on group and visit.
+    /// day do not agree on group and visit. Where no image of that day is listed, the nearest visit that is near
+    /// enough ([`JoinRule::max_days`]), if it is clear which.
     #[must_use]
     pub fn lookup_date(&self, subject: &SubjectId, date: Date) -> Option<&LabelRow> {
-        let found = self.by_subject_and_date.get(&(subject.clone(), date))?;
+        let Some(found) = self.by_subject_and_date.get(&(subject.clone(), date)) else {
+            return self.nearest_visit(subject, date);
+        };
         let first = &self.rows[*found.first()?];
         let agree = |&idx: &usize| {
             let row = &self.rows[idx];
@@ -226,22 +132,69 @@ impl LabelTable {
         found.iter().all(agree).then_some(first)
     }
 
-    /// All rows, in the order of the tables.
+    fn nearest_visit(&self, subject: &SubjectId, date: Date) -> Option<&LabelRow> {
+        let days = |visit: Date| date.days_since(visit).unsigned_abs();
+        let visits = self.visits.get(&subject.person_key())?;
+        let (nearest, row) = visits.iter().min_by_key(|(visit, _)| days(*visit))?;
+        let rival =
+            visits.iter().any(|(visit, other)| days(*visit) == days(*nearest) && other.group != row.group);
+        (days(*nearest) <= u64::from(self.rule.max_days) && !rival).then_some(row)
+    }
+
+    /// All rows about images, in the order of the tables.
     #[must_use]
     pub fn rows(&self) -> &[LabelRow] {
         &self.rows
     }
 
-    /// True if there is no row.
+    /// True if there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.visits.values().all(Vec::is_empty)
     }
 }
 
-fn path_key(path: &str) -> String {
-    let forward = path.trim().replace('\\', "/");
-    forward.strip_prefix("./").map(str::to_owned).unwrap_or(forward)
+impl LabelRow {
+    fn of_image(joined: &JoinedImage<'_>, records: &Records) -> Self {
+        let image = joined.image;
+        // A word that is no diagnosis is told as well; a diagnosis is the joined one, or none.
+        let word = image.group.clone().filter(|group| group.diagnosis().is_none());
+        Self {
+            image_id: image.image_id.clone(),
+            image_path: image.path.as_deref().map(str::to_owned),
+            subject: image.subject.clone(),
+            session: image.visit.as_ref().and_then(crate::Visit::session),
+            group: joined.diagnosis.map(Group::Diagnosis).or(word),
+            sex: joined.sex,
+            age_years: joined.age_years,
+            modality: image.modality.as_deref().map(str::to_owned),
+            description: image.description.as_deref().map(str::to_owned),
+            acquisition_date: image.date,
+            source: source(image.place, records),
+            line: image.place.line.into(),
+        }
+    }
+
+    fn of_visit(subject: &SubjectId, sex: Option<Sex>, visit: &VisitRecord, records: &Records) -> Self {
+        Self {
+            image_id: None,
+            image_path: None,
+            subject: subject.clone(),
+            session: visit.visit.as_ref().and_then(crate::Visit::session),
+            group: visit.diagnosis.map(Group::Diagnosis),
+            sex,
+            age_years: visit.age_years,
+            modality: None,
+            description: None,
+            acquisition_date: visit.date,
+            source: source(visit.place, records),
+            line: visit.place.line.into(),
+        }
+    }
+}
+
+fn source(place: Place, records: &Records) -> PathBuf {
+    records.tables().get(place.table as usize).map(|table| table.path.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

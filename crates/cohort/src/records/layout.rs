@@ -397,6 +397,7 @@ pub(super) const LAYOUTS: &[Layout] = &[
             (Field::Path, &["path", "file", "filename"]),
             (Field::ImageId, &["image_id", "image", "Image UID"]),
             (Field::Subject, &["subject", "participant_id", "PTID", "Subject ID"]),
+            (Field::Group, &["diagnosis", "group", "DX", "Research Group"]),
             (Field::Diagnosis, &["diagnosis", "group", "DX", "Research Group"]),
             (Field::Visit, &["session", "session_id", "visit", "VISCODE"]),
             (Field::Date, &["date", "acq_date", "Acq Date"]),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use read::path_key;
+
 pub use join::{DiagnosisBasis, JoinRule, JoinedImage};
 pub use layout::TableKind;
 pub use visit::Visit;
@@ -156,8 +158,10 @@ pub struct VisitRecord {
 }
 
 /// What tables say of a person, whatever the visit.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PersonRecord {
+    /// Their name.
+    pub subject: SubjectId,
     /// Sex.
     pub sex: Option<Sex>,
     /// Age at the first visit, in years.
@@ -221,6 +225,11 @@ impl Records {
     #[must_use]
     pub fn person(&self, subject: &SubjectId) -> Option<&PersonRecord> {
         self.people.get(&subject.person_key())
+    }
+
+    /// Everybody, by [`SubjectId::person_key`].
+    pub fn people(&self) -> impl Iterator<Item = (&str, &PersonRecord)> {
+        self.people.iter().map(|(key, person)| (key.as_str(), person))
     }
 
     /// For people: `DXSUM.csv, line 7`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::layout::{Field, Layout, RowsAre};
-use super::{ImageRecord, ImageType, Place, Records, TableKind, TableNote, Visit, VisitRecord};
+use super::{ImageRecord, ImageType, PersonRecord, Place, Records, TableKind, TableNote, Visit, VisitRecord};
 use crate::error::shorten;
 use crate::table::{Row, TableReader, parse_years};
 use crate::{CohortError, Date, Diagnosis, Group, ImageId, Sex, SubjectId};
@@ -102,16 +102,15 @@ impl Reader {
         let columns = Columns::of(layout, &table);
         let number = u32::try_from(self.records.tables.len()).unwrap_or(u32::MAX);
         let of_file = subject_of_file(path);
-        let mut n_rows = 0;
+        let note = TableNote { path: path.to_owned(), kind: layout.kind, n_rows: 0, n_unknown_people: 0 };
+        self.records.tables.push(note);
         while let Some(row) = table.next_row()? {
-            n_rows += 1;
+            self.records.tables[number as usize].n_rows += 1;
             let line = u32::try_from(row.line).unwrap_or(u32::MAX);
             let mut facts = self.facts(&row, &columns, layout.kind, Place { table: number, line })?;
             facts.subject = facts.subject.or_else(|| of_file.clone());
             self.take(facts, layout, &row, &columns)?;
         }
-        let path = path.to_owned();
-        self.records.tables.push(TableNote { path, kind: layout.kind, n_rows, n_unknown_people: 0 });
         Ok(())
     }
 
@@ -269,7 +268,14 @@ impl Reader {
 
     fn add_visit(&mut self, facts: Facts, rows: RowsAre) {
         let Some(subject) = &facts.subject else { return };
-        let person = self.records.people.entry(subject.person_key()).or_default();
+        let new = || PersonRecord {
+            subject: subject.clone(),
+            sex: None,
+            baseline_age_years: None,
+            site: None,
+            visits: Vec::new(),
+        };
+        let person = self.records.people.entry(subject.person_key()).or_insert_with(new);
         person.sex = person.sex.or(facts.sex);
         person.baseline_age_years = person.baseline_age_years.or(facts.baseline_age_years);
         person.site = person.site.take().or_else(|| facts.site.clone());
@@ -457,7 +463,8 @@ fn tesla(cell: &str) -> Option<f64> {
     number.parse().ok().filter(|tesla: &f64| *tesla > 0.0 && *tesla < 30.0)
 }
 
-fn path_key(path: &str) -> Arc<str> {
+/// One spelling of a path in a table: forward slashes, no `./` in front.
+pub(crate) fn path_key(path: &str) -> Arc<str> {
     let forward = path.trim().replace('\\', "/");
     forward.strip_prefix("./").unwrap_or(&forward).into()
 }
