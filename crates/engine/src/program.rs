@@ -278,7 +278,7 @@ impl Program {
         if let Some(norm) = &layer.batch_norm {
             let layout = *target.layout();
             let n = target.n_images() * layout.n_voxels();
-            let channels = channel_moments(&Map::new(target.data(), layout));
+            let channels = channel_moments(self.isa, &Map::new(target.data(), layout));
             let (scale, shift) = norm.affine(channels.iter().copied());
             scale_in_place(self.isa, &mut target, &scale, &Epilogue { bias: &shift, ..whole });
             self.moments.push(Moments { channels, n });

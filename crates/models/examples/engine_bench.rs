@@ -2,7 +2,7 @@
 //! JSON. `prepare CASE` builds a case, `run` times one pass, `profile` each layer of one, `output FILE` writes
 //! what it computed as little-endian `f32`, `memory` tells the peak.
 //!
-//! Policies: `fast`, `accurate`, and `bf16` for weights in that format. Cases: `conv NAME ALGORITHM`, `net ARCHITECTURE POLICY [trunk]`, `synthstrip POLICY [MEGABYTES]`. Weights and inputs are
+//! Policies: `fast`, `accurate`, `bf16` for weights in that format, and `batch` for norms by the batch. Cases: `conv NAME ALGORITHM`, `net ARCHITECTURE POLICY [trunk]`, `synthstrip POLICY [MEGABYTES]`. Weights and inputs are
 //! those of `reference/formula.py`.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
@@ -11,7 +11,9 @@ use std::fs;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::time::Instant;
 
-use brainreel_engine::{Activation, ConvShape, Network, Node, Options, Policy, Program, WeightFormat};
+use brainreel_engine::{
+    Activation, ConvShape, Network, Node, NormMode, Options, Policy, Program, WeightFormat,
+};
 use brainreel_kernels::{
     Buffer, DirectConv, Epilogue, Input, InstructionSet, Layout, Map, MapMut, PlanarConv, TileSize,
     WinogradConv, from_blocked, to_blocked,
@@ -75,6 +77,7 @@ fn options(policy: &str) -> Result<Options, Box<dyn Error>> {
     let policy = match policy {
         "fast" => Policy::Fast,
         "accurate" => Policy::Accurate,
+        "batch" => return Ok(Options { norm: NormMode::Batch, ..Options::default() }),
         "bf16" => return Ok(Options { weights: WeightFormat::Bf16, ..Options::default() }),
         other => return Err(format!("no policy {other}").into()),
     };

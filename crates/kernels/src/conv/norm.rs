@@ -1,5 +1,7 @@
 //! What batch normalisation needs: moments of channels, and scaling in place.
 
+use std::ops::Range;
+
 use super::epilogue::Finish;
 use super::parallel::{Shared, for_each_task};
 use super::{Epilogue, Layout, Map, MapMut};
@@ -8,25 +10,34 @@ use crate::simd::{InstructionSet, Kernel, Lanes16};
 
 /// Mean and biased variance of each channel over all images and voxels.
 ///
+/// One pass: sums and sums of squares around a centre near the mean, so that they do not cancel.
+///
 /// # Determinism
-/// Double precision; rows are summed first, then planes, in order: the same bits for any number of threads.
+/// Single precision within a row, double from row to row, in order: the same bits for any number of threads.
 #[must_use]
-pub fn channel_moments(input: &Map<'_>) -> Vec<(f64, f64)> {
+pub fn channel_moments(isa: InstructionSet, input: &Map<'_>) -> Vec<(f64, f64)> {
     let layout = *input.layout();
     let n = (input.n_images() * layout.n_voxels()) as f64;
-    let sums = channel_sums(input, vec![0.0; layout.blocks() * LANES]);
-    let means: Vec<f64> = sums.iter().map(|(sum, _)| sum / n).collect();
-    // A second pass around the mean: sums of squares would cancel.
-    let centred = channel_sums(input, means.clone());
-    let moments = means.into_iter().zip(centred);
-    moments
-        .map(|(mean, (sum, squares))| (mean, ((squares - sum * sum / n) / n).max(0.0)))
-        .take(layout.channels)
-        .collect()
+    let middle = layout.dims[1] / 2;
+    let n_of_rows = (input.n_images() * layout.dims[0] * layout.dims[2]) as f64;
+    let zero = vec![0.0; layout.blocks() * LANES];
+    let rows = channel_sums(isa, input, middle..middle + 1, &zero);
+    let centres: Vec<f32> = rows.iter().map(|(sum, _)| (sum / n_of_rows) as f32).collect();
+    let sums = channel_sums(isa, input, 0..layout.dims[1], &centres);
+    let moments = centres.into_iter().zip(sums).map(|(centre, (sum, squares))| {
+        let offset = sum / n;
+        (f64::from(centre) + offset, (squares / n - offset * offset).max(0.0))
+    });
+    moments.take(layout.channels).collect()
 }
 
-/// Sum and sum of squares of each channel less its `centre`.
-fn channel_sums(input: &Map<'_>, centres: Vec<f64>) -> Vec<(f64, f64)> {
+/// Sum and sum of squares of each channel less its centre, over the rows of these `heights`.
+fn channel_sums(
+    isa: InstructionSet,
+    input: &Map<'_>,
+    heights: Range<usize>,
+    centres: &[f32],
+) -> Vec<(f64, f64)> {
     let layout = *input.layout();
     let planes = input.n_images() * layout.dims[0];
     let mut partial = vec![(0.0, 0.0); layout.blocks() * planes * LANES];
@@ -34,23 +45,20 @@ fn channel_sums(input: &Map<'_>, centres: Vec<f64>) -> Vec<(f64, f64)> {
     for_each_task(layout.blocks() * planes, |task, _| {
         let (block, plane) = (task / planes, task % planes);
         let (image, depth) = (plane / layout.dims[0], plane % layout.dims[0]);
-        let start =
+        let first =
             image * layout.image() + block * layout.block() + layout.origin() + depth * layout.plane();
-        let centres: [f64; LANES] = std::array::from_fn(|lane| centres[block * LANES + lane]);
-        let mut sums = [(0.0, 0.0); LANES];
-        for height in 0..layout.dims[1] {
-            let row = &input.data()[start + height * layout.row()..][..layout.dims[2] * LANES];
-            for voxel in row.chunks_exact(LANES) {
-                for ((sum, &x), centre) in sums.iter_mut().zip(voxel).zip(centres) {
-                    let x = f64::from(x) - centre;
-                    sum.0 += x;
-                    sum.1 += x * x;
-                }
+        for height in heights.clone() {
+            let row = &input.data()[first + height * layout.row()..][..layout.dims[2] * LANES];
+            let (mut sum, mut squares) = ([0.0; LANES], [0.0; LANES]);
+            let centre = &centres[block * LANES..][..LANES];
+            // SAFETY: the row is whole voxels, and there are sixteen centres.
+            unsafe { isa.run(RowSums { row, centre, sum: &mut sum, squares: &mut squares }) };
+            for lane in 0..LANES {
+                // SAFETY: each task has sixteen places of its own.
+                let place = unsafe { &mut *target.get().add(task * LANES + lane) };
+                place.0 += f64::from(sum[lane]);
+                place.1 += f64::from(squares[lane]);
             }
-        }
-        for (lane, sum) in sums.into_iter().enumerate() {
-            // SAFETY: each task has sixteen places of its own.
-            unsafe { *target.get().add(task * LANES + lane) = sum };
         }
     });
     let add = |a: (f64, f64), b: (f64, f64)| (a.0 + b.0, a.1 + b.1);
@@ -61,6 +69,39 @@ fn channel_sums(input: &Map<'_>, centres: Vec<f64>) -> Vec<(f64, f64)> {
             (0..planes).map(of_plane).fold((0.0, 0.0), add)
         })
         .collect()
+}
+
+/// Voxels whose sums are kept apart, so that additions do not wait for each other.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Sums over the voxels of a row, less `centre`.
+struct RowSums<'a> {
+    row: &'a [f32],
+    centre: &'a [f32],
+    sum: &'a mut [f32; LANES],
+    squares: &'a mut [f32; LANES],
+}
+
+impl Kernel for RowSums<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes16>(self) {
+        // SAFETY: the caller vouches for whole voxels and sixteen centres.
+        unsafe {
+            let centre = V::load(self.centre.as_ptr());
+            let mut sums = [V::zero(); SIDE_BY_SIDE];
+            let mut squares = [V::zero(); SIDE_BY_SIDE];
+            for voxels in self.row.chunks(SIDE_BY_SIDE * LANES) {
+                for (i, voxel) in voxels.chunks_exact(LANES).enumerate() {
+                    let x = V::load(voxel.as_ptr()).sub(centre);
+                    sums[i] = sums[i].add(x);
+                    squares[i] = x.mul_add(x, squares[i]);
+                }
+            }
+            let fold = |[a, b, c, d]: [V; SIDE_BY_SIDE]| a.add(b).add(c.add(d));
+            fold(sums).store(self.sum.as_mut_ptr());
+            fold(squares).store(self.squares.as_mut_ptr());
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
