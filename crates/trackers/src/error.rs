@@ -8,24 +8,6 @@ use brainreel_artifact::ArtifactError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrackerError {
-    /// A file could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file could not be written.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
     /// Something else is where the log belongs.
     #[error("{} is {found}, not the {expected}: it is left alone, move it away", path.display())]
     Foreign {
@@ -42,17 +24,17 @@ pub enum TrackerError {
         /// The name.
         name: String,
     },
-    /// The door to output files refused.
+    /// A file could not be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
 }
 
 impl TrackerError {
     pub(crate) fn read(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy + '_ {
-        |source| Self::Read { path: path.to_owned(), source }
+        |source| ArtifactError::Read { path: path.to_owned(), source }.into()
     }
 
     pub(crate) fn write(path: &Path) -> impl Fn(std::io::Error) -> Self + Copy + '_ {
-        |source| Self::Write { path: path.to_owned(), source }
+        |source| ArtifactError::Write { path: path.to_owned(), source }.into()
     }
 }

@@ -65,18 +65,19 @@ impl JsonLines {
         Ok(Self { log: AppendLog::open(path, keep)?, progress })
     }
 
-    /// The last step logged. Less than the step to go on from means that lines were lost, to a power cut
-    /// for example.
-    #[must_use]
-    pub fn last_step(&self) -> Option<u64> {
-        self.progress.step
+    /// Waits until all lines are on the disk.
+    ///
+    /// # Errors
+    /// [`TrackerError::Artifact`].
+    pub fn sync(&self) -> Result<(), TrackerError> {
+        self.log.sync()
     }
 
     /// Logs a step of the optimizer, counted over the whole run from 1. A step that is there already is
     /// not logged again.
     ///
     /// # Errors
-    /// [`TrackerError::ReservedName`] or [`TrackerError::Write`].
+    /// [`TrackerError::ReservedName`] or [`TrackerError::Artifact`].
     pub fn log_step(&mut self, step: u64, epoch: u64, metrics: &[(&str, f64)]) -> Result<(), TrackerError> {
         self.log("step", (step, epoch), None, metrics)
     }

@@ -164,7 +164,7 @@ impl Trackers {
     /// Logs a step of the optimizer, counted over the whole run from 1.
     ///
     /// # Errors
-    /// [`TrackerError::ReservedName`] or [`TrackerError::Write`].
+    /// [`TrackerError::ReservedName`] or [`TrackerError::Artifact`].
     pub fn log_step(&mut self, step: u64, metrics: &[(&str, f64)]) -> Result<(), TrackerError> {
         self.log(step, None, metrics)
     }
@@ -194,12 +194,6 @@ impl Trackers {
             Some(offline_run) => offline_run.log_model(step, path, alias, metadata),
             None => Ok(()),
         }
-    }
-
-    /// Where W&B's offline run is, if there is one.
-    #[must_use]
-    pub fn offline_run(&self) -> Option<&Path> {
-        self.offline_run.as_ref().map(OfflineRun::folder)
     }
 
     /// Ends the run with this exit code; 0 means that all went well. Returns where W&B's offline run is,

@@ -41,6 +41,11 @@ impl AppendLog {
         Ok(())
     }
 
+    /// Waits until all records are on the disk.
+    pub(crate) fn sync(&self) -> Result<(), TrackerError> {
+        self.file.sync_data().map_err(TrackerError::write(&self.path))
+    }
+
     /// Its length.
     pub(crate) fn n_bytes(&self) -> u64 {
         self.n_bytes

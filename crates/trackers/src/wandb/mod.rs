@@ -97,11 +97,6 @@ impl OfflineRun {
         })
     }
 
-    /// The folder that `wandb sync` takes.
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     /// Logs a row of metrics at a step; of an epoch, or of the step alone.
     pub(crate) fn log(
         &mut self,

@@ -20,6 +20,8 @@ use super::proto::{Artifact, Manifest, ManifestEntry, PolicyItem};
 use crate::{RunIdentity, TrackerError};
 
 const LIST: &str = "models.json";
+/// Far longer than any list of ours.
+const LONGEST_LIST: u64 = 1 << 20;
 
 /// The models put aside, in their folder.
 #[derive(Debug)]
@@ -41,10 +43,10 @@ impl Models {
     /// The models of a run that goes on behind `last_step`.
     pub(crate) fn open(folder: PathBuf, last_step: u64) -> Result<Self, TrackerError> {
         let path = folder.join(LIST);
-        let mut models: Vec<Model> = match fs::read(&path) {
+        let mut models: Vec<Model> = match read_bounded(&path) {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(source) => return Err(TrackerError::read(&path)(source)),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| TrackerError::Foreign {
+            Ok(bytes) => parse(&bytes).ok_or_else(|| TrackerError::Foreign {
                 path,
                 found: "another file".to_owned(),
                 expected: "list of models that brainreel writes",
@@ -123,6 +125,21 @@ impl Models {
     }
 }
 
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LONGEST_LIST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The models of a list, if it is one. An alias becomes the name of a file.
+fn parse(bytes: &[u8]) -> Option<Vec<Model>> {
+    let models: Vec<Model> = serde_json::from_slice(bytes).ok()?;
+    let is_plain = |alias: &str| {
+        !alias.is_empty() && alias.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    models.iter().all(|model| is_plain(&model.alias)).then_some(models)
+}
+
 fn file_name(alias: &str) -> String {
     format!("{alias}.safetensors")
 }
@@ -177,6 +194,15 @@ fn client_id(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alias_cannot_leave_the_folder() {
+        let list = |alias: &str| format!(r#"[{{"alias": "{alias}", "step": 1, "metadata": null}}]"#);
+        assert_eq!(parse(list("best_loss").as_bytes()).unwrap().len(), 1);
+        for alias in ["", "../secret", "/etc/secret", "a/b", "A", "a.b"] {
+            assert_eq!(parse(list(alias).as_bytes()), None, "{alias}");
+        }
+    }
 
     #[test]
     fn digests_are_those_of_the_official_client() {
