@@ -30,7 +30,6 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TOLERANCE, LEAST_P, N_DRAWS = 1e-5, 1e-3, 4000
 RUN = ["cargo", "run", "--release", "--quiet", "-p", "brainreel-augmentation", "--example"]
 AFFINE = np.array([[1.1, 0.1, 0.0, -60.0], [-0.1, 1.4, 0.05, -70.0], [0.0, -0.05, 1.2, -50.0], [0.0, 0.0, 0.0, 1.0]])
-STRAIGHT = np.diag([1.1, 1.4, 1.2, 1.0])
 
 BIAS = [round(0.5 * float(np.cos(3 * i + 1)), 6) for i in range(20)]
 # Name, brainreel's transform, TorchIO's, and whether a cube is needed.

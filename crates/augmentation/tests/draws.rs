@@ -1,6 +1,8 @@
-//! Draws that are logged, replayed and made on other numbers of threads; images that are refused.
+//! What is drawn; draws that are logged, replayed and made on other numbers of threads; images that are refused.
 
-use brainreel_augmentation::{AugmentError, AugmentationConfig, Axis, Draw, Transform, TransformName};
+use brainreel_augmentation::{
+    AugmentError, AugmentationConfig, AugmentationPreset, Axis, Draw, Transform, TransformName,
+};
 use brainreel_volume::{Affine, Grid, Volume};
 
 fn image(dims: [usize; 3]) -> Volume<f32> {
@@ -135,4 +137,89 @@ fn draws_from_elsewhere_are_checked() {
         serde_json::from_str::<Draw>(text).unwrap().apply(&mut image([6; 3])).unwrap();
     }
     assert!(serde_json::from_str::<Draw>(r#"[{"transform": "gamma", "gamma": 1, "file": "x"}]"#).is_err());
+}
+
+#[test]
+fn frequencies_and_ranges_are_the_thesiss() {
+    let config = AugmentationConfig { pool: 0, ..AugmentationConfig::default() };
+    let draws: Vec<Draw> = (0..4000).map(|epoch| config.draw(1, "sub-1_ses-1", epoch)).collect();
+    let share = |n: usize| n as f64 / 4000.0;
+    let transforms = || draws.iter().flat_map(|draw| draw.transforms());
+    let stds: Vec<f64> = transforms()
+        .filter_map(|t| if let Transform::Noise { std, .. } = t { Some(*std) } else { None })
+        .collect();
+    let gammas: Vec<f64> = transforms()
+        .filter_map(|t| if let Transform::Gamma { gamma } = t { Some(*gamma) } else { None })
+        .collect();
+    let plain = share(draws.iter().filter(|d| d.is_plain()).count());
+    // Four standard errors of a proportion of 0.3 in 4000 draws: 0.029.
+    assert!((share(stds.len()) - 0.3).abs() < 0.03 && (share(gammas.len()) - 0.3).abs() < 0.03);
+    assert!((plain - 0.49).abs() < 0.035, "{plain}");
+    assert!(stds.iter().all(|std| (0.0..0.1).contains(std)));
+    let bound = 0.2_f64.exp();
+    assert!(gammas.iter().all(|&g| g <= bound && g >= 1.0 / bound));
+}
+
+#[test]
+fn a_pool_repeats_and_fresh_draws_do_not() {
+    let pooled = AugmentationConfig { pool: 3, ..everything() };
+    assert_eq!(pooled.draw(1, "a", 0), pooled.draw(1, "a", 3));
+    assert_ne!(pooled.draw(1, "a", 0), pooled.draw(1, "a", 1));
+    assert_ne!(pooled.draw(1, "a", 0), pooled.draw(1, "b", 0));
+    assert_ne!(pooled.draw(1, "a", 0), pooled.draw(2, "a", 0));
+    let fresh = AugmentationConfig { pool: 0, ..pooled };
+    assert_ne!(fresh.draw(1, "a", 0), fresh.draw(1, "a", 3));
+}
+
+#[test]
+fn transforms_come_in_order_and_do_not_disturb_each_other() {
+    let all = everything();
+    let names = |config: &AugmentationConfig| -> Vec<TransformName> {
+        config.draw(3, "scan", 5).transforms().iter().map(Transform::name).collect()
+    };
+    assert_eq!(names(&all), all.order());
+    let thesis = AugmentationConfig { preset: AugmentationPreset::Thesis, ..everything() };
+    assert_eq!(names(&thesis), thesis.order());
+    let without_blur = AugmentationConfig { blur_probability: 0.0, ..everything() };
+    let kept: Vec<Transform> = all
+        .draw(3, "scan", 5)
+        .transforms()
+        .iter()
+        .filter(|t| t.name() != TransformName::Blur)
+        .cloned()
+        .collect();
+    assert_eq!(without_blur.draw(3, "scan", 5).transforms(), kept);
+}
+
+#[test]
+fn without_noise_both_presets_draw_the_same() {
+    let quiet = AugmentationConfig { noise_probability: 0.0, ..AugmentationConfig::default() };
+    let thesis = AugmentationConfig { preset: AugmentationPreset::Thesis, ..quiet.clone() };
+    assert!((0..20).all(|epoch| quiet.draw(1, "scan", epoch) == thesis.draw(1, "scan", epoch)));
+    assert!(AugmentationConfig::none().draw(1, "scan", 0).is_plain());
+}
+
+#[test]
+fn sizes_keep_to_their_ranges() {
+    let config = AugmentationConfig { noise_mean: 0.5, ghosting_restore: Some(0.2), ..everything() };
+    for transform in (0..300).flat_map(|epoch| config.draw(9, "scan", epoch).transforms().to_vec()) {
+        let within = match transform {
+            Transform::Noise { mean, .. } => mean.abs() <= 0.5,
+            Transform::Affine { scales, degrees } => {
+                scales.iter().all(|s| (0.9..1.1).contains(s)) && degrees.iter().all(|d| d.abs() <= 10.0)
+            }
+            Transform::BiasField { order, coefficients } => {
+                order == 3 && coefficients.len() == 20 && coefficients.iter().all(|c| c.abs() <= 0.5)
+            }
+            Transform::Blur { std_mm } => std_mm.iter().all(|s| (0.0..2.0).contains(s)),
+            Transform::Ghosting { number, intensity, restore, .. } => {
+                (4..=10).contains(&number)
+                    && (0.5..1.0).contains(&intensity)
+                    && restore.is_some_and(|share| (0.0..0.2).contains(&share))
+            }
+            Transform::Flip { axes } => axes == [Axis::X],
+            _ => true,
+        };
+        assert!(within);
+    }
 }
