@@ -159,8 +159,7 @@ pub fn import(
     let candidates = model.map_or_else(all_published, std::slice::from_ref);
     let limit_bytes = candidates.iter().map(|model| model.max_bytes).max().unwrap_or(0);
     let Some(bytes) = read_at_most(file, limit_bytes)? else {
-        let (origin, name) =
-            (file.display().to_string(), candidates.last().map_or("any network", |m| m.name));
+        let (origin, name) = (file.display().to_string(), model.map_or("any network", |model| model.name));
         return Err(WeightsError::TooLarge { name, origin, limit_bytes });
     };
     let (model, refused) = recognise(candidates, &bytes, file);
@@ -169,6 +168,10 @@ pub fn import(
         let source = Box::new(refused.expect("the table of models is not empty"));
         return Err(WeightsError::NotTheNetwork { names, source });
     };
+    if bytes.len() as u64 > model.max_bytes {
+        let (origin, limit_bytes) = (file.display().to_string(), model.max_bytes);
+        return Err(WeightsError::TooLarge { name: model.name, origin, limit_bytes });
+    }
     let sha256 = hash_bytes(&bytes).to_string();
     if cache.path_of(model).is_file() {
         refuse_change(cache, model, &sha256, &file.display().to_string(), replace)?;

@@ -34,7 +34,7 @@ pub(crate) fn check(architecture: Architecture, bytes: &[u8], path: &Path) -> Re
         n_parameters += if spec.is_parameter() { spec.n_elements() } else { 0 };
     }
     match found.into_keys().next() {
-        Some(name) => Err(ModelError::ForeignTensor { name, origin, network: name_of(architecture) }),
+        Some(name) => Err(ModelError::ForeignTensor { name, origin, network: architecture.name() }),
         None => Ok(n_parameters),
     }
 }
@@ -56,16 +56,6 @@ fn check_tensor(spec: &TensorSpec, tensor: Option<&HostTensor>, origin: &str) ->
             Err(ModelError::Value { name, origin, got: tensor.values[index], index, expected })
         }
         None => Ok(()),
-    }
-}
-
-fn name_of(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::R3d18 => "r3d_18",
-        Architecture::Mc318 => "mc3_18",
-        Architecture::R2plus1d18 => "r2plus1d_18",
-        Architecture::MvitV1B => "mvit_v1_b",
-        Architecture::MvitV2S => "mvit_v2_s",
     }
 }
 
