@@ -10,6 +10,8 @@ pub(crate) enum Finish {
     AllWell,
     /// Finished, but some scans failed: exit code 3.
     SomeFailed,
+    /// An audit found a leak or a conflict: exit code 4.
+    AuditFailed,
 }
 
 impl Finish {
@@ -24,15 +26,14 @@ impl From<Finish> for ExitCode {
         match finish {
             Finish::AllWell => Self::SUCCESS,
             Finish::SomeFailed => Self::from(3),
+            Finish::AuditFailed => Self::from(4),
         }
     }
 }
 
 /// A run that was told to stop, and did so with a checkpoint. Not a failure, but nothing may build on it.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "stopped after {n_steps} steps, with a checkpoint in {}; the same command goes on from there", run.display()
-)]
+#[error("stopped {}", self.position())]
 pub(crate) struct Interrupted {
     /// The run folder.
     pub(crate) run: PathBuf,
@@ -41,6 +42,19 @@ pub(crate) struct Interrupted {
 }
 
 impl Interrupted {
+    fn position(&self) -> String {
+        match self.n_steps {
+            0 => format!(
+                "before the first step of {}; the same command begins again, with the features computed so far",
+                self.run.display()
+            ),
+            n => format!(
+                "after {n} steps, with a checkpoint in {}; the same command goes on from there",
+                self.run.display()
+            ),
+        }
+    }
+
     /// What shells report of a program that Ctrl-C ended.
     pub(crate) const EXIT_CODE: u8 = 130;
 }

@@ -44,16 +44,21 @@ pub enum CheckpointKind {
 }
 
 impl CheckpointKind {
-    /// Its file in a run folder.
+    /// Its name, that of its file.
     #[must_use]
-    pub fn path(self, run_dir: &Path) -> PathBuf {
-        let name = match self {
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Last => "last",
             Self::Previous => "previous",
             Self::BestAccuracy => "best_accuracy",
             Self::BestLoss => "best_loss",
-        };
-        run_dir.join("checkpoints").join(format!("{name}.safetensors"))
+        }
+    }
+
+    /// Its file in a run folder.
+    #[must_use]
+    pub fn path(self, run_dir: &Path) -> PathBuf {
+        run_dir.join("checkpoints").join(format!("{}.safetensors", self.name()))
     }
 }
 
@@ -102,6 +107,17 @@ pub struct CheckpointState {
 }
 
 impl CheckpointState {
+    /// The epoch done whose checkpoint this is: the first with the best value, the last for the other kinds.
+    #[must_use]
+    pub fn best(&self, kind: CheckpointKind) -> Option<&EpochMetrics> {
+        let better = |new: &EpochMetrics, old: &EpochMetrics| match kind {
+            CheckpointKind::Last | CheckpointKind::Previous => true,
+            CheckpointKind::BestAccuracy => new.validation_accuracy > old.validation_accuracy,
+            CheckpointKind::BestLoss => new.validation_loss < old.validation_loss,
+        };
+        self.history.iter().reduce(|best, row| if better(row, best) { row } else { best })
+    }
+
     /// For people: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
     #[must_use]
     pub fn position(&self) -> String {

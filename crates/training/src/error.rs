@@ -117,7 +117,7 @@ pub enum TrainError {
     /// The last checkpoint is damaged, and the one before it is whole.
     #[error(
         "the last checkpoint is damaged; the one before it, {} ({position}), is whole: pass --resume-from previous \
-         to go on from it, and the run will end in the same bytes",
+         to `brainreel train` to go on from it, and the run will end in the same bytes",
         previous.display()
     )]
     DamagedLast {

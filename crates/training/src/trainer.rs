@@ -72,6 +72,17 @@ impl<'a> TrainRequest<'a> {
     }
 }
 
+impl TrainRequest<'_> {
+    /// Whether the run was told to stop.
+    fn is_interrupted(&self) -> bool {
+        is_set(self.interrupt)
+    }
+}
+
+fn is_set(interrupt: Option<&AtomicBool>) -> bool {
+    interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+}
+
 /// What a finished run came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSummary {
@@ -131,6 +142,9 @@ pub fn train(
     Ok(run.summary())
 }
 
+const NO_FORECAST: &str = "a memory limit needs a forecast, and there is one for device cpu with engine native only; take \
+                           the limit away, or choose these";
+
 /// Tells what the run will take, and refuses it if that is more than allowed. Only our own engine is known well
 /// enough.
 fn foresee(
@@ -140,7 +154,10 @@ fn foresee(
 ) -> Result<(), TrainError> {
     let config = request.config;
     if config.device.resolved() != DeviceKind::Cpu || config.engine != EngineKind::Native {
-        return Ok(());
+        return match request.memory_limit {
+            None => Ok(()),
+            Some(_) => Err(TrainError::Memory { advice: NO_FORECAST.to_owned() }),
+        };
     }
     let forecast = Forecast::new(config, workload)?;
     progress(TrainEvent::Forecast { forecast: &forecast, workload });
@@ -213,7 +230,7 @@ impl<'a> Run<'a> {
                     .with_precision(config.precision);
                 drop(initial);
                 if config.frozen_norm == FrozenNorm::Calibrated && !is_transformer(architecture) {
-                    calibrate(&mut network, &training, config, progress)?;
+                    calibrate(&mut network, &training, request, progress)?;
                 }
                 (fresh, network, AdamW::new(settings))
             }
@@ -238,9 +255,9 @@ impl<'a> Run<'a> {
             stop_after_steps: request.stop_after_steps,
             interrupt: request.interrupt,
         };
-        progress(TrainEvent::Network { architecture, parameters: run.network.n_parameters() });
         run.write_tables()?;
         run.restore_best()?;
+        progress(TrainEvent::Network { architecture, parameters: run.network.n_parameters() });
         Ok(run)
     }
 
@@ -250,8 +267,7 @@ impl<'a> Run<'a> {
 
     /// Whether this process has made as many steps as it was to make, or was told to stop.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stop_after_steps.is_some_and(|most| self.optimizer.n_steps() >= most)
-            || self.interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
+        self.stop_after_steps.is_some_and(|most| self.optimizer.n_steps() >= most) || is_set(self.interrupt)
     }
 
     /// Computes all features that will be needed, so that progress can be told.
@@ -265,6 +281,9 @@ impl<'a> Run<'a> {
         let plain = self.validation.iter().map(|scan| (*scan, Draw::default()));
         let wanted: Vec<(&CheckedScan, Draw)> = drawn.chain(plain).collect();
         for (idx, (scan, draw)) in wanted.iter().enumerate() {
+            if self.is_stopped() {
+                return Ok(()); // what was computed is kept
+            }
             self.features.prepare(&self.network.trunk, scan, draw)?;
             progress(TrainEvent::Features { done: idx + 1, total: wanted.len() });
         }
@@ -288,6 +307,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn write_checkpoint(&mut self) -> Result<(), TrainError> {
+        self.log.sync()?; // a checkpoint outlives a power cut, and so must the rows before it
         self.state.n_steps = self.optimizer.n_steps();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
@@ -306,7 +326,7 @@ impl<'a> Run<'a> {
         }
         let last = CheckpointKind::Last.path(self.run_dir);
         for kind in [CheckpointKind::BestAccuracy, CheckpointKind::BestLoss] {
-            if best_epoch(&self.state.history, kind) == last_epoch {
+            if self.state.best(kind).is_some_and(|best| best.epoch == last_epoch) {
                 link_atomic(&last, &kind.path(self.run_dir))?;
             }
         }
@@ -328,7 +348,7 @@ impl<'a> Run<'a> {
     }
 
     fn summary(self) -> TrainSummary {
-        let best = |kind| best_epoch(&self.state.history, kind);
+        let best = |kind| self.state.best(kind).map_or(0, |row| row.epoch);
         TrainSummary {
             architecture: self.state.architecture,
             parameters: self.network.n_parameters(),
@@ -431,9 +451,10 @@ fn continued(
 fn calibrate(
     network: &mut Network,
     training: &[&CheckedScan],
-    config: &TrainConfig,
+    request: &TrainRequest<'_>,
     progress: &mut dyn FnMut(TrainEvent<'_>),
 ) -> Result<(), TrainError> {
+    let config = request.config;
     if network.trunk.is_empty() {
         return Ok(());
     }
@@ -443,20 +464,12 @@ fn calibrate(
     chosen.sort_by(|a, b| a.scan.scan_id.cmp(&b.scan.scan_id));
     let mut tally = NormTally::default();
     for (idx, scan) in chosen.iter().enumerate() {
+        if request.is_interrupted() {
+            return Ok(()); // no step will follow, and nothing is kept
+        }
         network.trunk.observe(input(&network.trunk, scan, &Draw::default())?, &mut tally);
         progress(TrainEvent::Calibrating { done: idx + 1, total: chosen.len() });
     }
     network.trunk.calibrate(&tally);
     Ok(())
-}
-
-/// The first epoch with the best value.
-fn best_epoch(history: &[EpochMetrics], kind: CheckpointKind) -> usize {
-    let better = |new: &EpochMetrics, old: &EpochMetrics| match kind {
-        CheckpointKind::Last | CheckpointKind::Previous => true,
-        CheckpointKind::BestAccuracy => new.validation_accuracy > old.validation_accuracy,
-        CheckpointKind::BestLoss => new.validation_loss < old.validation_loss,
-    };
-    let best = history.iter().reduce(|best, row| if better(row, best) { row } else { best });
-    best.map_or(0, |row| row.epoch)
 }

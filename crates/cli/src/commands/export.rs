@@ -128,7 +128,8 @@ pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let inputs = RunInputs::read(run)?;
     let files = ExportFiles::beside(&args.out)?;
     folders::check_apart(&run.join("checkpoints"), &args.out)?;
-    if !args.replace {
+    // Within a run folder nothing but an export gives way.
+    if !args.replace || folders::is_within(&args.out, run) {
         files.check_own()?;
     }
     let checkpoint = CheckpointKind::from(args.checkpoint).path(run);
@@ -188,7 +189,7 @@ impl ExportFiles {
         match foreign {
             None => Ok(()),
             Some(path) => anyhow::bail!(
-                "{} exists and is not an export that brainreel wrote; choose another name, or --replace it",
+                "{} exists and is not an export that brainreel wrote; choose another name, or --replace it (outside run folders)",
                 path.display()
             ),
         }

@@ -63,7 +63,10 @@ fn a_run_is_exported_and_nothing_else_is_replaced() {
     let inside = "export out/run --out out/run/checkpoints/last.safetensors --replace";
     dir.fails(inside, &["inside the input"]);
     dir.fails("export out/run --out model.pth", &["model.pth", ".safetensors"]);
-    dir.fails("export out --out model.safetensors", &["out"]);
+    dir.fails("export out --out model.safetensors", &["out is not a run folder"]);
+    let inputs = dir.read("out/run/inputs.json");
+    dir.fails("export out/run --out out/run/inputs.safetensors --replace", &["inputs.json exists"]);
+    assert_eq!(dir.read("out/run/inputs.json"), inputs);
     dir.fails("export nowhere --out model.safetensors", &["nowhere does not exist", "brainreel train"]);
 }
 

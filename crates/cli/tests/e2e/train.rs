@@ -37,15 +37,18 @@ fn killed_at_ten_moments_a_run_ends_in_the_same_bytes() {
     dir.ok(&format!("{train} whole --threads 2"));
     let whole_run = start.elapsed();
     dir.ok("evaluate whole");
+    let mut n_hit = 0;
     for moment in 0_u32..10 {
         let mut command = dir.command(&format!("{train} killed --threads 1"));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // From a tenth of the whole run to almost half of it, in no order.
         let share = 0.1 + 0.04 * f64::from((moment * 7) % 10);
         sleep(Duration::from_secs_f64(whole_run.as_secs_f64() * share));
+        n_hit += u32::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap(); // SIGKILL on Unix; a run that has already ended is no error
         child.wait().unwrap();
     }
+    assert!(n_hit >= 1, "every run had ended before it was killed");
     dir.ok(&format!("{train} killed"));
     dir.ok("evaluate killed");
     assert_same_results(&dir, "whole", "killed");
@@ -58,9 +61,10 @@ fn ctrl_c_stops_after_the_step_with_a_checkpoint() {
     let dir = Dir::new();
     until_split(&dir);
     let train = "train derivatives --split split.tsv --epochs 40 --patience 40 --out run";
-    let child = dir.command(train).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = dir.command(train).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let steps = dir.path("run/metrics.jsonl");
     while std::fs::read_to_string(&steps).unwrap_or_default().lines().count() < 3 {
+        assert_eq!(child.try_wait().unwrap(), None, "training ended before its third step");
         sleep(Duration::from_millis(20));
     }
     let pid = child.id().to_string();
@@ -106,7 +110,9 @@ fn resuming_is_verified_on_request() {
     assert_eq!(report["files"].as_array().unwrap().len(), 6);
     let left: Vec<PathBuf> =
         std::fs::read_dir(dir.path("")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert!(!left.iter().any(|path| path.to_string_lossy().contains("run")), "{left:?}");
+    let is_trial =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run"));
+    assert!(!left.iter().any(is_trial), "{left:?}");
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn trackers_hold_steps_epochs_and_nothing_private() {
     let dir = Dir::new();
     until_split(&dir);
     let train = "train derivatives --split split.tsv --out run --wandb offline --epochs 2";
-    dir.run(&format!("{train} --stop-after-steps 3"));
+    assert_eq!(dir.run(&format!("{train} --stop-after-steps 3")).code, 130);
     let ran = dir.ok(train);
     assert!(ran.stderr.contains("wandb sync run"), "{}", ran.stderr);
     let folders = |name: &str| -> Vec<PathBuf> {
@@ -150,11 +156,15 @@ fn trackers_hold_steps_epochs_and_nothing_private() {
     assert_eq!(folders("tensorboard").len(), 1, "one file, also after an interruption");
     let offline: Vec<PathBuf> = folders("wandb").into_iter().filter(|path| path.is_dir()).collect();
     assert_eq!(offline.len(), 1, "{offline:?}");
-    let log = std::fs::read(wandb_file(&offline[0])).unwrap();
-    let holds = |text: &str| log.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(holds("epoch/validation_loss") && holds("step/loss"));
-    let subject = dir.read("split.tsv").lines().last().unwrap().split('\t').nth(1).unwrap().to_owned();
-    assert!(!holds(&subject), "{subject} is in the log");
+    let split = dir.read("split.tsv");
+    for log in [wandb_file(&offline[0]), folders("tensorboard").remove(0)] {
+        let bytes = std::fs::read(&log).unwrap();
+        let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(holds("epoch/validation_loss") && holds("step/loss"), "{}", log.display());
+        for subject in split.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()) {
+            assert!(!holds(subject), "{subject} is in {}", log.display());
+        }
+    }
     let without = dir.ok("train derivatives --split split.tsv --out plain --no-tensorboard --epochs 1");
     assert!(!dir.path("plain/tensorboard").exists() && !without.stderr.contains("wandb"));
 }

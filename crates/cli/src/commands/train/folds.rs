@@ -6,7 +6,7 @@ use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_file, write_atomic, write_json};
 use brainreel_cohort::{FoldConfig, ScanTable, split_folds};
 use brainreel_statistics::{Estimate, MetricsReport};
-use brainreel_training::{Prediction, TrainConfig};
+use brainreel_training::{CheckpointKind, Prediction, ResumeFrom, TrainConfig};
 use serde::{Deserialize, Serialize};
 
 use super::{DERIVATIVES, NOTICE, Request, TrainArgs, perform};
@@ -98,8 +98,11 @@ pub(super) fn execute(
     for (fold, split) in splits.iter().enumerate() {
         ui.note(format!("{:>12} {} of {n_folds}", "fold", fold + 1));
         let run = fold_dir(out, fold);
+        // Only an unfinished fold has a checkpoint before its last.
+        let has_previous = CheckpointKind::Previous.path(&run).exists();
         let request = Request {
             offline,
+            resume_from: if has_previous { args.resume_from.into() } else { ResumeFrom::Last },
             memory_limit: args.memory_limit,
             ..Request::new(derivatives, split, &run, config, &tracking)
         };

@@ -74,7 +74,7 @@ pub(crate) struct TrainArgs {
     resume_from: ResumeChoice,
     /// Prove that an interrupted run ends in the same bytes: train on a few of the scans, once in one go and
     /// once killed and resumed, and compare; the run folder itself is not touched
-    #[arg(long)]
+    #[arg(long, conflicts_with = "resume_from")]
     verify_resume: bool,
     /// Refuse a run that would take more memory than this, such as 12GB or 8GiB, and say which setting to change
     /// [default: warn if it is more than is free]
@@ -96,6 +96,15 @@ enum ResumeChoice {
     Last,
     /// The one before it
     Previous,
+}
+
+impl From<ResumeChoice> for ResumeFrom {
+    fn from(choice: ResumeChoice) -> Self {
+        match choice {
+            ResumeChoice::Last => Self::Last,
+            ResumeChoice::Previous => Self::Previous,
+        }
+    }
 }
 
 /// What to train on, where to and how.
@@ -171,10 +180,7 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
         return verify::execute(args, &config, &split, ui);
     }
     let request = Request {
-        resume_from: match args.resume_from {
-            ResumeChoice::Last => ResumeFrom::Last,
-            ResumeChoice::Previous => ResumeFrom::Previous,
-        },
+        resume_from: args.resume_from.into(),
         stop_after_steps: args.stop_after_steps,
         memory_limit: args.memory_limit,
         offline,
@@ -216,20 +222,22 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         split_sha256: Some(split.content_hash()),
         resume_from: request.resume_from,
         stop_after_steps: request.stop_after_steps,
-        interrupt: Some(interrupt()),
+        interrupt: Some(Interruptible::start()),
         memory_limit: request.memory_limit,
         ..TrainRequest::new(run, &scans, config)
     };
     let mut tracking = Tracking::new(request, split, &inputs, ui)?;
     let mut forecast = None;
-    let summary = brainreel_training::train(&training, &mut |event: TrainEvent<'_>| {
+    let result = brainreel_training::train(&training, &mut |event: TrainEvent<'_>| {
         if let TrainEvent::Forecast { forecast: told, workload } = event {
             forecast = Some(told.clone());
             forecast::tell(told, workload, request, ui);
         }
         tracking.log(&event);
         view.show(&event);
-    })?;
+    });
+    Interruptible::end();
+    let summary = result?;
     view.finish();
     inputs.write(run, split)?;
     if !summary.is_finished {
@@ -253,20 +261,32 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     })
 }
 
-/// Is set by the first Ctrl-C (or SIGTERM), which training answers with a checkpoint; the second one ends the
-/// program at once.
-fn interrupt() -> &'static AtomicBool {
-    static INTERRUPT: AtomicBool = AtomicBool::new(false);
-    static INSTALLED: AtomicBool = AtomicBool::new(false);
-    if !INSTALLED.swap(true, Ordering::Relaxed) {
-        // Without a handler Ctrl-C ends the program, and the last checkpoint is a little older.
-        let _ = ctrlc::set_handler(|| {
-            if INTERRUPT.swap(true, Ordering::Relaxed) {
-                std::process::exit(Interrupted::EXIT_CODE.into());
-            }
-        });
+/// Work that Ctrl-C (or SIGTERM) is to end in order: the first one sets a flag that training answers with a
+/// checkpoint; a second one, and any at other times, ends the program at once.
+struct Interruptible;
+
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+static AT_WORK: AtomicBool = AtomicBool::new(false);
+
+impl Interruptible {
+    /// Begins such work, and gives the flag.
+    fn start() -> &'static AtomicBool {
+        static INSTALLED: AtomicBool = AtomicBool::new(false);
+        AT_WORK.store(true, Ordering::Relaxed);
+        if !INSTALLED.swap(true, Ordering::Relaxed) {
+            // Without a handler Ctrl-C ends the program, and the last checkpoint is a little older.
+            let _ = ctrlc::set_handler(|| {
+                if !AT_WORK.load(Ordering::Relaxed) || INTERRUPT.swap(true, Ordering::Relaxed) {
+                    std::process::exit(Interrupted::EXIT_CODE.into());
+                }
+            });
+        }
+        &INTERRUPT
     }
-    &INTERRUPT
+
+    fn end() {
+        AT_WORK.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The scans of a split, with their images.

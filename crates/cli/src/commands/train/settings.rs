@@ -1,6 +1,6 @@
 //! Options of `train` that are settings of a run, and how they meet a TOML file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_models::{
@@ -175,11 +175,14 @@ impl Settings {
                 config.augmentation.pool = 0;
             }
         }
+        let beside = self.config.as_deref().and_then(Path::parent);
         if let Some(weights) = &self.weights {
-            config.weights = Some(weights.clone());
+            config.weights = Some(brainreel_weights::resolve(weights).context("pretrained weights")?);
+        } else if let (Some(weights), Some(folder)) = (&mut config.weights, beside) {
+            *weights = brainreel_weights::resolve_in(folder, weights).context("pretrained weights")?;
         }
-        if let Some(weights) = &mut config.weights {
-            *weights = brainreel_weights::resolve(weights).context("pretrained weights")?;
+        if let (Some(directory), Some(folder)) = (&mut config.cache.directory, beside) {
+            *directory = folder.join(&*directory);
         }
         if let Some(architecture) = self.architecture {
             config.architecture = Some(architecture.into());

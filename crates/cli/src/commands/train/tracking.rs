@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use brainreel_artifact::HashBuilder;
+use brainreel_artifact::{HashBuilder, hash_json};
 use brainreel_cohort::Split;
 use brainreel_trackers::{RunInfo, TrackerConfig, TrackerError, Trackers, WandbMode, sync_command};
-use brainreel_training::{CheckpointKind, EpochMetrics, TrainEvent};
+use brainreel_training::{CheckpointKind, CheckpointState, EpochMetrics, TrainEvent};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -68,8 +68,8 @@ pub(super) struct Tracking<'a> {
     offline: bool,
     info: RunInfo,
     ui: &'a Ui,
-    /// Steps that were made before this process, and the last epoch among them.
-    resumed: Option<(u64, Option<EpochMetrics>)>,
+    /// Where the run stood when this process took it up.
+    resumed: Option<CheckpointState>,
     trackers: Option<Trackers>,
     has_failed: bool,
 }
@@ -83,18 +83,23 @@ impl<'a> Tracking<'a> {
     ) -> anyhow::Result<Self> {
         let settings = request.config.portable();
         let weights = inputs.weights_sha256.as_ref().map_or("random", |hash| hash.as_str());
+        // The last two names of the path tell apart what settings do not: trials of other lengths, folds.
+        let path = std::path::absolute(request.run)?;
+        let names: Vec<String> =
+            path.iter().rev().take(2).map(|name| name.to_string_lossy().into_owned()).collect();
         let run_hash = HashBuilder::new()
             .part(split.content_hash())
             .part(settings.hash(&HashBuilder::new().part(weights).finish()).as_str())
+            .part(hash_json(&inputs.images).as_str())
+            .part(hash_json(&names).as_str())
             .finish();
-        let name = request.run.file_name().map(|name| name.to_string_lossy().into_owned());
         Ok(Self {
             run: request.run,
             config: request.tracking.clone(),
             offline: request.offline,
             info: RunInfo {
                 run_hash: run_hash.to_string(),
-                name: name.unwrap_or_else(|| "run".to_owned()),
+                name: names.first().cloned().unwrap_or_else(|| "run".to_owned()),
                 config: json!({
                     "train": serde_json::to_value(&settings)?,
                     "initial_weights_sha256": inputs.weights_sha256,
@@ -122,8 +127,7 @@ impl<'a> Tracking<'a> {
     fn try_to_log(&mut self, event: &TrainEvent<'_>) -> Result<(), TrackerError> {
         match *event {
             TrainEvent::Resumed { state } => {
-                let last = state.history.last().filter(|_| state.progress.is_none()).cloned();
-                self.resumed = Some((state.n_steps, last));
+                self.resumed = Some(state.clone());
             }
             TrainEvent::Network { .. } => self.open()?,
             TrainEvent::Step { metrics, .. } => {
@@ -135,7 +139,13 @@ impl<'a> Tracking<'a> {
             }
             TrainEvent::EpochEnd { metrics, n_steps_in_all, best_accuracy, best_loss, .. } => {
                 self.log_epoch(n_steps_in_all, metrics)?;
-                self.log_models(n_steps_in_all, metrics, [best_accuracy, best_loss])?;
+                for (is_best, kind) in
+                    [(best_accuracy, CheckpointKind::BestAccuracy), (best_loss, CheckpointKind::BestLoss)]
+                {
+                    if is_best {
+                        self.log_model(n_steps_in_all, metrics, kind)?;
+                    }
+                }
             }
             _ => {}
         }
@@ -144,11 +154,17 @@ impl<'a> Tracking<'a> {
 
     fn open(&mut self) -> Result<(), TrackerError> {
         let resumed = self.resumed.take();
-        let n_steps = resumed.as_ref().map(|(n_steps, _)| *n_steps);
+        let n_steps = resumed.as_ref().map(|state| state.n_steps);
         self.trackers = Some(Trackers::open(self.run, &self.config, &self.info, n_steps)?);
-        // Its row is missing if the process was killed between checkpoint and log.
-        if let Some((n_steps, Some(metrics))) = resumed {
-            self.log_epoch(n_steps, &metrics)?;
+        let Some(state) = resumed else { return Ok(()) };
+        // Row and models are missing if the process was killed between checkpoint and log, or tracked nothing.
+        if let Some(metrics) = state.history.last().filter(|_| state.progress.is_none()) {
+            self.log_epoch(state.n_steps, metrics)?;
+        }
+        for kind in [CheckpointKind::BestAccuracy, CheckpointKind::BestLoss] {
+            if let Some(metrics) = state.best(kind) {
+                self.log_model(state.n_steps, metrics, kind)?;
+            }
         }
         Ok(())
     }
@@ -161,11 +177,12 @@ impl<'a> Tracking<'a> {
         trackers.log_epoch(n_steps, metrics.epoch as u64 + 1, &named)
     }
 
-    fn log_models(
+    /// Puts the checkpoint of an epoch aside as a model.
+    fn log_model(
         &mut self,
         n_steps: u64,
         metrics: &EpochMetrics,
-        [best_accuracy, best_loss]: [bool; 2],
+        kind: CheckpointKind,
     ) -> Result<(), TrackerError> {
         let Some(trackers) = &mut self.trackers else { return Ok(()) };
         let metadata = json!({
@@ -174,15 +191,7 @@ impl<'a> Tracking<'a> {
             "validation_loss": metrics.validation_loss,
             "notice": super::NOTICE,
         });
-        for (is_best, kind, alias) in [
-            (best_accuracy, CheckpointKind::BestAccuracy, "best_accuracy"),
-            (best_loss, CheckpointKind::BestLoss, "best_loss"),
-        ] {
-            if is_best {
-                trackers.log_model(n_steps, &kind.path(self.run), alias, &metadata)?;
-            }
-        }
-        Ok(())
+        trackers.log_model(n_steps, &kind.path(self.run), kind.name(), &metadata)
     }
 
     /// Ends the logs of a finished run, and uploads them if that is wanted and possible.

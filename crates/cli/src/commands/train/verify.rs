@@ -91,6 +91,11 @@ pub(super) fn execute(
     ui.result(report.table());
     ui.summary(&report)?;
     anyhow::ensure!(
+        report.n_kills > 0,
+        "nothing was proven: the second run had ended before it could be killed; try again with --epochs or scans \
+         that take longer"
+    );
+    anyhow::ensure!(
         report.identical,
         "the interrupted run differs from the one in one go; please report this, with the table above and your CPU"
     );
@@ -163,6 +168,10 @@ impl Trial<'_> {
         command.arg("--split").arg(self.folder.join("split.tsv"));
         command.arg("--config").arg(self.folder.join("train.toml"));
         command.arg("--out").arg(self.folder.join(run));
+        command.arg("--threads").arg(rayon::current_num_threads().to_string());
+        if let Some(limit) = self.args.memory_limit {
+            command.arg("--memory-limit").arg(format!("{}MB", limit as f64 / 1e6));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Ok(command)
     }
@@ -215,8 +224,11 @@ impl Report {
                 ]
             })
             .collect();
-        let verdict =
-            if self.identical { "resuming is exact on this machine" } else { "resuming is NOT exact" };
+        let verdict = match (self.identical, self.n_kills) {
+            (_, 0) => "nothing was proven",
+            (true, _) => "resuming is exact on this machine",
+            (false, _) => "resuming is NOT exact",
+        };
         format!(
             "{}\n\n{} scans, {N_EPOCHS} epochs; the second run was killed {} times: {verdict}.",
             table(&["file", "in one go", "killed and resumed", ""], &rows),
