@@ -48,7 +48,7 @@ const NOTES: &[(&str, &str)] = &[
     ("preprocess.n4.shrink_factor", "every how many voxels one is used"),
     ("preprocess.n4.n_iterations", "most iterations at each level"),
     ("preprocess.n4.convergence_threshold", "coefficient of variation of the change that ends a level"),
-    ("preprocess.n4.n_histogram_bins", ""),
+    ("preprocess.n4.n_histogram_bins", "of the log intensities"),
     ("preprocess.n4.wiener_noise", "of the filter that sharpens the histogram"),
     ("preprocess.n4.bias_fwhm", "of the blur of the histogram, in log intensity"),
     ("preprocess.n4.mesh.elements", "mesh elements of the first level"),
@@ -98,27 +98,50 @@ const NOTES: &[(&str, &str)] = &[
     ("train.checkpoint_minutes", "between checkpoints within an epoch; 0 writes one after every step"),
     ("train.augmentation.preset", "\"none\", \"default\" or \"thesis\""),
     ("train.augmentation.pool", "variants of a scan, drawn once; 0 draws afresh each epoch"),
+    ("train.augmentation.order", "names of all transforms, first to last; empty for the preset's order"),
+    ("train.augmentation.noise_mean", "the noise's mean is uniform in plus and minus this"),
     ("train.augmentation.noise_std", "upper end of the noise's standard deviation"),
-    ("train.augmentation.noise_probability", ""),
+    ("train.augmentation.noise_probability", "a scan and draw, like all below"),
     ("train.augmentation.log_gamma", "log gamma is uniform in plus and minus this"),
-    ("train.augmentation.gamma_probability", ""),
+    ("train.augmentation.gamma_probability", "of a power of the intensities"),
+    ("train.augmentation.flip_axes", "\"x\" swaps left and right, \"y\" back and front, \"z\" down and up"),
+    ("train.augmentation.flip_probability", "of each of these axes"),
+    ("train.augmentation.rotate90_probability", "of a quarter turn about one axis"),
+    ("train.augmentation.affine_probability", "of a rotation and scaling"),
+    ("train.augmentation.rotation_degrees", "angles are uniform in plus and minus this"),
+    ("train.augmentation.scale_range", "above 1 for larger"),
+    ("train.augmentation.scale_isotropic", "one scale for the three axes"),
+    ("train.augmentation.bias_field_probability", "of a smooth multiplicative field"),
+    ("train.augmentation.bias_field_coefficients", "of its logarithm: uniform in plus and minus this"),
+    ("train.augmentation.bias_field_order", "of its polynomial"),
+    ("train.augmentation.blur_probability", "of a Gaussian blur"),
+    ("train.augmentation.blur_std_mm", "upper end of its standard deviation along each axis, mm"),
+    ("train.augmentation.ghosting_probability", "of ghosts as of periodic motion"),
+    ("train.augmentation.ghosting_number", "fewest and most ghosts"),
+    ("train.augmentation.ghosting_intensity", "1 takes planes of k-space out"),
+    ("train.augmentation.ghosting_restore", "upper end of the kept share of k-space; by default its centre"),
     ("train.cache.directory", "folder of kept features; by default `cache` in the run folder"),
     ("train.cache.max_bytes", "bytes that it may hold; 0 keeps nothing"),
+    ("train.cache.dtype", "number type of kept features: \"f32\", \"f16\" or \"bf16\""),
     ("tracking.tensorboard", "event files for TensorBoard in the run folder"),
     (
         "tracking.wandb",
         "Weights & Biases: \"off\", \"offline\" (for `wandb sync`) or \"online\" (uploaded at the end)",
     ),
-    ("tracking.project", "of W&B, like the three below"),
-    ("train.cache.dtype", "number type of kept features: \"f32\", \"f16\" or \"bf16\""),
+    ("tracking.project", "W&B's project"),
+    ("tracking.entity", "W&B's user or team; by default that of the key"),
+    ("tracking.group", "W&B's group of runs"),
+    ("tracking.name", "W&B's name of the run; by default that of its folder"),
+    ("tracking.tags", "W&B's tags of the run"),
 ];
 
 /// Settings that have no default: a line that shows how to write them, behind their section's name.
-const OPTIONAL: [(&str, &str); 8] = [
+const OPTIONAL: [(&str, &str); 9] = [
     ("train", "# architecture = \"r3d_18\""),
     ("train", "# weights = \"kinetics400/r3d_18\""),
     ("train", "# clip_norm = 1.0"),
     ("train", "# layer_decay = 0.5"),
+    ("train.augmentation", "# ghosting_restore = 0.02"),
     ("train.cache", "# directory = \"cache\""),
     ("tracking", "# entity = \"my-team\""),
     ("tracking", "# group = \"ablation\""),
@@ -159,7 +182,7 @@ pub(crate) fn annotated() -> anyhow::Result<String> {
 }
 
 fn noted(line: &str, path: &str) -> String {
-    match NOTES.iter().find(|(name, note)| *name == path && !note.is_empty()) {
+    match NOTES.iter().find(|(name, _)| *name == path) {
         Some((_, note)) => format!("{line:<34} # {note}\n"),
         None => format!("{line}\n"),
     }
@@ -190,9 +213,18 @@ mod tests {
         let read: toml::Table = toml::from_str(&format!("simulate = {simulate}")).unwrap();
         let config: brainreel_simulate::SimulateConfig = read["simulate"].clone().try_into().unwrap();
         assert_eq!(config, brainreel_simulate::SimulateConfig::default());
-        for (path, _) in NOTES.iter().filter(|(path, _)| !path.is_empty()) {
+        for (path, _) in NOTES {
             let key = path.rsplit('.').next().unwrap();
             assert!(text.contains(&format!("{key} = ")), "{path} is no setting any more");
+        }
+    }
+
+    #[test]
+    fn every_setting_has_its_meaning() {
+        let text = annotated().unwrap();
+        let settings = text.lines().skip_while(|line| !line.starts_with("[preprocess"));
+        for line in settings.filter(|line| line.contains(" = ")) {
+            assert!(line.trim_start_matches("# ").contains(" # "), "{line}");
         }
     }
 }

@@ -149,7 +149,8 @@ pub enum CohortError {
     /// Folds that cannot be made.
     #[error(
         "{n_folds} folds with a validation share of {validation} of {n_subjects} {diagnosis} subjects: expected \
-         2 to 100 folds, a share above 0 and at most 0.5, and at least one subject more than folds in each class"
+         2 to 100 folds, a share above 0 and at most 0.5, and more subjects of each class than folds, \
+         so that each fold has one to train on; take fewer folds or a smaller share"
     )]
     Folds {
         /// Number of folds asked for.

@@ -62,7 +62,17 @@ pub fn split_folds(scans: &[Scan], config: &FoldConfig) -> Result<Vec<Split>, Co
     }
     let fold_of: BTreeMap<&str, usize> =
         classes.iter().flat_map(|&class| deal_class(&people, class, config)).collect();
-    (0..config.n_folds).map(|fold| split_of(fold, &people, &fold_of, config)).collect()
+    let splits = (0..config.n_folds).map(|fold| split_of(fold, &people, &fold_of, config));
+    let too_few = |error| match error {
+        CohortError::EmptyClass { diagnosis, .. } => CohortError::Folds {
+            n_folds: config.n_folds,
+            validation: config.validation,
+            n_subjects: n_of(diagnosis),
+            diagnosis,
+        },
+        other => other,
+    };
+    splits.map(|split| split.map_err(too_few)).collect()
 }
 
 /// The fold of every person of a class.
