@@ -82,12 +82,12 @@ def processor():
     return platform.processor() or "unknown processor"
 
 
-def report(script, title, rows, seconds):
+def report(script, title, method, rows, seconds):
     head = [
         f"# {title}",
         "",
         f"By `bench/{pathlib.Path(script).name}` on {datetime.date.today()}: {processor()}, 2 threads each, one run of {seconds / 60:.0f} minutes.",
-        "Times are medians and vary by a third on this shared machine; ratios come from tools that took turns.",
+        method,
         "",
     ]
     return "\n".join([*head, table(rows), ""])
@@ -96,7 +96,7 @@ def report(script, title, rows, seconds):
 def parse(doc, parts, options):
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a short run of each part")
-    parser.add_argument("--only", "--part", nargs="+", choices=parts, default=parts, metavar="PART", help=", ".join(parts))
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=", ".join(parts))
     for name, settings in options.items():
         parser.add_argument(f"--{name}", **settings)
     parser.add_argument("--out", type=pathlib.Path, help="where the table is written")
@@ -105,8 +105,10 @@ def parse(doc, parts, options):
     return parser.parse_args()
 
 
-def main(script, doc, title, parts, options):
-    """Runs the parts that the command line asks for; `options` are further ones, handed on to the parts' `tools`."""
+def main(script, doc, title, method, parts, options):
+    """Runs the parts that the command line asks for; `options` are further ones, handed on to the parts' `tools`.
+
+    `method` says in the report how times and ratios were taken."""
     arguments = parse(doc, parts, options)
     if arguments.inside:
         with tempfile.TemporaryDirectory() as scratch:
@@ -130,7 +132,7 @@ def main(script, doc, title, parts, options):
             found = [{"part": part, "line": "the comparison itself", "measured": f"failed with {error.returncode}", "asked": "-", "met": False}]
         rows += found
         print(table(found), file=sys.stderr, flush=True)
-    text = report(script, title, rows, time.time() - start)
+    text = report(script, title, method, rows, time.time() - start)
     print(text)
     if arguments.out:
         arguments.out.write_text(text)
