@@ -18,6 +18,8 @@ pub struct ParticipantRow {
     pub subject: SubjectId,
     /// Sex, where known.
     pub sex: Option<Sex>,
+    /// Site of the study, where known.
+    pub site: Option<String>,
 }
 
 /// The people of a dataset, in the order of their ids.
@@ -30,7 +32,7 @@ impl ParticipantTable {
     /// A table of these rows; of several rows of a person the first one that knows the sex stays.
     #[must_use]
     pub fn new(mut rows: Vec<ParticipantRow>) -> Self {
-        rows.sort_by(|a, b| (&a.subject, a.sex.is_none(), a.sex).cmp(&(&b.subject, b.sex.is_none(), b.sex)));
+        rows.sort_by(|a, b| (&a.subject, a.sex.is_none(), a).cmp(&(&b.subject, b.sex.is_none(), b)));
         rows.dedup_by(|later, earlier| later.subject == earlier.subject);
         Self { rows }
     }
@@ -51,8 +53,9 @@ impl ParticipantTable {
     /// The table as tab-separated text.
     #[must_use]
     pub fn to_tsv(&self) -> String {
-        let rows = self.rows.iter().map(|row| vec![row.subject.to_string(), cell(row.sex)]);
-        to_tsv(&["participant_id", "sex"], rows)
+        let rows =
+            self.rows.iter().map(|row| vec![row.subject.to_string(), cell(row.sex), cell(row.site.as_ref())]);
+        to_tsv(&["participant_id", "sex", "site"], rows)
     }
 
     /// Reads `participants.tsv`.
@@ -74,6 +77,7 @@ impl ParticipantTable {
     fn from_table<R: BufRead>(mut table: TableReader<R>) -> Result<Self, CohortError> {
         let id = table.require(&["participant_id"], "it is the first column of BIDS' participants.tsv")?;
         let sex = table.find(&["sex", "gender"]);
+        let site = table.find(&["site", "site_id"]);
         let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
         while let Some(row) = table.next_row()? {
             let subject =
@@ -81,7 +85,8 @@ impl ParticipantTable {
             if !seen.insert(subject.clone()) {
                 return Err(row.duplicate(&subject));
             }
-            rows.push(ParticipantRow { subject, sex: row.get_in(sex).and_then(Sex::parse) });
+            let site = row.get_in(site).map(str::to_owned);
+            rows.push(ParticipantRow { subject, sex: row.get_in(sex).and_then(Sex::parse), site });
         }
         Ok(Self::new(rows))
     }

@@ -24,13 +24,29 @@ pub struct Scan {
     pub image: String,
     /// SHA-256 of the image file, 64 hexadecimal digits.
     pub sha256: Option<String>,
+    /// Site of the study.
+    pub site: Option<String>,
+    /// Manufacturer and model of the scanner.
+    pub scanner: Option<String>,
+    /// Field strength of the scanner, in tesla.
+    pub field_strength_t: Option<f64>,
 }
 
 impl Scan {
     /// A scan of which nothing but the diagnosis is known.
     #[must_use]
     pub fn new(scan_id: ScanId, diagnosis: Option<Diagnosis>) -> Self {
-        Self { scan_id, diagnosis, age_years: None, sex: None, image: String::new(), sha256: None }
+        Self {
+            scan_id,
+            diagnosis,
+            age_years: None,
+            sex: None,
+            image: String::new(),
+            sha256: None,
+            site: None,
+            scanner: None,
+            field_strength_t: None,
+        }
     }
 
     /// Who was scanned.
@@ -54,6 +70,8 @@ pub struct ScanTable {
 
 const COLUMNS: [&str; 9] =
     ["scan_id", "participant_id", "session_id", "run", "diagnosis", "age", "sex", "image", "sha256"];
+/// Columns that tables of earlier versions lack.
+const FURTHER: [&str; 3] = ["site", "scanner", "field_strength_t"];
 const REMEDY: &str = "`brainreel preprocess` writes this table: run it again";
 
 impl ScanTable {
@@ -99,9 +117,12 @@ impl ScanTable {
                 cell(scan.sex),
                 cell(Some(&scan.image)),
                 cell(scan.sha256.as_ref()),
+                cell(scan.site.as_ref()),
+                cell(scan.scanner.as_ref()),
+                cell(scan.field_strength_t),
             ]
         });
-        to_tsv(&COLUMNS, rows)
+        to_tsv(&[&COLUMNS[..], &FURTHER].concat(), rows)
     }
 
     /// Reads `scans.tsv`.
@@ -126,10 +147,11 @@ impl ScanTable {
         for (column, name) in columns.iter_mut().zip(COLUMNS) {
             *column = table.require(&[name], REMEDY)?;
         }
-        table.refuse_unknown_columns(&COLUMNS)?;
+        table.refuse_unknown_columns(&[&COLUMNS[..], &FURTHER].concat())?;
+        let further = FURTHER.map(|name| table.find(&[name]));
         let mut scans = BTreeMap::new();
         while let Some(row) = table.next_row()? {
-            let scan = read_scan(&row, columns)?;
+            let scan = read_scan(&row, columns, further)?;
             if scans.contains_key(&scan.scan_id) {
                 return Err(row.duplicate(&scan.scan_id));
             }
@@ -139,7 +161,11 @@ impl ScanTable {
     }
 }
 
-fn read_scan(row: &Row<'_>, columns: [usize; COLUMNS.len()]) -> Result<Scan, CohortError> {
+fn read_scan(
+    row: &Row<'_>,
+    columns: [usize; COLUMNS.len()],
+    [site, scanner, field_strength]: [Option<usize>; FURTHER.len()],
+) -> Result<Scan, CohortError> {
     let [scan_id, participant, session, run, diagnosis, age, sex, image, sha256] = columns;
     let scan_id = read_scan_id(row, scan_id, participant, session)?;
     let run_cell = row.optional(Some(run), "a run number or n/a", |cell| cell.parse().ok())?;
@@ -156,6 +182,11 @@ fn read_scan(row: &Row<'_>, columns: [usize; COLUMNS.len()]) -> Result<Scan, Coh
             "a path inside the folder of the table, with forward slashes",
             |cell| is_inside(cell).then(|| cell.to_owned()),
         )?,
+        site: row.get_in(site).map(str::to_owned),
+        scanner: row.get_in(scanner).map(str::to_owned),
+        field_strength_t: row.optional(field_strength, "a field strength in tesla or n/a", |cell| {
+            cell.parse().ok().filter(|tesla| (0.0..=100.0).contains(tesla))
+        })?,
         sha256: row.optional(Some(sha256), "64 hexadecimal digits or n/a", |cell| {
             is_digest(cell).then(|| cell.to_ascii_lowercase())
         })?,
@@ -198,6 +229,9 @@ mod tests {
         scan.image = format!("{id}/anat/{id}_T1w.nii.gz");
         scan.age_years = Some(74.5);
         scan.sha256 = Some("ab".repeat(32));
+        scan.site = Some("002".to_owned());
+        scan.scanner = Some("SIEMENS Avanto".to_owned());
+        scan.field_strength_t = Some(1.5);
         scan
     }
 
@@ -221,7 +255,7 @@ mod tests {
         let cases = [
             (good.replace("diagnosis", "diagnosys"), "no column `diagnosis` (the nearest is `diagnosys`)"),
             (
-                good.replace("sha256\n", "sha256\tweight\n").replace("abab\n", "abab\t7\n"),
+                good.replace("strength_t\n", "strength_t\tweight\n").replace("1.5\n", "1.5\t7\n"),
                 "unknown column `weight`",
             ),
             (
@@ -239,6 +273,16 @@ mod tests {
             let message = read(&text).unwrap_err().to_string();
             assert!(message.contains(expected) && message.contains("scans.tsv"), "{message}");
         }
+    }
+
+    #[test]
+    fn tables_of_earlier_versions_are_read() {
+        let table = ScanTable::new(vec![scan("sub-1_ses-a")]).unwrap().to_tsv();
+        let cut = |line: &str| line.split('\t').take(COLUMNS.len()).collect::<Vec<_>>().join("\t") + "\n";
+        let earlier: String = table.lines().map(cut).collect();
+        let read = read(&earlier).unwrap();
+        let expected = Scan { site: None, scanner: None, field_strength_t: None, ..scan("sub-1_ses-a") };
+        assert_eq!(read.scans(), [expected]);
     }
 
     #[test]

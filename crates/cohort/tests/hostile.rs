@@ -10,8 +10,8 @@ use proptest::prelude::*;
 const HEADERS: [&str; 5] = [
     "",
     "Image Data ID,Subject,Group,Visit,Acq Date\n",
-    "participant_id\tsex\n",
-    "scan_id\tparticipant_id\tsession_id\trun\tdiagnosis\tage\tsex\timage\tsha256\n",
+    "participant_id\tsex\tsite\n",
+    "scan_id\tparticipant_id\tsession_id\trun\tdiagnosis\tage\tsex\timage\tsha256\tsite\tscanner\tfield_strength_t\n",
     "scan_id\tparticipant_id\tsession_id\tdiagnosis\tpartition\n",
 ];
 

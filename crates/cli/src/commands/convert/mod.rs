@@ -28,7 +28,7 @@ use ownership::Origin;
 use plan::{Plan, Planned, Rules};
 
 /// Raise whenever the same files give another dataset.
-pub(crate) const STAGE_REVISION: u32 = 2;
+pub(crate) const STAGE_REVISION: u32 = 3;
 
 const EXAMPLES: &str = "\
 Examples:

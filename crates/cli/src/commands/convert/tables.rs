@@ -34,6 +34,7 @@ pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String
         .map(|(subject, scans)| ParticipantRow {
             subject: (*subject).clone(),
             sex: scans.iter().find_map(|scan| scan.label?.sex),
+            site: subject.adni_site(),
         })
         .collect();
     let participants = ParticipantTable::new(participants).to_tsv();
