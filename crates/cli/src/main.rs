@@ -1,7 +1,7 @@
 //! The brainreel command line: arguments, progress, tables and exit codes around the stages.
 //!
-//! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans, 130 stopped by Ctrl-C with a
-//! checkpoint.
+//! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans, 4 an audit found a leak, 130 stopped
+//! by Ctrl-C with a checkpoint.
 
 mod batch;
 mod commands;
@@ -26,7 +26,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
+    audit, convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
 };
 use crate::finish::{Finish, Interrupted};
 use crate::ui::Ui;
@@ -47,13 +47,15 @@ Beside them:
   strip      heads (NIfTI)                -> brain masks
   weights    published weights: fetch, import, list, verify
   export     a run folder               -> weights for torchvision
+  audit      a split, anybody's           -> leaks, confounds, verdicts
 
 Examples:
   brainreel demo
   brainreel convert ADNI bids --labels ADNI1_Complete_5_01_2026.csv
   brainreel run experiment.toml
 
-Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished but some scans failed, 130 stopped by Ctrl-C.
+Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished but some scans failed, 4 an audit found a
+leak, 130 stopped by Ctrl-C.
 For research use only: not a medical device, not for diagnosis.";
 
 #[derive(Parser)]
@@ -99,6 +101,7 @@ enum Command {
     Strip(strip::StripArgs),
     Weights(weights::WeightsArgs),
     Export(export::ExportArgs),
+    Audit(audit::AuditArgs),
 }
 
 fn main() -> ExitCode {
@@ -136,6 +139,7 @@ fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> 
         Command::Strip(args) => strip::execute(args, ui),
         Command::Weights(args) => weights::execute(args, offline, ui),
         Command::Export(args) => export::execute(args, ui),
+        Command::Audit(args) => audit::execute(args, ui),
     }
 }
 

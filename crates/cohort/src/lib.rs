@@ -18,6 +18,7 @@
 //! them. Diagnosis belongs to a session, not to a subject: subjects convert.
 
 mod bids;
+mod claim;
 mod date;
 mod diagnosis;
 mod error;
@@ -31,6 +32,7 @@ mod split;
 mod table;
 
 pub use bids::{ParticipantRow, ParticipantTable, SessionRow, SessionTable};
+pub use claim::{ClaimedScan, ClaimedSplit};
 pub use date::Date;
 pub use diagnosis::{Diagnosis, Group, Sex};
 pub use error::CohortError;

@@ -8,11 +8,12 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use super::Finding;
 
 /// The row of each crate. A crate depends only on crates of lower rows.
-const ROWS: [(&str, u32); 20] = [
+const ROWS: [(&str, u32); 21] = [
     ("brainreel-kernels", 0),
     ("brainreel-statistics", 0),
     ("brainreel-cohort", 0),
     ("brainreel-artifact", 0),
+    ("brainreel-audit", 1),
     ("brainreel-engine", 1),
     ("brainreel-trackers", 1),
     ("brainreel-volume", 1),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail there")]
 
+mod audit;
 mod bad_input;
 mod export;
 mod kit;

@@ -159,7 +159,7 @@ impl Reader {
             model: word(Field::Model),
             modality: word(Field::Modality),
             description: word(Field::Description),
-            field_strength_t: row.get_in(at(Field::FieldStrength)).and_then(tesla),
+            field_strength_t: row.get_in(at(Field::Tesla)).and_then(tesla),
             image_type: row.get_in(at(Field::ImageType)).and_then(ImageType::parse),
             place,
         })

@@ -1,0 +1,55 @@
+//! Labels that contradict each other, or are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brainreel_cohort::{ClaimedScan, Diagnosis};
+
+use crate::finding::{Check, Finding, Level, count};
+use crate::images::Copy;
+use crate::people::people;
+
+/// Two diagnoses of one session or image; scans without any.
+pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
+    let mut cases = Vec::new();
+    for (person, scans) in people(scans) {
+        let mut of_session: BTreeMap<_, BTreeSet<Diagnosis>> = BTreeMap::new();
+        for scan in scans {
+            if let Some(session) = &scan.session {
+                of_session.entry(session).or_default().extend(scan.diagnosis);
+            }
+        }
+        cases.extend(of_session.into_iter().filter(|(_, labels)| labels.len() > 1).map(
+            |(session, labels)| {
+                let labels: Vec<&str> = labels.into_iter().map(Diagnosis::as_str).collect();
+                format!("sub-{person} {session}: {}", labels.join(" and "))
+            },
+        ));
+    }
+    for copy in copies {
+        let (Some(one), Some(other)) = (scans.get(copy.one), scans.get(copy.other)) else { continue };
+        if let (Some(a), Some(b)) = (one.diagnosis, other.diagnosis)
+            && a != b
+        {
+            cases.push(format!("{} is {a}, its copy {} is {b}", one.describe(), other.describe()));
+        }
+    }
+    let mut findings = Vec::new();
+    if !cases.is_empty() {
+        let message = format!("{} with two diagnoses", count(cases.len(), "session"));
+        findings.push(
+            Finding::new(Level::Conflict, Check::LabelConflict, message, cases).with_remedy(
+                "a diagnosis belongs to a visit: take the one of that day, or leave the visit out",
+            ),
+        );
+    }
+    let unlabelled: Vec<String> =
+        scans.iter().filter(|scan| scan.diagnosis.is_none()).map(ClaimedScan::describe).collect();
+    if !unlabelled.is_empty() {
+        let message = format!("{} without a diagnosis that is known here", count(unlabelled.len(), "scan"));
+        findings.push(
+            Finding::new(Level::Warning, Check::MissingLabels, message, unlabelled)
+                .with_remedy("name the column `diagnosis`, with CN, MCI or AD (or 0 and 1)"),
+        );
+    }
+    findings
+}

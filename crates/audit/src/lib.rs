@@ -1,0 +1,76 @@
+//! What is wrong with a split, ours or anybody's: the same person or image on two sides, labels that contradict
+//! each other, sites and scanners that go with the label, too few subjects for the precision that is claimed.
+//!
+//! ```
+//! use brainreel_audit::{Evidence, Level, audit};
+//! use brainreel_cohort::ClaimedSplit;
+//!
+//! let table = "subject,diagnosis,partition\n002_S_0413,AD,train\n003_S_0907,CN,train\n\
+//!              sub-ADNI002S0413,AD,test\n005_S_0223,CN,test\n";
+//! let split = ClaimedSplit::from_reader(table.as_bytes(), "theirs.csv".as_ref(), None)?;
+//! let report = audit(&Evidence::of(&split.scans));
+//! assert!(!report.passes());
+//! assert!(report.findings.iter().any(|finding| finding.level == Level::Leak));
+//! # Ok::<(), brainreel_cohort::CohortError>(())
+//! ```
+//!
+//! It sees tables and, of images, only which of them are copies of each other; it reads and writes no file.
+//! Leakage is told in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
+//! split, a biased transfer of weights, no independent test.
+
+mod finding;
+mod images;
+mod labels;
+mod people;
+mod precision;
+mod training;
+mod verdict;
+
+pub use finding::{Category, Check, Finding, Level};
+pub use images::{Copy, CopyKind};
+pub use precision::{DEFAULT_HALF_WIDTH, Precision};
+pub use training::{TrainingRecord, WeightsOrigin};
+pub use verdict::{AuditReport, CategoryVerdict, Opinion, Sizes};
+
+use brainreel_cohort::ClaimedScan;
+
+/// What is known of a split.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Its scans.
+    pub scans: &'a [ClaimedScan],
+    /// Images that are copies of each other, by the scans' numbers; nothing if no image was looked at.
+    pub copies: Option<&'a [Copy]>,
+    /// How a network was trained with it.
+    pub training: Option<&'a TrainingRecord>,
+    /// Half of the width that the 95 % interval of a rate may have.
+    pub half_width: f64,
+}
+
+impl<'a> Evidence<'a> {
+    /// The table alone.
+    #[must_use]
+    pub const fn of(scans: &'a [ClaimedScan]) -> Self {
+        Self { scans, copies: None, training: None, half_width: DEFAULT_HALF_WIDTH }
+    }
+}
+
+/// Looks for everything that makes a result better than it is.
+///
+/// # Determinism
+/// A function of the evidence; findings come in a fixed order, the worst first.
+#[must_use]
+pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
+    let scans = evidence.scans;
+    let mut findings = people::findings(scans);
+    findings.extend(images::findings(scans, evidence.copies));
+    findings.extend(labels::findings(scans, evidence.copies.unwrap_or_default()));
+    findings.extend(training::findings(scans, evidence.training));
+    let sizes = Sizes::of(scans);
+    let precision = Precision::of(&sizes, evidence.half_width);
+    findings.extend(precision.finding());
+    findings.extend(sizes.findings(evidence.training.is_some()));
+    findings.sort_by_key(|finding| finding.level);
+    let verdicts = verdict::by_category(&findings, evidence);
+    AuditReport { sizes, verdicts, findings, precision }
+}

@@ -1,0 +1,146 @@
+//! `brainreel audit`: what is wrong with a split, ours or anybody's.
+
+mod page;
+mod source;
+
+use std::path::{Path, PathBuf};
+
+use brainreel_artifact::write_atomic;
+use brainreel_audit::{AuditReport, DEFAULT_HALF_WIDTH, Evidence, audit};
+use clap::Args;
+use serde::Serialize;
+
+use self::source::Source;
+use crate::commands::train::NOTICE;
+use crate::finish::Finish;
+use crate::ui::{Ui, table};
+
+const EXAMPLES: &str = "\
+Examples:
+  brainreel audit split.tsv --derivatives derivatives       # a split of brainreel's
+  brainreel audit run --html audit.html                     # a trained run: split, images, what the network has seen
+  brainreel audit theirs.csv                                # anybody's: a row a scan, with subject and partition
+  brainreel audit --train train.csv --validation val.csv --test test.csv
+  brainreel audit new_test.csv --network run                # is anybody in it whom this network has learnt from?
+
+Names are brought to one spelling first: 002_S_0413, sub-ADNI002S0413 and RID 413 are one person, OAS1_0001_MR2 is a
+rescan of OAS1_0001_MR1. Leakage is told in the categories of Wen et al. 2020.
+Exit code 4 says that there is a leak, or two statements that exclude each other.";
+
+/// Find leaks in a split: subjects on two sides, copied images, contradicting labels, confounds
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct AuditArgs {
+    /// A split, ours or anybody's (CSV or TSV), or a run folder
+    #[arg(required_unless_present_any = ["train", "test"])]
+    split: Option<PathBuf>,
+    /// Table of the training scans, where each partition has a table of its own
+    #[arg(long, value_name = "FILE", conflicts_with = "split")]
+    train: Option<PathBuf>,
+    /// Table of the validation scans
+    #[arg(long, value_name = "FILE", conflicts_with = "split")]
+    validation: Option<PathBuf>,
+    /// Table of the test scans
+    #[arg(long, value_name = "FILE", conflicts_with = "split")]
+    test: Option<PathBuf>,
+    /// The derivatives that a split of brainreel's is of: ages, sites and images
+    #[arg(long, value_name = "DIR")]
+    derivatives: Option<PathBuf>,
+    /// Run folder of a network that is to be tested on these scans
+    #[arg(long, value_name = "RUN_DIR")]
+    network: Option<PathBuf>,
+    /// Half of the width that the 95 % interval of the accuracy may have
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_HALF_WIDTH)]
+    precision: f64,
+    /// Write a page for people
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What `audit` reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// What this is, and what it is not for.
+    notice: &'static str,
+    /// What was audited.
+    audited: Vec<PathBuf>,
+    /// Whether there is neither a leak nor a conflict.
+    passes: bool,
+    #[serde(flatten)]
+    report: AuditReport,
+}
+
+/// Runs the subcommand.
+pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
+    anyhow::ensure!(
+        args.precision > 0.0 && args.precision <= 0.5,
+        "--precision is {}, expected a share above 0 and at most 0.5",
+        args.precision
+    );
+    let source = Source::read(args)?;
+    let evidence = Evidence {
+        training: source.training.as_ref(),
+        half_width: args.precision,
+        ..Evidence::of(&source.split.scans)
+    };
+    let report = audit(&evidence);
+    let report = Report { notice: NOTICE, audited: source.files, passes: report.passes(), report };
+    if let Some(path) = &args.html {
+        write_page(path, &report)?;
+        ui.note(format!("{:>12} {}", "page", path.display()));
+    }
+    ui.result(report.told());
+    ui.summary(&report)?;
+    Ok(if report.passes { Finish::AllWell } else { Finish::AuditFailed })
+}
+
+/// Writes the page; a file that is no page of ours stays.
+fn write_page(path: &Path, report: &Report) -> anyhow::Result<()> {
+    if path.exists() {
+        let is_ours = std::fs::read(path)
+            .is_ok_and(|bytes| bytes.windows(page::MARK.len()).any(|w| w == page::MARK.as_bytes()));
+        anyhow::ensure!(
+            is_ours,
+            "{} exists and is no page of `brainreel audit`; choose another name",
+            path.display()
+        );
+    }
+    Ok(write_atomic(path, page::render(report).as_bytes())?)
+}
+
+impl Report {
+    /// For the terminal.
+    fn told(&self) -> String {
+        let sizes = &self.report.sizes;
+        let header = ["", "training", "validation", "test"];
+        let row = |name: &str, n: [usize; 3]| -> Vec<String> {
+            std::iter::once(name.to_owned()).chain(n.map(|n| n.to_string())).collect()
+        };
+        let mut rows = vec![row("subjects", sizes.n_subjects), row("scans", sizes.n_scans)];
+        rows.extend(sizes.by_diagnosis.iter().map(|(diagnosis, n)| row(&format!("  {diagnosis}"), *n)));
+        let mut text = table(&header, &rows);
+        text += "\n\n";
+        let verdicts = self.report.verdicts.iter().map(|verdict| {
+            vec![verdict.category.title().to_owned(), verdict.opinion.to_string(), verdict.reason.clone()]
+        });
+        text += &table(&["leakage (Wen et al. 2020)", "", ""], &verdicts.collect::<Vec<_>>());
+        for finding in &self.report.findings {
+            text += &format!("\n\n{}: {}", finding.level, finding.message);
+            for example in finding.examples.iter().take(SHOWN) {
+                text += &format!("\n    {example}");
+            }
+            let n_more = finding.n_cases.saturating_sub(finding.examples.len().min(SHOWN));
+            if n_more > 0 && !finding.examples.is_empty() {
+                text += &format!("\n    and {n_more} more");
+            }
+            if !finding.remedy.is_empty() {
+                text += &format!("\n  {}", finding.remedy);
+            }
+        }
+        let verdict = if self.passes { "passed" } else { "FAILED" };
+        text + &format!("\n\naudit {verdict}. For research use only: not a medical device.")
+    }
+}
+
+/// Cases of a finding that the terminal shows.
+const SHOWN: usize = 5;

@@ -1,0 +1,126 @@
+//! What is audited: a split of ours, a table of anybody's, or a run folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_artifact::ContentHash;
+use brainreel_audit::{TrainingRecord, WeightsOrigin};
+use brainreel_cohort::{ClaimedSplit, Partition, SPLIT_MARK, ScanId, ScanTable, SessionId, SubjectId};
+
+use super::AuditArgs;
+use crate::commands::train::DERIVATIVES;
+use crate::folders::{self, Kind};
+use crate::run_inputs::RunInputs;
+
+/// A split to be audited, and what is known of a network trained with it.
+pub(super) struct Source {
+    pub(super) split: ClaimedSplit,
+    pub(super) training: Option<TrainingRecord>,
+    /// The files it was read from.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Source {
+    pub(super) fn read(args: &AuditArgs) -> anyhow::Result<Self> {
+        let mut source = match &args.split {
+            Some(run) if run.is_dir() => Self::of_run(run)?,
+            Some(table) => {
+                Self { split: ClaimedSplit::read(table, None)?, training: None, files: vec![table.clone()] }
+            }
+            None => Self::of_tables(args)?,
+        };
+        if let Some(run) = &args.network {
+            source.training = Some(record_of(run)?);
+        }
+        let derivatives = match (&args.derivatives, &args.split) {
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(run)) if run.is_dir() => {
+                Some(run.join(RunInputs::read(run)?.derivatives)).filter(|folder| folder.is_dir())
+            }
+            _ => None,
+        };
+        if let Some(folder) = derivatives {
+            source.look_up(&folder)?;
+        }
+        anyhow::ensure!(!source.split.scans.is_empty(), "{} lists no scan", source.files[0].display());
+        Ok(source)
+    }
+
+    fn of_run(run: &Path) -> anyhow::Result<Self> {
+        let table = run.join("split.tsv");
+        Ok(Self {
+            split: ClaimedSplit::read(&table, None)?,
+            training: Some(record_of(run)?),
+            files: vec![table],
+        })
+    }
+
+    fn of_tables(args: &AuditArgs) -> anyhow::Result<Self> {
+        let mut source = Self { split: ClaimedSplit::default(), training: None, files: Vec::new() };
+        for (file, partition) in [
+            (&args.train, Partition::Train),
+            (&args.validation, Partition::Validation),
+            (&args.test, Partition::Test),
+        ] {
+            if let Some(file) = file {
+                source.split.scans.extend(ClaimedSplit::read(file, Some(partition))?.scans);
+                source.files.push(file.clone());
+            }
+        }
+        Ok(source)
+    }
+
+    /// Takes what the scan table of the derivatives knows of the scans.
+    fn look_up(&mut self, derivatives: &Path) -> anyhow::Result<()> {
+        folders::check_input(derivatives, DERIVATIVES)?;
+        folders::check_kind(derivatives, Kind::Derivatives)?;
+        let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
+        let known =
+            |subject: &SubjectId, session: &SessionId, run| table.get(&ScanId::new(subject, session, run));
+        for claimed in &mut self.split.scans {
+            let Some(session) = &claimed.session else { continue };
+            let Some(scan) = known(&claimed.subject, session, claimed.run) else { continue };
+            claimed.age_years = claimed.age_years.or(scan.age_years);
+            claimed.sex = claimed.sex.or(scan.sex);
+            claimed.site = claimed.site.take().or_else(|| scan.site.clone());
+            claimed.scanner = claimed.scanner.take().or_else(|| scan.scanner.clone());
+            claimed.field_strength_t = claimed.field_strength_t.or(scan.field_strength_t);
+            claimed.sha256 = claimed.sha256.take().or_else(|| scan.sha256.clone());
+            claimed.image = claimed.image.take().or_else(|| Some(scan.image.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// What a run's network has seen.
+fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
+    folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
+    folders::check_kind(run, Kind::Run)?;
+    let inputs = RunInputs::read(run)?;
+    let table = run.join("split.tsv");
+    let start = std::fs::read(&table).with_context(|| format!("cannot read {}", table.display()))?;
+    anyhow::ensure!(
+        start.starts_with(SPLIT_MARK.as_bytes()),
+        "{} is not a split that brainreel wrote; restore the run folder",
+        table.display()
+    );
+    let seen =
+        ClaimedSplit::read(&table, None)?.scans.into_iter().filter(|scan| scan.partition != Partition::Test);
+    let mut trained_on: Vec<SubjectId> = seen.map(|scan| scan.subject).collect();
+    trained_on.sort();
+    trained_on.dedup();
+    // Scans are preprocessed one by one; norms and weights of classes come from training scans.
+    Ok(TrainingRecord {
+        trained_on,
+        crossed_statistics: Some(0),
+        weights: origin_of(inputs.weights_sha256.as_ref()),
+    })
+}
+
+fn origin_of(weights: Option<&ContentHash>) -> WeightsOrigin {
+    let Some(sha256) = weights else { return WeightsOrigin::Random };
+    let published = brainreel_weights::all_published()
+        .iter()
+        .find(|model| model.digest.agrees(sha256.as_str()) == Some(true));
+    published.map_or(WeightsOrigin::Unknown, |model| WeightsOrigin::Published(model.name.to_owned()))
+}

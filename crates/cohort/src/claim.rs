@@ -1,0 +1,317 @@
+//! Splits as anybody may have written them: a table of scans, each with the partition it is said to be in.
+//!
+//! Unlike [`Split`](crate::Split), such a table is not refused for what is wrong with it: it is there to be
+//! audited.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::{Row, TableReader, YEARS, parse_years};
+use crate::{CohortError, Diagnosis, ImageId, Partition, Scan, ScanId, SessionId, Sex, Split, SubjectId};
+
+/// One scan, as a table has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedScan {
+    /// Where it is used.
+    pub partition: Partition,
+    /// Who was scanned, as the table spells it.
+    pub name: String,
+    /// Who was scanned.
+    pub subject: SubjectId,
+    /// At which visit, where the table says so.
+    pub session: Option<SessionId>,
+    /// Which of several scans of the visit.
+    pub run: Option<u32>,
+    /// The class.
+    pub diagnosis: Option<Diagnosis>,
+    /// Age, in years.
+    pub age_years: Option<f64>,
+    /// Sex.
+    pub sex: Option<Sex>,
+    /// Site of the study; that of an ADNI participant's name if there is no column.
+    pub site: Option<String>,
+    /// Scanner.
+    pub scanner: Option<String>,
+    /// Field strength, in tesla.
+    pub field_strength_t: Option<f64>,
+    /// The archive's number of the image.
+    pub image_id: Option<ImageId>,
+    /// The image file, as the table has it.
+    pub image: Option<String>,
+    /// SHA-256 of the image file.
+    pub sha256: Option<String>,
+    /// One-based line in the table; 0 for a split of ours.
+    pub line: u64,
+}
+
+impl ClaimedScan {
+    /// For people: the scan under the name that the table gives it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let session = self.session.as_ref().map(|session| format!(" {session}")).unwrap_or_default();
+        let image = self.image_id.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+        format!("{}{session}{image}", self.name)
+    }
+}
+
+/// The scans of a split, in the order of the table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedSplit {
+    /// The scans.
+    pub scans: Vec<ClaimedScan>,
+}
+
+const PARTITION: [&str; 5] = ["partition", "split", "set", "subset", "dataset_split"];
+const SCAN: [&str; 1] = ["scan_id"];
+const SUBJECT: [&str; 8] =
+    ["participant_id", "subject_id", "subject", "PTID", "RID", "patient_id", "OASISID", "ID"];
+const SESSION: [&str; 6] = ["session_id", "session", "VISCODE", "VISCODE2", "visit", "timepoint"];
+const DIAGNOSIS: [&str; 7] = ["diagnosis", "label", "group", "class", "DX", "research_group", "target"];
+const IMAGE: [&str; 6] = ["image", "path", "image_path", "filename", "file", "filepath"];
+const IMAGE_ID: [&str; 4] = ["image_id", "image_data_id", "IMAGEUID", "LONIUID"];
+const SITE: [&str; 3] = ["site", "site_id", "SITEID"];
+const FIELD: [&str; 4] = ["field_strength_t", "field_strength", "MagneticFieldStrength", "mri_field_str"];
+const REMEDY: &str = "the table of a split has a row a scan, with the subject (or scan_id) and the partition: train, \
+                      validation or test; for a table without partitions use --train, --validation, --test";
+
+impl ClaimedSplit {
+    /// A split of ours, with what the scan table knows of its scans; `find` gives the scan of an id.
+    pub fn of_split<'a>(split: &Split, find: impl Fn(&ScanId) -> Option<&'a Scan>) -> Self {
+        let scans = split.rows().iter().map(|row| {
+            let scan = find(&row.scan_id);
+            ClaimedScan {
+                partition: row.partition,
+                name: row.subject().to_string(),
+                subject: row.subject().clone(),
+                session: Some(row.scan_id.session().clone()),
+                run: row.scan_id.run(),
+                diagnosis: Some(row.diagnosis),
+                age_years: scan.and_then(|scan| scan.age_years),
+                sex: scan.and_then(|scan| scan.sex),
+                site: scan.and_then(|scan| scan.site.clone()).or_else(|| row.subject().adni_site()),
+                scanner: scan.and_then(|scan| scan.scanner.clone()),
+                field_strength_t: scan.and_then(|scan| scan.field_strength_t),
+                image_id: None,
+                image: scan.map(|scan| scan.image.clone()),
+                sha256: scan.and_then(|scan| scan.sha256.clone()),
+                line: 0,
+            }
+        });
+        Self { scans: scans.collect() }
+    }
+
+    /// Reads a table. All its rows are in `partition`, if that is given; otherwise a column says where each is.
+    ///
+    /// # Errors
+    /// [`CohortError`]: a file that cannot be read or is no table, no column for subject or partition, a word
+    /// that is no partition.
+    pub fn read(path: &Path, partition: Option<Partition>) -> Result<Self, CohortError> {
+        Self::from_table(TableReader::open(path)?, partition)
+    }
+
+    /// Reads a table from any reader; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_reader<R: BufRead>(
+        reader: R,
+        path: &Path,
+        partition: Option<Partition>,
+    ) -> Result<Self, CohortError> {
+        Self::from_table(TableReader::new(reader, path)?, partition)
+    }
+
+    fn from_table<R: BufRead>(
+        mut table: TableReader<R>,
+        partition: Option<Partition>,
+    ) -> Result<Self, CohortError> {
+        let columns = Columns::of(&table, partition)?;
+        let mut scans = Vec::new();
+        while let Some(row) = table.next_row()? {
+            scans.push(columns.scan(&row, partition)?);
+        }
+        Ok(Self { scans })
+    }
+}
+
+/// Where things stand in a table.
+struct Columns {
+    partition: Option<usize>,
+    scan: Option<usize>,
+    /// Subject, or the scan's id or file, which name it.
+    name: usize,
+    session: Option<usize>,
+    diagnosis: Option<usize>,
+    age: Option<usize>,
+    sex: Option<usize>,
+    site: Option<usize>,
+    scanner: Option<usize>,
+    field: Option<usize>,
+    image_id: Option<usize>,
+    image: Option<usize>,
+    sha256: Option<usize>,
+}
+
+impl Columns {
+    fn of<R: BufRead>(table: &TableReader<R>, partition: Option<Partition>) -> Result<Self, CohortError> {
+        let (scan, image) = (table.find(&SCAN), table.find(&IMAGE));
+        let named = table.find(&SUBJECT).or(scan).or(image);
+        Ok(Self {
+            partition: match partition {
+                None => Some(table.require(&PARTITION, REMEDY)?),
+                Some(_) => None,
+            },
+            scan,
+            name: named.map_or_else(|| table.require(&SUBJECT, REMEDY), Ok)?,
+            session: table.find(&SESSION),
+            diagnosis: table.find(&DIAGNOSIS),
+            age: table.find(&["age", "age_years", "age_at_visit"]),
+            sex: table.find(&["sex", "gender", "PTGENDER"]),
+            site: table.find(&SITE),
+            scanner: table.find(&["scanner", "manufacturer", "mri_mfr"]),
+            field: table.find(&FIELD),
+            image_id: table.find(&IMAGE_ID),
+            image,
+            sha256: table.find(&["sha256"]),
+        })
+    }
+
+    fn scan(&self, row: &Row<'_>, partition: Option<Partition>) -> Result<ClaimedScan, CohortError> {
+        let partition = match (partition, self.partition) {
+            (Some(partition), _) => partition,
+            (None, column) => row.required(column.unwrap_or(self.name), PARTITIONS, partition_of)?,
+        };
+        let scan_id = row.get_in(self.scan).and_then(|cell| ScanId::parse(cell).ok());
+        let (name, subject) = row.required(self.name, "a subject, or a file that names one", |cell| {
+            let subject = subject_in(cell)?;
+            Some((cell.to_owned(), subject))
+        })?;
+        let session = row.get_in(self.session).and_then(|cell| SessionId::parse(cell).ok());
+        Ok(ClaimedScan {
+            partition,
+            run: scan_id.as_ref().and_then(ScanId::run),
+            session: session.or_else(|| scan_id.map(|id| id.session().clone())),
+            diagnosis: row.get_in(self.diagnosis).and_then(diagnosis_of),
+            age_years: row.optional(self.age, YEARS, parse_years)?,
+            sex: row.get_in(self.sex).and_then(Sex::parse),
+            site: row.get_in(self.site).map(str::to_owned).or_else(|| subject.adni_site()),
+            scanner: row.get_in(self.scanner).map(str::to_owned),
+            field_strength_t: row.get_in(self.field).and_then(tesla),
+            image_id: row.get_in(self.image_id).and_then(|cell| ImageId::parse(cell).ok()),
+            image: row.get_in(self.image).map(str::to_owned),
+            sha256: row.get_in(self.sha256).map(str::to_ascii_lowercase),
+            name,
+            subject,
+            line: row.line,
+        })
+    }
+}
+
+const PARTITIONS: &str = "train, validation or test (also training, val, valid, dev, testing, holdout)";
+
+fn partition_of(cell: &str) -> Option<Partition> {
+    let word = cell.trim().to_ascii_lowercase();
+    match word.as_str() {
+        "train" | "training" | "tr" => Some(Partition::Train),
+        "validation" | "val" | "valid" | "dev" | "development" => Some(Partition::Validation),
+        "test" | "testing" | "holdout" | "hold-out" | "held-out" | "te" => Some(Partition::Test),
+        _ => None,
+    }
+}
+
+/// A diagnosis in words, or 0 for CN and 1 for AD, as tables for training often have it.
+fn diagnosis_of(cell: &str) -> Option<Diagnosis> {
+    match cell.trim() {
+        "0" => Some(Diagnosis::Cn),
+        "1" => Some(Diagnosis::Ad),
+        word => Diagnosis::parse(word),
+    }
+}
+
+fn tesla(cell: &str) -> Option<f64> {
+    let number = cell.trim().trim_end_matches(['T', 't']).trim();
+    number.parse().ok().filter(|tesla| (0.0..=100.0).contains(tesla))
+}
+
+/// The subject that a cell names: a name, a scan id, or a path with an archive's or BIDS' name of one in it.
+fn subject_in(cell: &str) -> Option<SubjectId> {
+    if let Ok(scan) = ScanId::parse(cell) {
+        return Some(scan.subject().clone());
+    }
+    if !cell.contains(['/', '\\']) && !cell.contains(".nii") && !cell.contains(".dcm") {
+        return SubjectId::parse(cell).ok();
+    }
+    cell.split(['/', '\\']).find_map(subject_in_component)
+}
+
+/// `002_S_0413` or `sub-01` at the start of a file's or a folder's name, or `002_S_0413` within it.
+fn subject_in_component(component: &str) -> Option<SubjectId> {
+    if component.starts_with("sub-") {
+        let label = component.split(['_', '.']).next().unwrap_or_default();
+        return SubjectId::parse(label).ok();
+    }
+    if component.starts_with("OAS") {
+        return SubjectId::parse(component.split('.').next().unwrap_or_default()).ok();
+    }
+    const LENGTH: usize = "002_S_0413".len();
+    let is_adni = |word: &[u8]| {
+        let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
+        digits(&word[..3]) && word[3..6].eq_ignore_ascii_case(b"_S_") && digits(&word[6..])
+    };
+    let found = component.as_bytes().windows(LENGTH).position(is_adni)?;
+    SubjectId::parse(component.get(found..found + LENGTH)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ClaimedSplit, CohortError> {
+        ClaimedSplit::from_reader(text.as_bytes(), Path::new("theirs.csv"), None)
+    }
+
+    #[test]
+    fn tables_of_others_are_understood() {
+        let bids = read("participant_id,session_id,diagnosis,split\nsub-ADNI002S0413,ses-M006,AD,training\n");
+        let path = read("path,label,set\nADNI/002_S_0413/MPRAGE/x_I13893.nii,1,val\n");
+        let named = read("\u{feff}Subject;Visit;Group;Subset\r\n002_S_0413;m06;AD;Hold-out\r\n");
+        for (claimed, partition) in
+            [(bids, Partition::Train), (path, Partition::Validation), (named, Partition::Test)]
+        {
+            let scan = claimed.unwrap().scans.remove(0);
+            assert_eq!(scan.subject.label(), "002S0413", "{scan:?}");
+            assert_eq!((scan.partition, scan.diagnosis), (partition, Some(Diagnosis::Ad)));
+            assert_eq!((scan.site.as_deref(), scan.line), (Some("002"), 2));
+        }
+    }
+
+    #[test]
+    fn subjects_are_found_in_paths() {
+        for (path, expected) in [
+            ("ADNI/002_S_0413/a.nii", "002S0413"),
+            ("ADNI_002_S_0413_MR_MPRAGE.nii.gz", "002S0413"),
+            ("bids/sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz", "01"),
+            ("C:\\data\\OAS1_0001_MR2.nii", "OAS10001"),
+        ] {
+            assert_eq!(subject_in(path).unwrap().label(), expected, "{path}");
+        }
+        assert_eq!(subject_in("images/0001.nii.gz"), None);
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let message = |text: &str| read(text).unwrap_err().to_string();
+        assert!(message("subject,diagnosis\na,AD\n").contains("no column `partition`"));
+        assert!(message("partition,diagnosis\ntrain,AD\n").contains("no column `participant_id`"));
+        let odd = message("subject,partition\na,train\nb,external\n");
+        assert!(odd.contains("line 3") && odd.contains("external"), "{odd}");
+        let all = ClaimedSplit::from_reader(
+            "subject\na\n".as_bytes(),
+            Path::new("test.csv"),
+            Some(Partition::Test),
+        );
+        assert_eq!(all.unwrap().scans[0].partition, Partition::Test);
+    }
+}
