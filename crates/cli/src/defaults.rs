@@ -52,10 +52,28 @@ const NOTES: &[(&str, &str)] = &[
     ("preprocess.n4.wiener_noise", "of the filter that sharpens the histogram"),
     ("preprocess.n4.bias_fwhm", "of the blur of the histogram, in log intensity"),
     ("preprocess.n4.mesh.elements", "mesh elements of the first level"),
+    (
+        "split.strategy",
+        "\"round-robin\" (the thesis), \"stratified\", \"leave-site-out\", \"leave-field-strength-out\", \"subjects\" (a \
+         list); \"scan-level\" is leaky, for demonstration (--allow-leaky)",
+    ),
     ("split.train", "share of the scans; may be left out: the rest"),
     ("split.validation", "share of the scans of each class"),
     ("split.test", "share of the scans of each class"),
     ("split.classes", "scans of other diagnoses are left out"),
+    ("split.seed", "of what is drawn; round-robin draws nothing"),
+    ("split.sites", "leave-site-out: sites to test on; [] chooses them by the test share"),
+    (
+        "split.field_strength_t",
+        "leave-field-strength-out: field strength to test on, tesla, give or take a tenth",
+    ),
+    ("split.leave_out_unknown", "scans of unknown site or field strength, instead of refusing them"),
+    (
+        "split.match_age_sex",
+        "keep AD and CN subjects that form pairs of the same sex and nearly the same age",
+    ),
+    ("split.caliper_years", "largest difference in age within a pair"),
+    ("split.subjects", "strategy subjects: table with the columns subject and partition"),
     ("train.seed", "everything random follows from it"),
     ("train.device", "\"auto\", \"cpu\"; \"cuda\", \"vulkan\" or \"metal\" in builds that have them"),
     ("train.engine", "who computes convolutions on the CPU: \"native\" or \"burn\""),
@@ -136,7 +154,9 @@ const NOTES: &[(&str, &str)] = &[
 ];
 
 /// Settings that have no default: a line that shows how to write them, behind their section's name.
-const OPTIONAL: [(&str, &str); 9] = [
+const OPTIONAL: [(&str, &str); 11] = [
+    ("split", "# field_strength_t = 3.0"),
+    ("split", "# subjects = \"published.csv\""),
     ("train", "# architecture = \"r3d_18\""),
     ("train", "# weights = \"kinetics400/r3d_18\""),
     ("train", "# clip_norm = 1.0"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_cohort::{LabelTable, SplitConfig};
+use brainreel_cohort::{LabelTable, SplitConfig, SubjectList};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
 use brainreel_trackers::TrackerConfig;
@@ -83,7 +83,7 @@ impl Experiment {
             .chain(&mut input.synthstrip_weights)
             .chain(&mut input.labels);
         let train = &mut experiment.train;
-        let own_paths = own_paths.chain(&mut train.cache.directory);
+        let own_paths = own_paths.chain(&mut train.cache.directory).chain(&mut experiment.split.subjects);
         for relative in own_paths.chain([&mut experiment.out]) {
             *relative = folder.join(&*relative);
         }
@@ -129,6 +129,9 @@ impl Experiment {
         LabelTable::from_files(&input.labels).context("stage convert: input.labels")?;
         preprocess.clone().validated().context("stage preprocess")?;
         split.validate().context("stage split")?;
+        if let Some(list) = &split.subjects {
+            SubjectList::read(list).context("stage split: split.subjects")?;
+        }
         train.validate().context("stage train")?;
         train.device.open().context("stage train: train.device")?;
         if let Some(weights) = &train.weights {
@@ -168,6 +171,8 @@ impl Experiment {
 
 #[cfg(test)]
 mod tests {
+    use brainreel_cohort::SplitStrategy;
+
     use super::*;
 
     fn read(text: &str) -> anyhow::Result<Experiment> {
@@ -196,6 +201,23 @@ mod tests {
         assert!(split("train = 0.7\n").unwrap().validate().is_err());
         assert!(split("validation = 0.6\ntest = 0.6\n").unwrap().validate().is_err());
         assert!(split("tests = 0.1\n").is_err());
+    }
+
+    #[test]
+    fn strategies_are_named_and_their_settings_go_with_them() {
+        let split = |text: &str| {
+            read(&format!("out = \"o\"\n[input]\nbids = \"b\"\n[split]\n{text}")).map(|read| read.split)
+        };
+        for strategy in SplitStrategy::ALL {
+            let config = split(&format!("strategy = \"{strategy}\"\n")).unwrap();
+            assert_eq!(config.strategy, strategy);
+        }
+        let config = split("strategy = \"leave-site-out\"\nsites = [\"002\"]\n").unwrap();
+        assert!(config.validate().is_ok());
+        assert!(split("sites = [\"002\"]\n").unwrap().validate().is_err());
+        assert!(split("strategy = \"random\"\n").is_err());
+        let list = split("strategy = \"subjects\"\nsubjects = \"list.csv\"\n").unwrap().subjects.unwrap();
+        assert!(list.is_absolute() && list.ends_with("list.csv"), "{}", list.display());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod fingerprint;
 mod finish;
 mod folders;
 mod hints;
+mod leaks;
 mod run_inputs;
 mod shuffle;
 mod stages;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, hash_file, write_atomic, write_json};
-use brainreel_cohort::Split;
+use brainreel_cohort::{LeakPolicy, Split};
 use brainreel_training::{CheckpointKind, TrainingScan};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::{preprocess, train};
+use crate::leaks;
 
 /// What a run was made from.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub(crate) struct RunInputs {
     pub split_sha256: String,
     /// Whether the split was changed by hand since brainreel wrote it.
     pub(crate) split_edited_by_hand: bool,
+    /// Whether the split is leaky on purpose, and with it every result of the run.
+    #[serde(default, skip_serializing_if = "leaks::is_not")]
+    pub(crate) leaky: bool,
     /// Hash of the settings that all network inputs were preprocessed with; nothing if brainreel did not
     /// make them.
     #[serde(default)]
@@ -56,6 +60,7 @@ impl RunInputs {
             derivatives: relative_to(derivatives, run)?,
             split_sha256: split.content_hash(),
             split_edited_by_hand: split.edited_by_hand(),
+            leaky: split.is_leaky(),
             preprocess_parameters: settings.into_iter().next(),
             brain_extractors: scans.iter().filter_map(|scan| preprocess::extractor_of(&scan.image)).collect(),
             weights_sha256: config.weights.as_deref().map(hash_file).transpose()?,
@@ -74,6 +79,17 @@ impl RunInputs {
             )
         })?;
         serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))
+    }
+
+    /// Reads the split that the run was trained on; a leaky one only where it is allowed.
+    pub(crate) fn read_split(&self, run: &Path, leaks: LeakPolicy) -> anyhow::Result<Split> {
+        let split = Split::read_with(&run.join("split.tsv"), leaks)?;
+        anyhow::ensure!(
+            split.content_hash() == self.split_sha256 && split.is_leaky() == self.leaky,
+            "{} was changed after training, so the model may have seen what it would be tested on; restore it",
+            split.source().display()
+        );
+        Ok(split)
     }
 
     /// Writes `inputs.json` and the split.

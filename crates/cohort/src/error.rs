@@ -214,6 +214,9 @@ pub enum CohortError {
         /// What does not fit.
         problem: String,
     },
+    /// A split cannot be made, or not be used, as it was asked for.
+    #[error(transparent)]
+    Split(#[from] crate::SplitError),
     /// A model is about to be judged on people it was trained on.
     #[error(
         "{n_shared} of the evaluated subjects were used to train this model (first: {first}); \

@@ -46,6 +46,8 @@ pub use records::{
 };
 pub use scans::{Scan, ScanTable};
 pub use split::{
-    FoldConfig, Partition, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitRow, SplitSummary, split_folds,
-    split_round_robin,
+    FoldConfig, LeakPolicy, LeftOut, LeftOutReason, MatchSummary, Matched, Partition, ReplaySummary,
+    SPLIT_MARK, Split, SplitConfig, SplitCount, SplitError, SplitOutcome, SplitRow, SplitStrategy,
+    SplitSummary, SubjectList, count_left_out, match_age_and_sex, split_by_list, split_folds,
+    split_round_robin, split_scans,
 };

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, write_atomic, write_json};
-use brainreel_cohort::{Split, check_no_shared_subject};
+use brainreel_cohort::{LeakPolicy, check_no_shared_subject};
 use brainreel_statistics::{Estimate, EvaluateConfig, MetricsReport, aggregate_by_subject};
 use brainreel_training::{CheckpointKind, Partition, Prediction, TrainingScan, predict};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::train::{NOTICE, training_scans};
+use crate::commands::train::training_scans;
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
+use crate::leaks::{self, LeakArgs};
 use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -46,6 +47,8 @@ pub(crate) struct EvaluateArgs {
     /// The derivatives, if they are no longer where training found them
     #[arg(long, value_name = "DIR")]
     derivatives: Option<PathBuf>,
+    #[command(flatten)]
+    leaks: LeakArgs,
 }
 
 /// A checkpoint of a run.
@@ -86,6 +89,7 @@ pub(crate) struct Request<'a> {
     checkpoint: CheckpointChoice,
     partition: PartitionChoice,
     derivatives: Option<&'a Path>,
+    leaks: LeakPolicy,
 }
 
 impl<'a> Request<'a> {
@@ -96,7 +100,13 @@ impl<'a> Request<'a> {
             checkpoint: CheckpointChoice::BestLoss,
             partition: PartitionChoice::Test,
             derivatives: None,
+            leaks: LeakPolicy::Refuse,
         }
+    }
+
+    /// The same, with a say about splits that are leaky on purpose.
+    pub(crate) fn with_leaks(self, leaks: LeakPolicy) -> Self {
+        Self { leaks, ..self }
     }
 
     /// What the result depends on beside the run.
@@ -124,6 +134,9 @@ impl<'a> Request<'a> {
 pub(crate) struct EvaluationReport {
     /// What this is, and what it is not for.
     pub(crate) notice: String,
+    /// Whether the split is leaky on purpose: scans of the same people were trained and tested on.
+    #[serde(default, skip_serializing_if = "leaks::is_not")]
+    pub(crate) leaky: bool,
     /// Hash of the pretrained weights that training started from; nothing if it started from random
     /// numbers, and then this is a trial and no result.
     pub(crate) initial_weights_sha256: Option<ContentHash>,
@@ -146,6 +159,7 @@ pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
         checkpoint: args.checkpoint,
         partition: args.partition,
         derivatives: args.derivatives.as_deref(),
+        leaks: args.leaks.policy(),
     };
     let report = perform(&request, ui)?;
     ui.result(report.table());
@@ -167,19 +181,17 @@ pub(crate) fn perform_with_predictions(
     folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
     folders::check_kind(run, Kind::Run)?;
     let inputs = RunInputs::read(run)?;
-    let split = Split::read(&run.join("split.tsv"))?;
-    anyhow::ensure!(
-        split.content_hash() == inputs.split_sha256,
-        "{} was changed after training, so the model may have seen what it would be tested on; restore it",
-        run.join("split.tsv").display()
-    );
-    check_no_shared_subject(
-        split.subjects_of(brainreel_cohort::Partition::Train),
-        split.subjects_of(match request.partition {
-            PartitionChoice::Test => brainreel_cohort::Partition::Test,
-            PartitionChoice::Validation => brainreel_cohort::Partition::Validation,
-        }),
-    )?;
+    let split = inputs.read_split(run, request.leaks)?;
+    leaks::check(&split, request.leaks, ui)?;
+    if !split.is_leaky() {
+        check_no_shared_subject(
+            split.subjects_of(brainreel_cohort::Partition::Train),
+            split.subjects_of(match request.partition {
+                PartitionChoice::Test => brainreel_cohort::Partition::Test,
+                PartitionChoice::Validation => brainreel_cohort::Partition::Validation,
+            }),
+        )?;
+    }
     let _lock = FolderLock::acquire(run)?;
     let derivatives = request.derivatives.map_or_else(|| run.join(&inputs.derivatives), Path::to_owned);
     let wanted = match request.partition {
@@ -221,7 +233,8 @@ fn measure(
 ) -> anyhow::Result<EvaluationReport> {
     let [scans, subjects] = metrics_of(predictions)?;
     Ok(EvaluationReport {
-        notice: NOTICE.to_owned(),
+        notice: leaks::notice(inputs.leaky),
+        leaky: inputs.leaky,
         initial_weights_sha256: inputs.weights_sha256.clone(),
         partition: request.partition,
         checkpoint: request.checkpoint,
@@ -249,7 +262,7 @@ pub(crate) fn metrics_of(predictions: &[Prediction]) -> anyhow::Result<[MetricsR
 
 fn write_results(folder: &Path, predictions: &[Prediction], report: &EvaluationReport) -> anyhow::Result<()> {
     let diagnosis = |positive: bool| if positive { "AD" } else { "CN" };
-    let scans = predictions_table(predictions, report.scans.threshold);
+    let scans = leaks::marked(predictions_table(predictions, report.scans.threshold), report.leaky);
     write_atomic(&folder.join("predictions.tsv"), scans.as_bytes())?;
 
     let labels: Vec<bool> = predictions.iter().map(|p| p.label == 1).collect();
@@ -261,7 +274,7 @@ fn write_results(folder: &Path, predictions: &[Prediction], report: &EvaluationR
         let truth = diagnosis(p.label);
         subjects += &format!("{}\t{truth}\t{}\t{:.6}\t{predicted}\n", p.subject, p.n_scans, p.probability);
     }
-    write_atomic(&folder.join("subjects.tsv"), subjects.as_bytes())?;
+    write_atomic(&folder.join("subjects.tsv"), leaks::marked(subjects, report.leaky).as_bytes())?;
     Ok(write_json(&folder.join("metrics.json"), report)?)
 }
 
@@ -317,7 +330,8 @@ impl EvaluationReport {
         } else {
             ""
         };
-        format!("{metrics}\n\n{confusion}\n\nFor research use only: not a medical device.{start}")
+        let leaky = leaks::line(self.leaky);
+        format!("{metrics}\n\n{confusion}\n\nFor research use only: not a medical device.{start}{leaky}")
     }
 }
 

@@ -11,9 +11,9 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::evaluate::CheckpointChoice;
-use crate::commands::train::NOTICE;
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
+use crate::leaks::{self, LeakArgs};
 use crate::run_inputs::RunInputs;
 use crate::ui::Ui;
 
@@ -49,6 +49,8 @@ pub(crate) struct ExportArgs {
     /// Replace files that are no earlier export
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    leaks: LeakArgs,
 }
 
 /// The content of the JSON file beside the weights.
@@ -58,6 +60,9 @@ struct ExportRecord {
     kind: String,
     /// What it is not for.
     notice: String,
+    /// Whether the split is leaky on purpose.
+    #[serde(default, skip_serializing_if = "leaks::is_not")]
+    leaky: bool,
     /// Name and version of the tool.
     tool: String,
     /// torchvision's name of the network.
@@ -126,6 +131,7 @@ pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
     folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
     folders::check_kind(run, Kind::Run)?;
     let inputs = RunInputs::read(run)?;
+    leaks::check(&inputs.read_split(run, args.leaks.policy())?, args.leaks.policy(), ui)?;
     let files = ExportFiles::beside(&args.out)?;
     folders::check_apart(&run.join("checkpoints"), &args.out)?;
     // Within a run folder nothing but an export gives way.
@@ -137,7 +143,8 @@ pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let (state, weights) = Checkpoint::read_weights(&checkpoint)?;
     weights.write_safetensors(&files.weights)?;
     let file_name = files.weights.file_name().map(Path::new).unwrap_or(&files.weights);
-    let lines = python(weights.architecture(), state.dims, file_name) + "\n";
+    let remark = if inputs.leaky { format!("# {}\n", leaks::notice(true)) } else { String::new() };
+    let lines = remark.clone() + &python(weights.architecture(), state.dims, file_name) + "\n";
     write_atomic(&files.python, lines.as_bytes())?;
     let content = record_of(args, &state, &weights, inputs, &lines)?;
     write_json(&files.record, &content)?;
@@ -150,8 +157,8 @@ pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
         files.record.display(),
         files.python.display()
     ));
-    ui.result(python(content.architecture, state.dims, &files.weights));
-    ui.note("\nFor research use only: not a medical device.");
+    ui.result(remark + &python(content.architecture, state.dims, &files.weights));
+    ui.note(format!("\nFor research use only: not a medical device.{}", leaks::line(content.leaky)));
     ui.summary(&ExportReport { model: files.weights, record: files.record, python: files.python, content })?;
     Ok(Finish::AllWell)
 }
@@ -209,7 +216,8 @@ fn record_of(
     let [x, y, z] = state.dims;
     Ok(ExportRecord {
         kind: KIND.to_owned(),
-        notice: NOTICE.to_owned(),
+        notice: leaks::notice(inputs.leaky),
+        leaky: inputs.leaky,
         tool: TOOL_VERSION.to_owned(),
         architecture,
         input: InputRecord {
@@ -304,6 +312,7 @@ mod tests {
         ExportRecord {
             kind: KIND.to_owned(),
             notice: String::new(),
+            leaky: false,
             tool: String::new(),
             architecture: Architecture::R3d18,
             input,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file};
-use brainreel_cohort::{ScanTable, Split};
+use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file, write_json};
+use brainreel_cohort::{LeakPolicy, ScanTable, Split, SplitConfig};
 use brainreel_training::CheckpointKind;
 use clap::Args;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::commands::evaluate::EvaluationReport;
 use crate::commands::{convert, evaluate, preprocess, simulate, split, train};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
+use crate::leaks::LeakArgs;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
 use crate::{batch, defaults, fingerprint, folders, shuffle};
@@ -47,6 +48,8 @@ pub(crate) struct RunArgs {
     /// Scans to convert or preprocess at a time [default: one for each thread, at most 8]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    #[command(flatten)]
+    leaks: LeakArgs,
 }
 
 /// What `run` reports.
@@ -70,7 +73,8 @@ pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<
         return Ok(Finish::AllWell);
     };
     let experiment = Experiment::read(path)?;
-    let (report, finish) = walk(&experiment, args.jobs.unwrap_or_else(batch::default_jobs), offline, ui)?;
+    let n_jobs = args.jobs.unwrap_or_else(batch::default_jobs);
+    let (report, finish) = walk(&experiment, n_jobs, offline, args.leaks.policy(), ui)?;
     ui.result(report.evaluation.table());
     ui.result(format!("\nresults in {}", report.out.display()));
     ui.summary(&report)?;
@@ -111,8 +115,15 @@ pub(crate) fn walk(
     experiment: &Experiment,
     n_jobs: usize,
     offline: bool,
+    leaks: LeakPolicy,
     ui: &Ui,
 ) -> anyhow::Result<(RunReport, Finish)> {
+    anyhow::ensure!(
+        !experiment.split.strategy.is_leaky() || leaks == LeakPolicy::Allow,
+        "stage split: strategy = \"{}\" is leaky on purpose; choose another, or pass --allow-leaky for a \
+         demonstration, whose every result is marked leaky",
+        experiment.split.strategy
+    );
     experiment.check_ready()?;
     let out = &experiment.out;
     folders::check_output(out)?;
@@ -121,9 +132,20 @@ pub(crate) fn walk(
     let mut walk = Walk::new(out, ui);
     let dataset = dataset(experiment, &layout, n_jobs, &mut walk, ui)?;
     let derivatives = preprocess_step(experiment, &layout, &dataset, n_jobs, &mut walk, ui)?;
-    split_step(experiment, &layout, derivatives.clone(), &mut walk, ui)?;
-    train_step(experiment, &layout, offline, &mut walk, ui)?;
-    let evaluation = evaluate_step(&layout, &derivatives, &mut walk, ui)?;
+    let split = split_step(experiment, &layout, derivatives.clone(), leaks, &mut walk, ui)?;
+    let request = train::Request {
+        offline,
+        leaks,
+        ..train::Request::new(
+            &layout.derivatives,
+            &split,
+            &layout.run,
+            &experiment.train,
+            &experiment.tracking,
+        )
+    };
+    train_step(&request, &mut walk, ui)?;
+    let evaluation = evaluate_step(&layout, &derivatives, leaks, &mut walk, ui)?;
     let (finish, stages) = walk.finish();
     Ok((RunReport { out: out.clone(), stages, caveat: None, evaluation }, finish))
 }
@@ -221,20 +243,25 @@ fn split_step(
     experiment: &Experiment,
     layout: &Layout,
     derivatives: ContentHash,
+    leaks: LeakPolicy,
     walk: &mut Walk<'_>,
     ui: &Ui,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Split> {
     // A split that was edited by hand stays, so only its existence is asked for here.
     let present = || {
         anyhow::ensure!(layout.split.exists(), "{} is missing", layout.split.display());
         Ok(hash_bytes(b"present"))
     };
-    let edited = layout.split.exists() && Split::read(&layout.split)?.edited_by_hand();
+    let edited = layout.split.exists() && Split::read_with(&layout.split, leaks)?.edited_by_hand();
+    let mut inputs = HashBuilder::new().part(derivatives.as_str());
+    if let Some(list) = &experiment.split.subjects {
+        inputs = inputs.part(hash_file(list)?.as_str());
+    }
     let step = Step {
         stage: "split",
         revision: split::STAGE_REVISION,
-        parameters: &experiment.split,
-        inputs: derivatives,
+        parameters: &SplitConfig { subjects: None, ..experiment.split.clone() },
+        inputs: inputs.finish(),
         outputs: &present,
     };
     walk.step(&step, || {
@@ -246,52 +273,43 @@ fn split_step(
             ui.note(format!("{:>12} {} was edited by hand and stays", "split", layout.split.display()));
             return Ok(0);
         }
-        split::perform(&layout.derivatives, &layout.split, &experiment.split, ui).map(|_| 0)
+        let report = split::perform(&layout.derivatives, &layout.split, &experiment.split, ui)?;
+        write_json(&layout.split.with_extension("json"), &report.record)?;
+        Ok(0)
     })?;
-    Ok(())
+    Ok(Split::read_with(&layout.split, leaks)?)
 }
 
-fn train_step(
-    experiment: &Experiment,
-    layout: &Layout,
-    offline: bool,
-    walk: &mut Walk<'_>,
-    ui: &Ui,
-) -> anyhow::Result<()> {
-    let split = Split::read(&layout.split)?;
+fn train_step(request: &train::Request<'_>, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::Result<()> {
     let mut inputs = HashBuilder::new()
-        .part(hash_file(&layout.derivatives.join("scans.tsv"))?.as_str())
-        .part(split.content_hash());
-    if let Some(weights) = &experiment.train.weights {
+        .part(hash_file(&request.derivatives.join("scans.tsv"))?.as_str())
+        .part(request.split.content_hash());
+    if let Some(weights) = &request.config.weights {
         inputs = inputs.part(hash_file(weights)?.as_str());
     }
     let step = Step {
         stage: "train",
         revision: train::STAGE_REVISION,
-        parameters: &experiment.train.portable(),
+        parameters: &request.config.portable(),
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(&layout.run.join("checkpoints")),
+        outputs: &|| fingerprint::of_folder(&request.run.join("checkpoints")),
     };
-    let Experiment { train: config, tracking, .. } = experiment;
-    let request = train::Request {
-        offline,
-        ..train::Request::new(&layout.derivatives, &split, &layout.run, config, tracking)
-    };
-    walk.step(&step, || train::perform(&request, ui).map(|_| 0))?;
+    walk.step(&step, || train::perform(request, ui).map(|_| 0))?;
     Ok(())
 }
 
 fn evaluate_step(
     layout: &Layout,
     derivatives: &ContentHash,
+    leaks: LeakPolicy,
     walk: &mut Walk<'_>,
     ui: &Ui,
 ) -> anyhow::Result<EvaluationReport> {
-    let request = evaluate::Request::of_run(&layout.run);
+    let request = evaluate::Request::of_run(&layout.run).with_leaks(leaks);
     let inputs = HashBuilder::new()
         .part(hash_file(&CheckpointKind::BestLoss.path(&layout.run))?.as_str())
         .part(derivatives.as_str())
-        .part(Split::read(&layout.run.join("split.tsv"))?.content_hash());
+        .part(Split::read_with(&layout.run.join("split.tsv"), leaks)?.content_hash());
     let step = Step {
         stage: "evaluate",
         revision: evaluate::STAGE_REVISION,

@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::deal::{Person, group_by_person};
-use super::{Partition, Split, SplitRow};
+use super::people::{People, Person, rank, share};
+use super::{Partition, Split};
 use crate::{CohortError, Diagnosis, Scan};
 
 /// Most folds that are dealt.
@@ -48,7 +47,7 @@ impl Default for FoldConfig {
 /// # Determinism
 /// A function of the set of scans and the configuration.
 pub fn split_folds(scans: &[Scan], config: &FoldConfig) -> Result<Vec<Split>, CohortError> {
-    let people = group_by_person(scans, &config.classes);
+    let people = People::of(scans, &config.classes).0;
     let classes: BTreeSet<Diagnosis> = config.classes.iter().copied().collect();
     let n_of = |class| people.values().filter(|person| person.class == class).count();
     let scarcest = classes.iter().map(|&class| (n_of(class), class)).min();
@@ -124,39 +123,22 @@ fn split_of(
         } else {
             Partition::Train
         };
-        rows.extend(person.scans.iter().map(|(scan, diagnosis)| SplitRow {
-            scan_id: scan.scan_id.clone(),
-            diagnosis: *diagnosis,
-            partition,
-        }));
+        rows.extend(person.rows(partition));
     }
-    Split::from_rows(rows, format!("split.tsv of fold {}", fold + 1).into())
-}
-
-/// A fraction of a number of scans, rounded, at least 1.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a fraction of a number of scans"
-)]
-fn share(fraction: f64, n_scans: usize) -> usize {
-    ((fraction * n_scans as f64).round() as usize).max(1)
-}
-
-/// Where a person stands in an order that looks random.
-fn rank(seed: u64, purpose: &str, person: &str) -> [u8; 32] {
-    Sha256::new()
-        .chain_update(seed.to_le_bytes())
-        .chain_update(purpose)
-        .chain_update([0])
-        .chain_update(person)
-        .finalize()
-        .into()
+    let split = Split::from_rows(rows, format!("split.tsv of fold {}", fold + 1).into())?;
+    let FoldConfig { n_folds, validation, seed, classes } = config;
+    let classes: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
+    Ok(split.with_strategy(&format!(
+        "k-fold; fold {} of {n_folds}; validation {validation}; classes {}; seed {seed}",
+        fold + 1,
+        classes.join(" ")
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::split::SplitRow;
     use crate::{ScanId, SessionId, SubjectId};
 
     /// `n` subjects of each class with one to five scans each.

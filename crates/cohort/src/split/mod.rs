@@ -1,16 +1,31 @@
 //! The split of scans into training, validation and test, by subject.
 
+mod config;
 mod deal;
+mod error;
 mod folds;
+mod groups;
+mod make;
+mod matching;
+mod outcome;
+mod people;
+mod replay;
+mod stratified;
 mod summary;
 mod text;
 mod verify;
 
-pub use deal::{SplitConfig, split_round_robin};
+pub use config::{SplitConfig, SplitStrategy};
+pub use error::SplitError;
 pub use folds::{FoldConfig, split_folds};
+pub use make::{split_by_list, split_round_robin, split_scans};
+pub use matching::{MatchSummary, Matched, match_age_and_sex};
+pub use outcome::{LeftOut, LeftOutReason, SplitOutcome, count_left_out};
+pub use replay::{ReplaySummary, SubjectList};
 pub use summary::{SplitCount, SplitSummary};
-pub use text::SPLIT_MARK;
+pub use text::{LeakPolicy, SPLIT_MARK};
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -76,12 +91,18 @@ impl SplitRow {
     }
 }
 
-/// Which scan is used where. A value of this type has passed [`Split::verify`].
+/// Which scan is used where.
+///
+/// A value of this type has passed [`Split::verify`], unless it is marked leaky: such a split comes out of the
+/// strategy `scan-level` only, and is read only by who asks for it.
 #[derive(Debug, Clone)]
 pub struct Split {
     rows: Vec<SplitRow>,
     source: PathBuf,
     edited_by_hand: bool,
+    is_leaky: bool,
+    /// How it was made, and what was left out, for people: the comments of the file.
+    notes: Vec<String>,
 }
 
 impl Split {
@@ -104,11 +125,34 @@ impl Split {
         subjects
     }
 
+    /// True for a scan-level split: scans of one subject may be on several sides, so that every result made with
+    /// it is inflated and has to say that it is leaky.
+    #[must_use]
+    pub fn is_leaky(&self) -> bool {
+        self.is_leaky
+    }
+
+    /// Number of people with scans in more than one partition: 0 but for a leaky split.
+    #[must_use]
+    pub fn n_subjects_on_several_sides(&self) -> usize {
+        let mut homes: BTreeMap<String, BTreeSet<Partition>> = BTreeMap::new();
+        for row in &self.rows {
+            homes.entry(row.subject().person_key()).or_default().insert(row.partition);
+        }
+        homes.values().filter(|partitions| partitions.len() > 1).count()
+    }
+
     /// True if the rows were changed since brainreel wrote them: the stored hash is another one, or
     /// there is none.
     #[must_use]
     pub fn edited_by_hand(&self) -> bool {
         self.edited_by_hand
+    }
+
+    /// The strategy and its settings, as the header of the file says them; nothing if it does not.
+    #[must_use]
+    pub fn strategy(&self) -> Option<&str> {
+        self.notes.iter().find_map(|note| note.strip_prefix(text::STRATEGY_NOTE)).map(str::trim)
     }
 
     /// The file it was read from, for messages.
@@ -120,6 +164,6 @@ impl Split {
 
 impl PartialEq for Split {
     fn eq(&self, other: &Self) -> bool {
-        self.rows == other.rows
+        self.rows == other.rows && self.is_leaky == other.is_leaky
     }
 }

@@ -3,31 +3,55 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::{Partition, Split, SplitRow};
+use super::{Partition, Split, SplitError, SplitRow};
 use crate::{CohortError, Diagnosis, Scan, ScanTable, SubjectId};
 
 impl Split {
-    /// Sorts the rows and verifies them: the only way to make a split.
-    pub(super) fn from_rows(mut rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
-        rows.sort();
-        let split = Self { rows, source, edited_by_hand: false };
+    /// Sorts the rows and verifies them: the only way to make a split by subject.
+    pub(super) fn from_rows(rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
+        let split = Self::unchecked(rows, source);
         split.verify()?;
         Ok(split)
     }
 
+    /// Like [`Self::from_rows`], of rows that may leak: the result is marked.
+    pub(super) fn leaky_from_rows(rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
+        let split = Self { is_leaky: true, ..Self::unchecked(rows, source) };
+        split.verify_scans()?;
+        split.verify_classes()?;
+        Ok(split)
+    }
+
+    fn unchecked(mut rows: Vec<SplitRow>, source: PathBuf) -> Self {
+        rows.sort();
+        Self { rows, source, edited_by_hand: false, is_leaky: false, notes: Vec::new() }
+    }
+
     /// Refuses a split that would give a dishonest result: a scan listed twice, a subject in two
     /// partitions (also under two spellings of one name), or a partition without any scan of a class.
+    /// A split that is leaky on purpose does not pass.
     ///
     /// # Errors
     /// [`CohortError::Duplicate`], [`CohortError::SubjectInTwoPartitions`],
-    /// [`CohortError::EmptyClass`]; each names the file and the remedy.
+    /// [`CohortError::EmptyClass`], [`SplitError::Leaky`]; each names the file and the remedy.
     pub fn verify(&self) -> Result<(), CohortError> {
-        if let Some(pair) = self.rows.windows(2).find(|pair| pair[0].scan_id == pair[1].scan_id) {
-            let key = pair[0].scan_id.to_string();
-            return Err(CohortError::Duplicate { path: self.source.clone(), key, line: 0 });
-        }
+        self.verify_scans()?;
         self.verify_subjects()?;
-        self.verify_classes()
+        self.verify_classes()?;
+        if self.is_leaky {
+            return Err(SplitError::Leaky { path: self.source.clone() }.into());
+        }
+        Ok(())
+    }
+
+    fn verify_scans(&self) -> Result<(), CohortError> {
+        match self.rows.windows(2).find(|pair| pair[0].scan_id == pair[1].scan_id) {
+            None => Ok(()),
+            Some(pair) => {
+                let key = pair[0].scan_id.to_string();
+                Err(CohortError::Duplicate { path: self.source.clone(), key, line: 0 })
+            }
+        }
     }
 
     fn verify_subjects(&self) -> Result<(), CohortError> {
@@ -72,7 +96,7 @@ impl Split {
     /// # Errors
     /// [`CohortError::SplitMismatch`] if a scan is not in the table or has another diagnosis there;
     /// [`CohortError::ImageInTwoPartitions`] if the same bytes are in two partitions, which means one
-    /// person under two names.
+    /// person under two names. A leaky split may have them.
     pub fn join<'a>(&'a self, table: &'a ScanTable) -> Result<Vec<(&'a SplitRow, &'a Scan)>, CohortError> {
         let mut joined = Vec::with_capacity(self.rows.len());
         let mut by_content: BTreeMap<&str, &SplitRow> = BTreeMap::new();
@@ -85,7 +109,7 @@ impl Split {
             }
             if let Some(sha256) = &scan.sha256 {
                 let twin = *by_content.entry(sha256).or_insert(row);
-                if twin.partition != row.partition {
+                if twin.partition != row.partition && !self.is_leaky {
                     return Err(CohortError::ImageInTwoPartitions {
                         first: Box::new(twin.clone()),
                         second: Box::new(row.clone()),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use brainreel_artifact::FolderLock;
-use brainreel_cohort::{Diagnosis, ScanTable, Split};
+use brainreel_cohort::{Diagnosis, LeakPolicy, ScanTable, Split};
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::{
     Forecast, Partition, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
@@ -22,6 +22,7 @@ use self::forecast::memory_size;
 use self::tracking::Tracking;
 use crate::finish::{Finish, Interrupted};
 use crate::folders::{self, Kind};
+use crate::leaks::{self, LeakArgs};
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -84,6 +85,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", hide = true)]
     stop_after_steps: Option<u64>,
     #[command(flatten)]
+    leaks: LeakArgs,
+    #[command(flatten)]
     settings: settings::Settings,
     #[command(flatten)]
     tracking: tracking::TrackingArgs,
@@ -127,6 +130,8 @@ pub(crate) struct Request<'a> {
     pub(crate) offline: bool,
     /// Most bytes of memory that the run may take.
     pub(crate) memory_limit: Option<u64>,
+    /// Whether the split may be leaky on purpose.
+    pub(crate) leaks: LeakPolicy,
 }
 
 impl<'a> Request<'a> {
@@ -148,6 +153,7 @@ impl<'a> Request<'a> {
             tracking,
             offline: false,
             memory_limit: None,
+            leaks: LeakPolicy::Refuse,
         }
     }
 }
@@ -156,7 +162,10 @@ impl<'a> Request<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct TrainReport {
     /// What this is, and what it is not for.
-    pub(crate) notice: &'static str,
+    pub(crate) notice: String,
+    /// Whether the split is leaky on purpose.
+    #[serde(skip_serializing_if = "leaks::is_not")]
+    pub(crate) leaky: bool,
     /// The run folder.
     pub(crate) run: PathBuf,
     /// Content hash of the split.
@@ -175,8 +184,14 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
     if args.folds.is_some() {
         return folds::execute(args, &config, offline, ui);
     }
-    let split = Split::read(args.split.as_deref().unwrap_or(Path::new("split.tsv")))?;
+    let path = args.split.as_deref().unwrap_or(Path::new("split.tsv"));
+    let split = Split::read_with(path, args.leaks.policy())?;
     if args.verify_resume {
+        anyhow::ensure!(
+            !split.is_leaky(),
+            "{} is leaky; --verify-resume takes a split by subject",
+            path.display()
+        );
         return verify::execute(args, &config, &split, ui);
     }
     let request = Request {
@@ -184,11 +199,13 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
         stop_after_steps: args.stop_after_steps,
         memory_limit: args.memory_limit,
         offline,
+        leaks: args.leaks.policy(),
         ..Request::new(&args.derivatives_dir, &split, &args.out, &config, &tracking)
     };
     let report = perform(&request, ui)?;
     ui.result(history_table(&report.summary));
-    ui.result("\nFor research use only: not a medical device.");
+    let leaky = leaks::line(report.leaky);
+    ui.result(format!("\nFor research use only: not a medical device.{leaky}"));
     ui.summary(&report)?;
     Ok(Finish::AllWell)
 }
@@ -198,6 +215,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     let Request { derivatives, split, run, config, .. } = *request;
     folders::check_input(derivatives, DERIVATIVES)?;
     folders::check_apart(derivatives, run)?;
+    leaks::check(split, request.leaks, ui)?;
     let scans = training_scans(derivatives, split)?;
     if split.edited_by_hand() {
         ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", split.source().display()));
@@ -253,7 +271,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
         run.display()
     ));
     Ok(TrainReport {
-        notice: NOTICE,
+        notice: leaks::notice(split.is_leaky()),
+        leaky: split.is_leaky(),
         run: run.to_owned(),
         split_sha256: split.content_hash(),
         summary,

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::Request;
+use crate::leaks;
 use crate::run_inputs::RunInputs;
 use crate::ui::Ui;
 
@@ -72,6 +73,7 @@ pub(super) struct Tracking<'a> {
     resumed: Option<CheckpointState>,
     trackers: Option<Trackers>,
     has_failed: bool,
+    is_leaky: bool,
 }
 
 impl<'a> Tracking<'a> {
@@ -93,24 +95,31 @@ impl<'a> Tracking<'a> {
             .part(hash_json(&inputs.images).as_str())
             .part(hash_json(&names).as_str())
             .finish();
+        let mut config = request.tracking.clone();
+        let mut recorded = json!({
+            "train": serde_json::to_value(&settings)?,
+            "initial_weights_sha256": inputs.weights_sha256,
+            "preprocess_parameters": inputs.preprocess_parameters,
+            "split_sha256": split.content_hash(),
+        });
+        if split.is_leaky() {
+            config.tags.push("leaky".to_owned());
+            recorded["leaky"] = true.into();
+        }
         Ok(Self {
             run: request.run,
-            config: request.tracking.clone(),
+            config,
             offline: request.offline,
             info: RunInfo {
                 run_hash: run_hash.to_string(),
                 name: names.first().cloned().unwrap_or_else(|| "run".to_owned()),
-                config: json!({
-                    "train": serde_json::to_value(&settings)?,
-                    "initial_weights_sha256": inputs.weights_sha256,
-                    "preprocess_parameters": inputs.preprocess_parameters,
-                    "split_sha256": split.content_hash(),
-                }),
+                config: recorded,
             },
             ui,
             resumed: None,
             trackers: None,
             has_failed: false,
+            is_leaky: split.is_leaky(),
         })
     }
 
@@ -189,7 +198,7 @@ impl<'a> Tracking<'a> {
             "epoch": metrics.epoch + 1,
             "validation_accuracy": metrics.validation_accuracy,
             "validation_loss": metrics.validation_loss,
-            "notice": super::NOTICE,
+            "notice": leaks::notice(self.is_leaky),
         });
         trackers.log_model(n_steps, &kind.path(self.run), kind.name(), &metadata)
     }

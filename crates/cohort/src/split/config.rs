@@ -1,0 +1,261 @@
+//! How a split is made: the strategy and its settings.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::SplitError;
+use crate::{CohortError, Diagnosis};
+
+/// The rule by which scans get their partition.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitStrategy {
+    /// The thesis's: subjects by ascending number of scans, dealt in turn to test, validation and train.
+    #[default]
+    RoundRobin,
+    /// Subjects of each class at random.
+    Stratified,
+    /// Test on sites that nobody in training or validation was scanned at.
+    LeaveSiteOut,
+    /// Test on one field strength, with nobody in training or validation scanned at it.
+    LeaveFieldStrengthOut,
+    /// Scans at random, whoever they show. It leaks, on purpose: for demonstration only.
+    ScanLevel,
+    /// The partitions of a list of subjects published elsewhere.
+    Subjects,
+}
+
+impl SplitStrategy {
+    /// All strategies.
+    pub const ALL: [Self; 6] = [
+        Self::RoundRobin,
+        Self::Stratified,
+        Self::LeaveSiteOut,
+        Self::LeaveFieldStrengthOut,
+        Self::ScanLevel,
+        Self::Subjects,
+    ];
+
+    /// The name in settings and in `split.tsv`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round-robin",
+            Self::Stratified => "stratified",
+            Self::LeaveSiteOut => "leave-site-out",
+            Self::LeaveFieldStrengthOut => "leave-field-strength-out",
+            Self::ScanLevel => "scan-level",
+            Self::Subjects => "subjects",
+        }
+    }
+
+    /// Whether scans of one subject may be on several sides.
+    #[must_use]
+    pub const fn is_leaky(self) -> bool {
+        matches!(self, Self::ScanLevel)
+    }
+}
+
+impl fmt::Display for SplitStrategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Which classes are split, by which rule and into how large parts.
+///
+/// Read from a file, a missing `train` is what validation and test leave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Fields")]
+pub struct SplitConfig {
+    /// The rule.
+    pub strategy: SplitStrategy,
+    /// Fraction of each class's scans for training.
+    pub train: f64,
+    /// Fraction of each class's scans for validation.
+    pub validation: f64,
+    /// Fraction of each class's scans for testing; sites and field strengths have the size they have.
+    pub test: f64,
+    /// The classes; scans of any other diagnosis, or of none, are left out.
+    pub classes: Vec<Diagnosis>,
+    /// Seed of everything that is drawn; `round-robin` draws nothing.
+    pub seed: u64,
+    /// `leave-site-out`: the sites to test on. Empty: sites are taken one by one, the one that brings the
+    /// classes nearest to their share, until the test share is reached.
+    pub sites: Vec<String>,
+    /// `leave-field-strength-out`: the field strength to test on, in tesla, give or take a tenth.
+    pub field_strength_t: Option<f64>,
+    /// Leave scans of unknown site or field strength out, instead of refusing them.
+    pub leave_out_unknown: bool,
+    /// Keep only AD and CN subjects that form pairs of the same sex and nearly the same age.
+    pub match_age_sex: bool,
+    /// Largest difference in age within a pair, in years.
+    pub caliper_years: f64,
+    /// `subjects`: table with the columns subject and partition.
+    pub subjects: Option<PathBuf>,
+}
+
+impl Default for SplitConfig {
+    fn default() -> Self {
+        Self {
+            strategy: SplitStrategy::RoundRobin,
+            train: 0.8,
+            validation: 0.1,
+            test: 0.1,
+            classes: vec![Diagnosis::Cn, Diagnosis::Ad],
+            seed: 0,
+            sites: Vec::new(),
+            field_strength_t: None,
+            leave_out_unknown: false,
+            match_age_sex: false,
+            caliper_years: 2.0,
+            subjects: None,
+        }
+    }
+}
+
+/// [`SplitConfig`] as it is written.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fields {
+    strategy: SplitStrategy,
+    train: Option<f64>,
+    validation: f64,
+    test: f64,
+    classes: Vec<Diagnosis>,
+    seed: u64,
+    sites: Vec<String>,
+    field_strength_t: Option<f64>,
+    leave_out_unknown: bool,
+    match_age_sex: bool,
+    caliper_years: f64,
+    subjects: Option<PathBuf>,
+}
+
+impl Default for Fields {
+    fn default() -> Self {
+        let default = SplitConfig::default();
+        Self {
+            strategy: default.strategy,
+            train: None,
+            validation: default.validation,
+            test: default.test,
+            classes: default.classes,
+            seed: default.seed,
+            sites: default.sites,
+            field_strength_t: default.field_strength_t,
+            leave_out_unknown: default.leave_out_unknown,
+            match_age_sex: default.match_age_sex,
+            caliper_years: default.caliper_years,
+            subjects: default.subjects,
+        }
+    }
+}
+
+impl From<Fields> for SplitConfig {
+    fn from(fields: Fields) -> Self {
+        Self {
+            strategy: fields.strategy,
+            train: fields.train.unwrap_or(1.0 - fields.validation - fields.test),
+            validation: fields.validation,
+            test: fields.test,
+            classes: fields.classes,
+            seed: fields.seed,
+            sites: fields.sites,
+            field_strength_t: fields.field_strength_t,
+            leave_out_unknown: fields.leave_out_unknown,
+            match_age_sex: fields.match_age_sex,
+            caliper_years: fields.caliper_years,
+            subjects: fields.subjects,
+        }
+    }
+}
+
+impl SplitConfig {
+    /// Checks the fractions, and that the other settings go with the strategy.
+    ///
+    /// # Errors
+    /// [`CohortError::Fractions`], [`SplitError::Settings`].
+    pub fn validate(&self) -> Result<(), CohortError> {
+        let &Self { train, validation, test, .. } = self;
+        let all_positive = [train, validation, test].into_iter().all(|fraction| fraction > 0.0);
+        if !all_positive || (train + validation + test - 1.0).abs() >= 1e-6 {
+            return Err(CohortError::Fractions { train, validation, test });
+        }
+        match self.mismatch() {
+            None => Ok(()),
+            Some(problem) => Err(SplitError::Settings { strategy: self.strategy, problem }.into()),
+        }
+    }
+
+    /// A setting that does not go with the others, in words.
+    fn mismatch(&self) -> Option<String> {
+        use SplitStrategy::{LeaveFieldStrengthOut, LeaveSiteOut, Subjects};
+        let of_other = |name: &str, strategy: SplitStrategy| {
+            Some(format!("`{name}` is a setting of {strategy}; choose that strategy, or leave it out"))
+        };
+        if !self.sites.is_empty() && self.strategy != LeaveSiteOut {
+            return of_other("sites", LeaveSiteOut);
+        }
+        if self.field_strength_t.is_some() && self.strategy != LeaveFieldStrengthOut {
+            return of_other("field strength", LeaveFieldStrengthOut);
+        }
+        if self.subjects.is_some() && self.strategy != Subjects {
+            return of_other("subjects", Subjects);
+        }
+        if self.subjects.is_none() && self.strategy == Subjects {
+            return Some(
+                "name the table of subjects and partitions (`subjects`, --subjects FILE)".to_owned(),
+            );
+        }
+        if self.field_strength_t.is_some_and(|tesla| !(tesla > 0.0 && tesla <= 100.0)) {
+            return Some("expected a field strength above 0 and at most 100 tesla".to_owned());
+        }
+        self.matching_mismatch()
+    }
+
+    fn matching_mismatch(&self) -> Option<String> {
+        if !self.match_age_sex {
+            return None;
+        }
+        if self.strategy == SplitStrategy::Subjects {
+            return Some("a list of subjects is taken as it is; leave age and sex matching out".to_owned());
+        }
+        let has = |class| self.classes.contains(&class);
+        if !has(Diagnosis::Ad) || !has(Diagnosis::Cn) || has(Diagnosis::Mci) {
+            return Some("age and sex matching pairs AD with CN; let `classes` be these two".to_owned());
+        }
+        let in_range = self.caliper_years >= 0.0 && self.caliper_years <= 130.0;
+        (!in_range)
+            .then(|| format!("the caliper is {} years, expected a number from 0 to 130", self.caliper_years))
+    }
+
+    /// The share of what is not tested that validates.
+    pub(super) fn validation_of_rest(&self) -> f64 {
+        self.validation / (self.validation + self.train)
+    }
+
+    /// The strategy and the settings that matter to it, for the header of `split.tsv`.
+    pub(super) fn describe(&self) -> String {
+        let mut text = self.strategy.to_string();
+        let mut add = |name: &str, value: String| text += &format!("; {name} {value}");
+        if self.strategy != SplitStrategy::Subjects {
+            add("train", self.train.to_string());
+        }
+        add("validation", self.validation.to_string());
+        if self.strategy != SplitStrategy::Subjects {
+            add("test", self.test.to_string());
+        }
+        let classes: Vec<&str> = self.classes.iter().map(|class| class.as_str()).collect();
+        add("classes", classes.join(" "));
+        if self.strategy != SplitStrategy::RoundRobin {
+            add("seed", self.seed.to_string());
+        }
+        if self.match_age_sex {
+            add("age and sex matched, caliper in years", self.caliper_years.to_string());
+        }
+        text
+    }
+}

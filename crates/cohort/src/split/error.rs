@@ -1,0 +1,147 @@
+//! What can be wrong with how a split is asked for.
+
+use std::path::PathBuf;
+
+use super::{Partition, SplitStrategy};
+use crate::Diagnosis;
+
+/// A fault in the settings of a split, or in the scans for what is asked of them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SplitError {
+    /// A setting that does not go with the strategy, or is out of range.
+    #[error("split strategy {strategy}: {problem}")]
+    Settings {
+        /// The strategy.
+        strategy: SplitStrategy,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// Scans whose site or field strength is needed and not known.
+    #[error(
+        "{n_scans} of {n_of} scans have no {what} (first: {first}); fill the column `{column}` of scans.tsv \
+         (`brainreel preprocess` of this version writes it), or leave these scans out, on record, with \
+         --leave-out-unknown (leave_out_unknown = true)"
+    )]
+    Unknown {
+        /// What is not known.
+        what: &'static str,
+        /// The column of `scans.tsv`.
+        column: &'static str,
+        /// Number of such scans.
+        n_scans: usize,
+        /// Number of scans of the classes.
+        n_of: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A site or field strength that no scan has, or none was named.
+    #[error("{problem}; scans.tsv has {known}")]
+    NoSuchGroup {
+        /// What was asked for.
+        problem: String,
+        /// The sites or field strengths there are.
+        known: String,
+    },
+    /// So much is tested that a partition is left without a class.
+    #[error(
+        "with {tested} tested, partition {partition} has no {diagnosis} scan; test on fewer or others, or add \
+         subjects; scans.tsv has {known}"
+    )]
+    TooMuchTested {
+        /// What is tested.
+        tested: String,
+        /// The partition that is short of a class.
+        partition: Partition,
+        /// The class.
+        diagnosis: Diagnosis,
+        /// The sites or field strengths there are.
+        known: String,
+    },
+    /// Nobody can be matched.
+    #[error(
+        "no AD subject has a CN partner of the same sex within {caliper_years} years: {n_ad} AD and {n_cn} CN \
+         subjects have age and sex; widen the caliper, or fill the columns `age` and `sex` of scans.tsv"
+    )]
+    NoPairs {
+        /// Largest difference in age, in years.
+        caliper_years: f64,
+        /// AD subjects of known age and sex.
+        n_ad: usize,
+        /// CN subjects of known age and sex.
+        n_cn: usize,
+    },
+    /// One person twice in a list of subjects, on two sides.
+    #[error(
+        "{}: {second} (line {second_line}, {second_partition}) is {first} of line {first_line} ({first_partition}); \
+         a person has one partition: remove one of the rows",
+        path.display()
+    )]
+    ListedTwice {
+        /// The list.
+        path: PathBuf,
+        /// The earlier name.
+        first: String,
+        /// Its line.
+        first_line: u64,
+        /// Its partition.
+        first_partition: Partition,
+        /// The later name.
+        second: String,
+        /// Its line.
+        second_line: u64,
+        /// Its partition.
+        second_partition: Partition,
+    },
+    /// A number that several subjects may be.
+    #[error(
+        "{}, line {line}: {name} may be {first} or {second}; write the whole id, such as 002_S_0413",
+        path.display()
+    )]
+    Ambiguous {
+        /// The list.
+        path: PathBuf,
+        /// One-based line.
+        line: u64,
+        /// The name.
+        name: String,
+        /// Somebody it may be.
+        first: String,
+        /// Somebody else it may be.
+        second: String,
+    },
+    /// A list of subjects none of whom was scanned.
+    #[error(
+        "{}: none of the {n_listed} subjects listed has a scan here (first: {first}); is it the list of this study?",
+        path.display()
+    )]
+    NobodyListed {
+        /// The list.
+        path: PathBuf,
+        /// How many it names.
+        n_listed: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// A split that is leaky on purpose, where that was not asked for.
+    #[error(
+        "{} is a scan-level split, leaky on purpose: scans of one subject are on several sides, and accuracy would \
+         be inflated; take another split, or pass --allow-leaky for a demonstration, whose every result is marked \
+         leaky",
+        path.display()
+    )]
+    Leaky {
+        /// The split file.
+        path: PathBuf,
+    },
+    /// A split that is marked leaky, with other rows than brainreel wrote.
+    #[error(
+        "{} is marked leaky but was edited by hand, which only a split by subject may be; make it again with \
+         `brainreel split --strategy scan-level`, or take the mark `# leaky` and the leak out",
+        path.display()
+    )]
+    LeakyEdited {
+        /// The split file.
+        path: PathBuf,
+    },
+}
