@@ -108,6 +108,25 @@ fn the_cohort_of_the_thesis_meets_its_targets() {
     assert!(per_subject(0) > 1.5 * per_subject(2), "test holds the subjects with few scans");
 }
 
+/// `n` subjects of so many scans each, for all pairs.
+fn counts(groups: &[(usize, usize)]) -> Vec<usize> {
+    groups.iter().flat_map(|&(n_subjects, n_scans)| std::iter::repeat_n(n_scans, n_subjects)).collect()
+}
+
+#[test]
+fn subjects_are_dealt_as_the_thesis_counts_them() {
+    // Numbers of scans made up so that subjects and scans add up to the thesis's, and that as many small subjects
+    // as it tested have a tenth of the scans; the same as in examples/split_cohort.rs.
+    let mut scans = class(1, Diagnosis::Ad, &counts(&[(42, 1), (33, 2), (30, 3), (49, 4), (38, 5), (11, 6)]));
+    scans.extend(class(2, Diagnosis::Cn, &counts(&[(72, 1), (63, 2), (38, 6), (32, 7)])));
+    let split = split_round_robin(&scans, &SplitConfig::default()).unwrap();
+    let summary = split.summary();
+    let got: Vec<(usize, usize)> = summary.counts.iter().map(|c| (c.n_subjects, c.n_scans)).collect();
+    // CN and AD of train, validation, test; the thesis: 511, 512, 70, 69, 69, 69 scans of as many subjects.
+    assert_eq!(got, [(115, 518), (133, 518), (45, 66), (35, 66), (45, 66), (35, 66)]);
+    assert_eq!((summary.n_subjects, summary.n_scans), ([248, 80, 80], [1036, 132, 132]));
+}
+
 #[test]
 fn the_deal_by_hand() {
     // Five subjects of 1, 2, 3, 4, 5 scans; 40/30/30 of 15 scans: targets test 5 (4.5), validation 5, train 6.
@@ -186,7 +205,7 @@ fn editing_by_hand_is_seen_and_a_leak_refused() {
 fn other_faults_of_the_file_are_named() {
     let text = split_round_robin(&small_cohort(), &SplitConfig::default()).unwrap().to_tsv();
     let n_lines = text.lines().count();
-    let first = text.lines().nth(3).unwrap();
+    let first = text.lines().find(|line| line.starts_with("sub-")).unwrap();
     let cases = [
         (
             text.replacen("\ttrain", "\ttraining", 1),

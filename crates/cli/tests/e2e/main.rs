@@ -10,5 +10,6 @@ mod options;
 mod pipeline;
 mod preprocess;
 mod resume;
+mod split;
 mod strip;
 mod train;
