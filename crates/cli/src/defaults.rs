@@ -1,6 +1,6 @@
 //! The annotated `experiment.toml` of `brainreel run --print-defaults`.
 
-use brainreel_cohort::SplitConfig;
+use brainreel_cohort::{SelectionConfig, SplitConfig};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
@@ -32,6 +32,24 @@ labels = []
 
 /// What the settings mean, by section and key.
 const NOTES: &[(&str, &str)] = &[
+    ("cohort.diagnoses", "scans of other diagnoses are left out"),
+    ("cohort.max_days", "most days between a scan and the visit whose diagnosis it gets"),
+    ("cohort.accept_research_group", "of the archive's tables, where no table lists visits"),
+    ("cohort.phases", "for example \"ADNI1\", \"ADNI2\"; empty for all"),
+    ("cohort.field_strengths_t", "tesla, the preferred one first; empty for all"),
+    ("cohort.modality", "\"\" for any"),
+    ("cohort.include", "patterns of the description, of which one must fit: [\"*mprage*\"]"),
+    ("cohort.exclude", "patterns of the description, of which none may fit"),
+    (
+        "cohort.images",
+        "\"any\", \"original\", \"processed\", \"prefer_original\" or \"prefer_processed\" of a series or visit",
+    ),
+    ("cohort.min_age_years", "at the scan"),
+    ("cohort.max_age_years", "at the scan"),
+    ("cohort.one_per_visit", "one scan a visit: preferred kind, then field strength, then lowest number"),
+    ("cohort.max_scans_per_subject", "the earliest stay"),
+    ("cohort.balance", "CN scans by round robin over subjects, until as many as AD scans"),
+    ("cohort.seed", "decides, with their names, which subjects come last in the balance"),
     ("preprocess.brain_extractor", "\"synthstrip\", \"bet\", \"mask\" (input.masks) or \"none\""),
     ("preprocess.resample", "to cubic voxels; otherwise the scanner's stay"),
     ("preprocess.spacing_mm", "voxel size before cropping, mm"),
@@ -154,7 +172,10 @@ const NOTES: &[(&str, &str)] = &[
 ];
 
 /// Settings that have no default: a line that shows how to write them, behind their section's name.
-const OPTIONAL: [(&str, &str); 11] = [
+const OPTIONAL: [(&str, &str); 14] = [
+    ("cohort", "# min_age_years = 60.0"),
+    ("cohort", "# max_age_years = 90.0"),
+    ("cohort", "# max_scans_per_subject = 3"),
     ("split", "# field_strength_t = 3.0"),
     ("split", "# subjects = \"published.csv\""),
     ("train", "# architecture = \"r3d_18\""),
@@ -170,6 +191,7 @@ const OPTIONAL: [(&str, &str); 11] = [
 
 #[derive(Serialize)]
 struct Settings {
+    cohort: SelectionConfig,
     preprocess: PreprocessConfig,
     split: SplitConfig,
     train: TrainConfig,
@@ -179,6 +201,7 @@ struct Settings {
 /// An `experiment.toml` with every setting at its default.
 pub(crate) fn annotated() -> anyhow::Result<String> {
     let settings = Settings {
+        cohort: SelectionConfig::default(),
         preprocess: PreprocessConfig::default(),
         split: SplitConfig::default(),
         train: TrainConfig::default(),
@@ -190,6 +213,9 @@ pub(crate) fn annotated() -> anyhow::Result<String> {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
             text += &format!("\n{line}\n");
+            if name == "cohort" {
+                text += "# Read by `brainreel cohort --config`; `brainreel run` does not select yet.\n";
+            }
             for (_, example) in OPTIONAL.iter().filter(|(section, _)| *section == name) {
                 let key = example.trim_start_matches("# ").split(' ').next().unwrap_or_default();
                 text += &noted(example, &format!("{section}.{key}"));
@@ -219,6 +245,7 @@ mod tests {
         let path = dir.path().join("experiment.toml");
         std::fs::write(&path, annotated().unwrap()).unwrap();
         let read = Experiment::read(&path).unwrap();
+        assert_eq!(read.cohort, SelectionConfig::default());
         assert_eq!(read.preprocess, PreprocessConfig::default());
         assert_eq!(read.split, SplitConfig::default());
         assert_eq!(read.train, TrainConfig::default());
@@ -242,7 +269,7 @@ mod tests {
     #[test]
     fn every_setting_has_its_meaning() {
         let text = annotated().unwrap();
-        let settings = text.lines().skip_while(|line| !line.starts_with("[preprocess"));
+        let settings = text.lines().skip_while(|line| !line.starts_with("[cohort"));
         for line in settings.filter(|line| line.contains(" = ")) {
             assert!(line.trim_start_matches("# ").contains(" # "), "{line}");
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_cohort::{LabelTable, SplitConfig, SubjectList};
+use brainreel_cohort::{LabelTable, SelectionConfig, SplitConfig, SubjectList};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
 use brainreel_trackers::TrackerConfig;
@@ -24,6 +24,9 @@ pub(crate) struct Experiment {
     pub(crate) out: PathBuf,
     /// Where the scans come from.
     pub(crate) input: Input,
+    /// Settings of `brainreel cohort --config`.
+    #[serde(default)]
+    pub(crate) cohort: SelectionConfig,
     /// Settings of `brainreel preprocess`.
     #[serde(default)]
     pub(crate) preprocess: PreprocessConfig,

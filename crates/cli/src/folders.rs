@@ -65,7 +65,8 @@ pub(crate) enum Kind {
 impl Kind {
     const ALL: [Self; 3] = [Self::Run, Self::Derivatives, Self::Bids];
 
-    fn is(self, folder: &Path) -> bool {
+    /// Whether a folder is plainly of this kind.
+    pub(crate) fn is(self, folder: &Path) -> bool {
         match self {
             Self::Bids => {
                 folder.join("participants.tsv").is_file() || folder.join("dataset_description.json").is_file()

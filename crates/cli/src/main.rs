@@ -27,7 +27,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    audit, convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
+    audit, cohort, convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
 };
 use crate::finish::{Finish, Interrupted};
 use crate::ui::Ui;
@@ -45,6 +45,7 @@ The stages, each reading the files of the one before:
   run        all of these, from one experiment.toml, skipping what is up to date
 
 Beside them:
+  cohort     tables of a study, images    -> who is in, who is out and why
   strip      heads (NIfTI)                -> brain masks
   weights    published weights: fetch, import, list, verify
   export     a run folder               -> weights for torchvision
@@ -92,6 +93,7 @@ struct GlobalArgs {
 #[derive(Subcommand)]
 enum Command {
     Simulate(simulate::SimulateArgs),
+    Cohort(cohort::CohortArgs),
     Convert(convert::ConvertArgs),
     Preprocess(preprocess::PreprocessArgs),
     Split(split::SplitArgs),
@@ -130,6 +132,7 @@ fn main() -> ExitCode {
 fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> {
     match command {
         Command::Simulate(args) => simulate::execute(args, ui),
+        Command::Cohort(args) => cohort::execute(args, ui),
         Command::Convert(args) => convert::execute(args, ui),
         Command::Preprocess(args) => preprocess::execute(args, ui),
         Command::Split(args) => split::execute(args, ui),

@@ -162,6 +162,16 @@ pub enum CohortError {
         /// How many it has.
         n_subjects: usize,
     },
+    /// A setting of a cohort that makes no sense.
+    #[error("the setting `{setting}` is {got}; expected {expected}")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+        /// What it is.
+        got: String,
+        /// What it may be.
+        expected: &'static str,
+    },
     /// A subject on two sides of the split: the leak that makes results look better than they are.
     #[error(
         "{}: subject {} is in two partitions ({} in {}, {} in {}); \

@@ -1,10 +1,13 @@
 //! The selection ledger: every series that was found, and what became of it.
 
 use std::fmt;
+use std::io::BufRead;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{cell, to_tsv};
+use crate::CohortError;
+use crate::table::{TableReader, cell, to_tsv};
 
 /// What became of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -16,6 +19,12 @@ pub enum Outcome {
     Dropped,
     /// It should have been converted but could not be.
     Failed,
+}
+
+impl Outcome {
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Kept, Self::Dropped, Self::Failed].into_iter().find(|outcome| outcome.to_string() == word)
+    }
 }
 
 impl fmt::Display for Outcome {
@@ -51,6 +60,9 @@ pub struct LedgerRow {
     pub output: Option<String>,
 }
 
+const COLUMNS: [&str; 9] =
+    ["series", "image_id", "subject", "description", "n_files", "outcome", "rule", "reason", "output"];
+
 /// All rows, written in the order of subject, then series.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
@@ -71,17 +83,6 @@ impl Ledger {
     /// Independent of the order of [`Self::rows`].
     #[must_use]
     pub fn to_tsv(&self) -> String {
-        const COLUMNS: [&str; 9] = [
-            "series",
-            "image_id",
-            "subject",
-            "description",
-            "n_files",
-            "outcome",
-            "rule",
-            "reason",
-            "output",
-        ];
         let mut rows: Vec<&LedgerRow> = self.rows.iter().collect();
         rows.sort_by(|a, b| (&a.subject, &a.image_id, a).cmp(&(&b.subject, &b.image_id, b)));
         to_tsv(
@@ -100,6 +101,38 @@ impl Ledger {
                 ]
             }),
         )
+    }
+
+    /// Reads `conversion_ledger.tsv`.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a missing column, or a cell that is not what its column says.
+    pub fn read(path: &Path) -> Result<Self, CohortError> {
+        Self::from_table(TableReader::open(path)?)
+    }
+
+    fn from_table<R: BufRead>(mut table: TableReader<R>) -> Result<Self, CohortError> {
+        let mut columns = [0; COLUMNS.len()];
+        for (column, name) in columns.iter_mut().zip(COLUMNS) {
+            *column = table.require(&[name], "`brainreel convert` writes this table: run it again")?;
+        }
+        let [series, image_id, subject, description, n_files, outcome, rule, reason, output] = columns;
+        let mut rows = Vec::new();
+        while let Some(row) = table.next_row()? {
+            let text = |column| row.get(column).map(str::to_owned);
+            rows.push(LedgerRow {
+                series: text(series).unwrap_or_else(|| "n/a".to_owned()),
+                image_id: text(image_id),
+                subject: text(subject),
+                description: text(description),
+                n_files: row.required(n_files, "a number of files", |cell| cell.parse().ok())?,
+                outcome: row.required(outcome, "kept, dropped or failed", Outcome::parse)?,
+                rule: text(rule).unwrap_or_default(),
+                reason: text(reason).unwrap_or_default(),
+                output: text(output),
+            });
+        }
+        Ok(Self { rows })
     }
 }
 
@@ -127,5 +160,8 @@ mod tests {
         assert!(lines.iter().all(|line| line.split('\t').count() == 9));
         assert_eq!(lines[2], "a\tn/a\tsub-2\ttwo cells and lines\t3\tdropped\tlocalizer\t3 slices\tn/a");
         assert_eq!(ledger.count(Outcome::Dropped), 3);
+        let read =
+            Ledger::from_table(TableReader::new(text.as_bytes(), Path::new("l.tsv")).unwrap()).unwrap();
+        assert_eq!((read.to_tsv(), read.rows[0].output.clone()), (text, None));
     }
 }

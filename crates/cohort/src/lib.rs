@@ -28,6 +28,7 @@ mod leakage;
 mod ledger;
 mod records;
 mod scans;
+mod selection;
 mod split;
 mod table;
 
@@ -45,6 +46,10 @@ pub use records::{
     TableNote, Visit, VisitRecord,
 };
 pub use scans::{Scan, ScanTable};
+pub use selection::{
+    Cohort, CohortImage, Count, Dropped, Flow, FlowStep, FoundImage, ImageChoice, Pattern, Rule,
+    SelectionConfig, select,
+};
 pub use split::{
     FoldConfig, LeakPolicy, LeftOut, LeftOutReason, MatchSummary, Matched, Partition, ReplaySummary,
     SPLIT_MARK, Split, SplitConfig, SplitCount, SplitError, SplitOutcome, SplitRow, SplitStrategy,

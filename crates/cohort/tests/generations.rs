@@ -7,8 +7,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use brainreel_cohort::{
-    CohortError, Date, Diagnosis, DiagnosisBasis, ImageId, ImageRecord, JoinRule, Place, Records, SubjectId,
-    TableKind, Visit,
+    CohortError, Date, Diagnosis, DiagnosisBasis, ImageId, ImageRecord, JoinRule, Place, Records, Rule,
+    SelectionConfig, SubjectId, TableKind, Visit, select,
 };
 
 /// One scan, as the truth has it.
@@ -206,11 +206,11 @@ fn read(dir: &Path, tables: &[(&str, String)]) -> Result<Records, CohortError> {
     Records::read(&paths)
 }
 
-#[test]
-fn every_generation_gives_the_same_cohort() {
-    let dir = tempfile::tempdir().unwrap();
-    type Tables = Vec<(&'static str, String)>;
-    let sets: [(&[TableKind], Tables); 7] = [
+type Tables = Vec<(&'static str, String)>;
+
+/// The same people in tables of each generation.
+fn sets() -> [(&'static [TableKind], Tables); 7] {
+    [
         (&[TableKind::IdaCollection], vec![("collection.csv", ida_collection())]),
         (&[TableKind::IdaSearch], vec![("idaSearch_5_01_2026.csv", ida_search())]),
         (
@@ -235,8 +235,13 @@ fn every_generation_gives_the_same_cohort() {
             // The archive's group is that of another day; the visit's diagnosis counts.
             vec![("all_mci.csv", ida_collection().replace("\"CN\"", "\"MCI\"")), ("DXSUM.csv", dxsum())],
         ),
-    ];
-    for (kinds, tables) in sets {
+    ]
+}
+
+#[test]
+fn every_generation_gives_the_same_cohort() {
+    let dir = tempfile::tempdir().unwrap();
+    for (kinds, tables) in sets() {
         let records = read(dir.path(), &tables).unwrap();
         let found: Vec<TableKind> = records.tables().iter().map(|table| table.kind).collect();
         assert_eq!(found, kinds);
@@ -261,6 +266,21 @@ fn every_generation_gives_the_same_cohort() {
                 assert_eq!(months, Visit::parse(truth.visit).unwrap().months());
             }
         }
+    }
+}
+
+#[test]
+fn every_generation_gives_the_same_selection() {
+    let dir = tempfile::tempdir().unwrap();
+    for (kinds, tables) in sets() {
+        let records = read(dir.path(), &tables).unwrap();
+        let cohort = select(&records, None, &SelectionConfig::default()).unwrap();
+        let kept: Vec<String> =
+            cohort.kept().map(|image| image.image_id.clone().unwrap().to_string()).collect();
+        assert_eq!(kept, ["I13893", "I20001", "I40404", "I55555"], "{kinds:?}\n{}", cohort.ledger_tsv());
+        let dropped: Vec<&Rule> =
+            cohort.images().iter().filter_map(|image| Some(&image.dropped.as_ref()?.rule)).collect();
+        assert_eq!(dropped, [&Rule::Diagnosis], "the one with MCI: {kinds:?}");
     }
 }
 

@@ -1,8 +1,8 @@
-//! Slices of volumes as pictures.
+//! Slices of volumes, and flow diagrams, as pictures.
 //!
 //! [`Panel`] is one picture: a slice of a volume in grey, or of a field in colour, with the contour of a
 //! mask and letters for the directions. [`Sheet`] lays panels out in a table and gives one SVG file that
-//! holds everything. No files are written here.
+//! holds everything. [`FlowChart`] shows how a cohort came about. No files are written here.
 //!
 //! ```
 //! use brainreel_figure::{Panel, Plane, Sheet, Shading, Window};
@@ -20,8 +20,10 @@
 //! to the right or at the top.
 
 mod contour;
+mod flow;
 mod panel;
 mod sheet;
 
+pub use flow::FlowChart;
 pub use panel::{Panel, Plane, Shading, Window};
 pub use sheet::Sheet;

@@ -143,7 +143,7 @@ fn write_panel(svg: &mut String, panel: &Panel, [x, y]: [f64; 2], row: &str) {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

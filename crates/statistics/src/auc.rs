@@ -114,7 +114,7 @@ fn ascending(scores: &[f64]) -> Vec<usize> {
 
 /// Ranks from 1, tied values sharing the mean of theirs.
 #[expect(clippy::cast_precision_loss, reason = "counts of scans are far below 2^52")]
-fn midranks(values: &[f64]) -> Vec<f64> {
+pub(crate) fn midranks(values: &[f64]) -> Vec<f64> {
     let order = ascending(values);
     let mut ranks = vec![0.0; values.len()];
     let mut n_before = 0;

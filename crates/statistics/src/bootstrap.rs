@@ -87,9 +87,14 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
 
 /// SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195): fixed for good, whatever a crate of
 /// random numbers does in its next version.
-struct SplitMix(u64);
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
+    /// A stream from a seed.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -99,7 +104,7 @@ impl SplitMix {
     }
 
     /// A number below `n`; its bias, `n / 2^64`, does not matter here.
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         let wide = u128::from(self.next()) * n as u128;
         usize::try_from(wide >> 64).expect("below n, which is a usize")
     }

@@ -1,4 +1,5 @@
-//! How good a binary classifier is, and how sure one can be of it, on plain slices.
+//! How good a binary classifier is, how sure one can be of it, and what goes together with what, on plain
+//! slices.
 //!
 //! ```
 //! use brainreel_statistics::{EvaluateConfig, evaluate};
@@ -16,6 +17,8 @@
 //!
 //! The positive class is `true` (here: AD). What is not defined, for example the AUC of one class, is
 //! `None`, never a number that looks like one. It reads and writes no file.
+
+pub mod association;
 
 mod aggregate;
 mod auc;

@@ -1,6 +1,7 @@
 //! One file a subcommand: its arguments, and the stage they start.
 
 pub(crate) mod audit;
+pub(crate) mod cohort;
 pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod evaluate;

@@ -14,7 +14,7 @@ use brainreel_artifact::{
 };
 use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
 use brainreel_formats::bids::BidsName;
-use brainreel_formats::dicom::{LoadOptions, SeriesTree, Sidecar, load_series_with, scan_tree};
+use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, Sidecar, load_series_with, scan_tree};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -208,6 +208,14 @@ pub(crate) fn find_label_tables(dicom: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .collect();
     tables.sort();
     Ok(tables)
+}
+
+/// Why a series is not converted, whatever the tables say; `None` if it is.
+pub(crate) fn objection(series: &SeriesIndex) -> Option<String> {
+    if series.modality != "MR" {
+        return Some("the modality is not MR".to_owned());
+    }
+    contrast::speaks_against_t1(series).map(|(_, reason)| reason)
 }
 
 /// Converts every T1-weighted series of a tree.

@@ -3,7 +3,7 @@
 mod extractor;
 mod folder;
 mod gallery;
-mod people;
+pub(crate) mod people;
 mod picture;
 mod quality;
 mod scan;

@@ -56,15 +56,18 @@ const MAX_SIDECAR_BYTES: u64 = 1 << 20;
 /// What the JSON file beside an image says of the scanner, whoever wrote it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct Scanner {
-    manufacturer: Option<String>,
-    manufacturers_model_name: Option<String>,
-    magnetic_field_strength: Option<f64>,
+pub(crate) struct Scanner {
+    /// Who built it.
+    pub(crate) manufacturer: Option<String>,
+    /// Its model.
+    pub(crate) manufacturers_model_name: Option<String>,
+    /// Tesla.
+    pub(crate) magnetic_field_strength: Option<f64>,
 }
 
 impl Scanner {
     /// Nothing where there is no such file, or it is none.
-    fn of(image: &BidsImage) -> Self {
+    pub(crate) fn of(image: &BidsImage) -> Self {
         let name = image.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let stem = name.trim_end_matches(".gz").trim_end_matches(".nii");
         let mut text = String::new();

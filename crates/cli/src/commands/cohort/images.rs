@@ -1,0 +1,131 @@
+//! The images of a download or of a dataset, as the selection sees them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use brainreel_cohort::{Date, FoundImage, ImageId, Ledger, Records, SessionTable, SubjectId, Visit};
+use brainreel_formats::bids::{BidsImage, list_t1w};
+use brainreel_formats::dicom::{SeriesIndex, scan_tree};
+
+use crate::commands::convert;
+use crate::commands::preprocess::people::Scanner;
+use crate::folders::Kind;
+use crate::ui::Ui;
+
+/// Whether a folder is a BIDS dataset; else it is a tree of DICOM files.
+pub(super) fn is_bids(folder: &Path) -> bool {
+    Kind::Bids.is(folder)
+}
+
+/// The tables of a dataset that tell of people and sessions.
+pub(super) fn bids_tables(bids: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut tables: Vec<PathBuf> = Vec::new();
+    tables.extend(Some(bids.join("participants.tsv")).filter(|path| path.is_file()));
+    for image in list_t1w(bids)? {
+        let path = sessions_path(bids, image.name.subject());
+        if tables.last() != Some(&path) && path.is_file() {
+            tables.push(path);
+        }
+    }
+    Ok(tables)
+}
+
+/// The images below a folder.
+pub(super) fn find(folder: &Path, records: &Records, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
+    let found = if is_bids(folder) { of_bids(folder)? } else { of_dicom(folder, records, ui) };
+    anyhow::ensure!(
+        !found.is_empty(),
+        "there is no image in {}; expected a tree of DICOM files or a BIDS dataset with sub-*/ses-*/anat/*_T1w.nii.gz",
+        folder.display()
+    );
+    Ok(found)
+}
+
+fn of_dicom(root: &Path, records: &Records, ui: &Ui) -> Vec<FoundImage> {
+    let bar = ui.progress("read headers", 0);
+    let tree = scan_tree(root, &|done, total| bar.set(done, total));
+    bar.finish();
+    let mut in_folder: BTreeMap<&Path, usize> = BTreeMap::new();
+    for series in &tree.series {
+        *in_folder.entry(&series.folder).or_default() += 1;
+    }
+    // Files one by one are many, and only a table of paths may name them.
+    let by_path = records.images().iter().any(|row| row.path.is_some());
+    let describe =
+        |series: &SeriesIndex| of_series(root, series, in_folder[series.folder.as_path()] == 1, by_path);
+    tree.series.iter().map(describe).collect()
+}
+
+fn of_series(root: &Path, series: &SeriesIndex, is_alone: bool, by_path: bool) -> FoundImage {
+    let first = series.paths().next().unwrap_or(&series.folder);
+    let place = inside(root, if is_alone { &series.folder } else { first });
+    let mut found = FoundImage::at(&place);
+    if by_path {
+        found.other_paths = series.paths().map(|path| inside(root, path)).collect();
+        found.other_paths.push(inside(root, &series.folder));
+    }
+    found.image_id = series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
+    found.subject = SubjectId::parse(&series.subject).ok();
+    found.date = series.acquisition_date.as_deref().or(series.study_date.as_deref()).and_then(Date::parse);
+    found.field_strength_t = series.sidecar.magnetic_field_strength;
+    found.manufacturer.clone_from(&series.sidecar.manufacturer);
+    found.model.clone_from(&series.sidecar.manufacturers_model_name);
+    found.description = Some(series.description.clone()).filter(|text| !text.trim().is_empty());
+    found.objection = convert::objection(series);
+    found
+}
+
+/// A path from the folder of images on, with forward slashes.
+fn inside(root: &Path, path: &Path) -> String {
+    let relative = path.strip_prefix(root).unwrap_or(path);
+    let text = relative.to_string_lossy().replace('\\', "/");
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+fn of_bids(bids: &Path) -> anyhow::Result<Vec<FoundImage>> {
+    // The archive's numbers, if brainreel converted the dataset.
+    let ledger = bids.join("conversion_ledger.tsv");
+    let ledger = if ledger.is_file() { Ledger::read(&ledger)? } else { Ledger::default() };
+    let ids: BTreeMap<&str, &str> = ledger
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.output.as_deref()?, row.image_id.as_deref()?)))
+        .collect();
+    let mut sessions: BTreeMap<String, SessionTable> = BTreeMap::new();
+    let mut found = Vec::new();
+    for image in list_t1w(bids)? {
+        let subject = image.name.subject().to_owned();
+        if !sessions.contains_key(&subject) {
+            let path = sessions_path(bids, &subject);
+            let table = if path.is_file() { SessionTable::read(&path)? } else { SessionTable::default() };
+            sessions.insert(subject.clone(), table);
+        }
+        found.push(of_image(bids, &image, &ids, &sessions[&subject]));
+    }
+    Ok(found)
+}
+
+fn of_image(
+    bids: &Path,
+    image: &BidsImage,
+    ids: &BTreeMap<&str, &str>,
+    sessions: &SessionTable,
+) -> FoundImage {
+    let path = inside(bids, &image.path);
+    let scanner = Scanner::of(image);
+    let mut found = FoundImage::at(&path);
+    found.image_id = ids.get(path.as_str()).and_then(|id| ImageId::parse(id).ok());
+    found.subject = SubjectId::parse(image.name.subject()).ok();
+    let session = image.name.session();
+    found.visit = session.and_then(Visit::parse);
+    let row = sessions.rows().iter().find(|row| Some(row.session.label()) == session);
+    found.date = row.and_then(|row| row.acquisition_date);
+    found.field_strength_t = scanner.magnetic_field_strength;
+    found.manufacturer = scanner.manufacturer;
+    found.model = scanner.manufacturers_model_name;
+    found
+}
+
+fn sessions_path(bids: &Path, subject: &str) -> PathBuf {
+    bids.join(format!("sub-{subject}")).join(format!("sub-{subject}_sessions.tsv"))
+}

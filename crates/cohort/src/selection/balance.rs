@@ -1,0 +1,45 @@
+//! As many scans of cognitively normal subjects as of subjects with AD.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::{CohortImage, Rule};
+use crate::Diagnosis;
+
+/// Keeps every AD scan, and takes CN scans by round robin over subjects until there are as many: the first
+/// scan of everybody, then the second of those who have one, and so on. So as many subjects as possible stay.
+/// Within a round the order is that of a hash of seed and name, since the order of names is that of sites.
+/// Where there are fewer CN than AD scans nothing is dropped.
+pub(super) fn drop_surplus(images: &mut [CohortImage], seed: u64) {
+    let of = |images: &[CohortImage], diagnosis| -> Vec<usize> {
+        let is_one = |image: &CohortImage| image.is_kept() && image.diagnosis == Some(diagnosis);
+        (0..images.len()).filter(|&idx| is_one(&images[idx])).collect()
+    };
+    let n_wanted = of(images, Diagnosis::Ad).len();
+    let pool = of(images, Diagnosis::Cn);
+    let n_all = pool.len();
+    let mut people: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for idx in pool {
+        people.entry(images[idx].person_key().unwrap_or_default()).or_default().push(idx);
+    }
+    let mut turns: Vec<(usize, String, usize)> = Vec::new();
+    for (person, scans) in people {
+        let place = place_of(&person, seed);
+        // Images stand in the order of time.
+        turns.extend(scans.into_iter().enumerate().map(|(round, idx)| (round, place.clone(), idx)));
+    }
+    turns.sort();
+    for (round, _, idx) in turns.into_iter().skip(n_wanted) {
+        let reason = format!(
+            "{n_all} CN scans against {n_wanted} AD scans; in round {} of one scan a subject it was not needed",
+            round + 1
+        );
+        images[idx].drop_by(Rule::Balance, reason);
+    }
+}
+
+fn place_of(person: &str, seed: u64) -> String {
+    let digest = Sha256::digest(format!("balance {seed} {person}").as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,134 @@
+//! Rules that choose among images: of one series, of one visit, of one person.
+
+use std::collections::BTreeMap;
+
+use super::{CohortImage, Rule, SelectionConfig, number};
+use crate::Visit;
+
+/// Scans of a person under the same code, or under none, are of one visit if each is at most so many days after
+/// the one before. A code alone is not enough: the month 12 of ADNI1 is not that of ADNI2.
+const SAME_VISIT_DAYS: i64 = 60;
+
+/// Drops all but the preferred image of each series.
+pub(super) fn drop_other_copies(images: &mut [CohortImage], config: &SelectionConfig) {
+    let mut series: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (idx, image) in kept(images) {
+        let id = image.series_id.as_ref().filter(|_| config.images.preferred().is_some());
+        if let Some((person, id)) = image.person_key().zip(id) {
+            series.entry((person, id.as_str().to_owned())).or_default().push(idx);
+        }
+    }
+    for copies in series.into_values() {
+        keep_best(images, copies, config, Rule::OtherCopy, "of the same series");
+    }
+}
+
+/// Drops all but the preferred scan of each visit.
+pub(super) fn keep_one_per_visit(images: &mut [CohortImage], config: &SelectionConfig) {
+    if !config.one_per_visit {
+        return;
+    }
+    let mut visits: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (idx, image) in kept(images) {
+        // Without code and day nobody knows of which visit a scan is.
+        let is_known = image.visit.is_some() || image.date.is_some();
+        if let Some(person) = image.person_key().filter(|_| is_known) {
+            visits.entry((person, visit_code(image.visit.as_ref()))).or_default().push(idx);
+        }
+    }
+    for scans in visits.into_values() {
+        for visit in apart_in_time(images, scans) {
+            keep_best(images, visit, config, Rule::OnePerVisit, "of the same visit");
+        }
+    }
+}
+
+/// Drops the later scans of people who have more than enough.
+pub(super) fn keep_earliest(images: &mut [CohortImage], config: &SelectionConfig) {
+    let Some(most) = config.max_scans_per_subject else { return };
+    let mut people: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (idx, image) in kept(images) {
+        if let Some(person) = image.person_key() {
+            people.entry(person).or_default().push(idx);
+        }
+    }
+    // Images stand in the order of time.
+    for (place, idx) in people.into_values().flat_map(|scans| scans.into_iter().enumerate().skip(most)) {
+        let reason = format!("scan {} of the subject, at most {most} are kept", place + 1);
+        images[idx].drop_by(Rule::MaxScans, reason);
+    }
+}
+
+fn kept(images: &[CohortImage]) -> impl Iterator<Item = (usize, &CohortImage)> {
+    images.iter().enumerate().filter(|(_, image)| image.is_kept())
+}
+
+/// Screening and baseline are one visit.
+fn visit_code(visit: Option<&Visit>) -> String {
+    match visit {
+        None => String::new(),
+        Some(visit) => {
+            visit.months().map_or_else(|| visit.label().to_owned(), |months| format!("month {months}"))
+        }
+    }
+}
+
+/// Scans with one code, taken apart where too many days lie between two. Those without a day join the first.
+fn apart_in_time(images: &[CohortImage], mut scans: Vec<usize>) -> Vec<Vec<usize>> {
+    scans.sort_by_key(|&idx| images[idx].date);
+    let mut visits: Vec<Vec<usize>> = Vec::new();
+    let mut last = None;
+    for idx in scans {
+        let date = images[idx].date;
+        let is_near = match (last, date) {
+            (Some(last), Some(date)) => date.days_since(last) <= SAME_VISIT_DAYS,
+            _ => true,
+        };
+        match visits.last_mut().filter(|_| is_near) {
+            Some(visit) => visit.push(idx),
+            None => visits.push(vec![idx]),
+        }
+        last = date.or(last);
+    }
+    visits
+}
+
+/// Drops all but the best: of the preferred kind, then of the field strength listed first, then with the lowest
+/// number of series, of image, then by path.
+fn keep_best(
+    images: &mut [CohortImage],
+    mut among: Vec<usize>,
+    config: &SelectionConfig,
+    rule: Rule,
+    what: &str,
+) {
+    among.sort_by_cached_key(|&idx| {
+        let image = &images[idx];
+        let preferred = config.images.preferred();
+        (
+            preferred.is_some() && image.image_type != preferred,
+            config.field_rank(image.field_strength_t).unwrap_or(usize::MAX),
+            number(image.series_id.as_ref()),
+            number(image.image_id.as_ref()),
+            image.path.clone(),
+        )
+    });
+    let Some((&best, others)) = among.split_first() else { return };
+    let name = name_of(&images[best]);
+    for &idx in others {
+        let (best, other) = (&images[best], &images[idx]);
+        let why = if config.images.preferred().is_some() && best.image_type != other.image_type {
+            format!("it is {}", best.image_type.map_or("of unknown kind", |kind| kind.as_str()))
+        } else if config.field_rank(best.field_strength_t) != config.field_rank(other.field_strength_t) {
+            format!("it is of {} T", best.field_strength_t.unwrap_or_default())
+        } else {
+            "it has the lower number".to_owned()
+        };
+        images[idx].drop_by(rule, format!("{name} {what} is preferred: {why}"));
+    }
+}
+
+fn name_of(image: &CohortImage) -> String {
+    let id = image.image_id.as_ref().map(ToString::to_string);
+    id.or_else(|| image.path.clone()).unwrap_or_else(|| "another image".to_owned())
+}

@@ -1,0 +1,241 @@
+//! Images that were found, and the rows that tell of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{CohortImage, Rule, SelectionConfig, number};
+use crate::{Date, DiagnosisBasis, ImageId, ImageRecord, Place, Records, SubjectId, Visit};
+
+/// An image of a download or of a dataset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundImage {
+    /// The archive's number, from its path or from the dataset's ledger.
+    pub image_id: Option<ImageId>,
+    /// Where it lies, relative to the folder, with forward slashes: its folder or its file.
+    pub path: String,
+    /// Its other paths that a table may name: the files of a series.
+    pub other_paths: Vec<String>,
+    /// Who it shows, as path or header say.
+    pub subject: Option<SubjectId>,
+    /// The session, of a dataset.
+    pub visit: Option<Visit>,
+    /// Day of the scan.
+    pub date: Option<Date>,
+    /// Field strength, in tesla.
+    pub field_strength_t: Option<f64>,
+    /// Manufacturer of the scanner.
+    pub manufacturer: Option<String>,
+    /// Model of the scanner.
+    pub model: Option<String>,
+    /// Description in its header: patterns look at it, nothing shows it.
+    pub description: Option<String>,
+    /// Why its header says that it is no T1-weighted head.
+    pub objection: Option<String>,
+}
+
+impl FoundImage {
+    /// An image of which nothing but the path is known.
+    #[must_use]
+    pub fn at(path: &str) -> Self {
+        Self {
+            image_id: None,
+            path: path.to_owned(),
+            other_paths: Vec::new(),
+            subject: None,
+            visit: None,
+            date: None,
+            field_strength_t: None,
+            manufacturer: None,
+            model: None,
+            description: None,
+            objection: None,
+        }
+    }
+}
+
+/// Number of a row in [`Records::images`].
+type RowIdx = usize;
+
+/// Every image that is listed or was found, joined; some with an outcome already.
+pub(super) fn gather(
+    records: &Records,
+    found: Option<&[FoundImage]>,
+    config: &SelectionConfig,
+) -> Vec<CohortImage> {
+    let rule = config.join_rule();
+    let Some(found) = found else {
+        return records.join(&rule).map(|joined| CohortImage::of(&joined)).collect();
+    };
+    let rows = match_rows(records, found);
+    let mut images: Vec<CohortImage> = found
+        .iter()
+        .zip(&rows)
+        .map(|(found, row)| of_found(records, found, row.map(|idx| &records.images()[idx]), config))
+        .collect();
+    let matched: BTreeSet<RowIdx> = rows.into_iter().flatten().collect();
+    for (idx, joined) in records.join(&rule).enumerate().filter(|(idx, _)| !matched.contains(idx)) {
+        let mut image = CohortImage::of(&joined);
+        let id = records.images()[idx].image_id.as_ref().map_or("it", ImageId::as_str);
+        image.drop_by(Rule::NoImage, format!("{id} is in the table but not in the folder of images"));
+        images.push(image);
+    }
+    images
+}
+
+/// The row of each found image: by number, by path, and where a number is lacking on one side by person and
+/// day (or visit), if there are as many rows as images of that day.
+fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
+    let by_id: BTreeMap<&ImageId, RowIdx> = rows_by(records, |row| row.image_id.as_ref()).collect();
+    let by_path: BTreeMap<&str, RowIdx> = rows_by(records, |row| row.path.as_deref()).collect();
+    let mut rows: Vec<Option<RowIdx>> = found
+        .iter()
+        .map(|image| {
+            let paths = std::iter::once(&image.path).chain(&image.other_paths);
+            let by_id = image.image_id.as_ref().and_then(|id| by_id.get(id));
+            by_id.copied().or_else(|| paths.into_iter().find_map(|path| by_path.get(path.as_str()).copied()))
+        })
+        .collect();
+    let taken: BTreeSet<RowIdx> = rows.iter().flatten().copied().collect();
+    let mut days: BTreeMap<String, (Vec<RowIdx>, Vec<usize>)> = BTreeMap::new();
+    for (idx, row) in records.images().iter().enumerate().filter(|(idx, _)| !taken.contains(idx)) {
+        if let Some(key) = day_key(Some(&row.subject), row.date, row.visit.as_ref()) {
+            days.entry(key).or_default().0.push(idx);
+        }
+    }
+    for (idx, image) in found.iter().enumerate().filter(|(idx, _)| rows[*idx].is_none()) {
+        if let Some(key) = day_key(image.subject.as_ref(), image.date, image.visit.as_ref()) {
+            days.entry(key).or_default().1.push(idx);
+        }
+    }
+    for (mut listed, mut lying) in days.into_values().filter(|(rows, images)| rows.len() == images.len()) {
+        listed.sort_by_cached_key(|&idx| number(records.images()[idx].image_id.as_ref()));
+        lying.sort_by(|&a, &b| found[a].path.cmp(&found[b].path));
+        for (row, image) in listed.into_iter().zip(lying) {
+            // Two different numbers are two images, whatever their day.
+            if records.images()[row].image_id.is_none() || found[image].image_id.is_none() {
+                rows[image] = Some(row);
+            }
+        }
+    }
+    rows
+}
+
+fn rows_by<'a, K: 'a>(
+    records: &'a Records,
+    key: impl Fn(&'a ImageRecord) -> Option<K> + 'a,
+) -> impl Iterator<Item = (K, RowIdx)> + 'a {
+    records.images().iter().enumerate().filter_map(move |(idx, row)| Some((key(row)?, idx)))
+}
+
+/// A person and a day, or where that is not known a visit.
+fn day_key(subject: Option<&SubjectId>, date: Option<Date>, visit: Option<&Visit>) -> Option<String> {
+    let day = date.map(|date| date.to_string()).or_else(|| visit.map(|visit| visit.label().to_owned()))?;
+    Some(format!("{} {day}", subject?.person_key()))
+}
+
+fn of_found(
+    records: &Records,
+    found: &FoundImage,
+    row: Option<&ImageRecord>,
+    config: &SelectionConfig,
+) -> CohortImage {
+    let subject = row.map(|row| &row.subject).or(found.subject.as_ref());
+    let Some(subject) = subject else { return unknown(found) };
+    let nowhere = Place { table: u32::MAX, line: 0 };
+    let mut record = row.cloned().unwrap_or_else(|| ImageRecord::of(subject.clone(), nowhere));
+    record.visit = record.visit.or_else(|| found.visit.clone());
+    record.date = record.date.or(found.date);
+    record.field_strength_t = record.field_strength_t.or(found.field_strength_t);
+    let shared = |word: &Option<String>| word.as_deref().map(Arc::<str>::from);
+    record.manufacturer = record.manufacturer.or_else(|| shared(&found.manufacturer));
+    record.model = record.model.or_else(|| shared(&found.model));
+    let mut image = CohortImage::of(&records.join_image(&record, &config.join_rule()));
+    image.path = Some(found.path.clone());
+    image.image_id = image.image_id.or_else(|| found.image_id.clone());
+    image.place = row.map(|row| row.place);
+    image.header_description.clone_from(&found.description);
+    if let Some(objection) = &found.objection {
+        image.drop_by(Rule::NotT1, objection.clone());
+    }
+    let other = found.subject.as_ref().filter(|other| {
+        // Only the archive's own names are sure; a header may say anything.
+        other.adni_rid().is_some() && other.person_key() != subject.person_key()
+    });
+    if let Some(other) = other {
+        let reason = format!("the table gives this image to {subject}, the download to {other}");
+        image.drop_by(Rule::SubjectConflict, reason);
+    }
+    if row.is_none() && records.person(subject).is_none() {
+        image.drop_by(Rule::NoRow, format!("no table lists this image, nor visits of {subject}"));
+    }
+    image
+}
+
+/// An image of nobody known.
+fn unknown(found: &FoundImage) -> CohortImage {
+    let dropped_by = match &found.objection {
+        Some(objection) => (Rule::NotT1, objection.clone()),
+        None => (Rule::NoRow, "no table lists this image, and it does not say whom it shows".to_owned()),
+    };
+    let mut image = CohortImage {
+        image_id: found.image_id.clone(),
+        series_id: None,
+        path: Some(found.path.clone()),
+        subject: None,
+        visit: found.visit.clone(),
+        date: found.date,
+        diagnosis: None,
+        basis: DiagnosisBasis::None,
+        age_years: None,
+        sex: None,
+        site: None,
+        phase: None,
+        field_strength_t: found.field_strength_t,
+        scanner: super::scanner(found.manufacturer.as_deref(), found.model.as_deref()),
+        modality: None,
+        description: None,
+        image_type: None,
+        place: None,
+        dropped: None,
+        header_description: found.description.clone(),
+    };
+    image.drop_by(dropped_by.0, dropped_by.1);
+    image
+}
+
+/// Drops images of the archive that were found at several places, but for the first path. They stand in the
+/// order of people, times, numbers and paths.
+pub(super) fn drop_repeated(images: &mut [CohortImage]) {
+    let mut first: BTreeMap<ImageId, String> = BTreeMap::new();
+    for image in images.iter_mut() {
+        let listed_only = image.dropped.as_ref().is_some_and(|why| why.rule == Rule::NoImage);
+        let (Some(id), Some(path), false) = (&image.image_id, &image.path, listed_only) else { continue };
+        if image.dropped.as_ref().is_some_and(|why| why.rule < Rule::Repeated) {
+            continue;
+        }
+        match first.get(id) {
+            None => {
+                first.insert(id.clone(), path.clone());
+            }
+            Some(place) => {
+                let reason = format!("{id} was found at {place} as well");
+                image.dropped = Some(super::Dropped { rule: Rule::Repeated, reason });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_of_one_person() {
+        let subject = SubjectId::parse("002_S_0413").unwrap();
+        let date = Date::new(2006, 4, 18);
+        let visit = Visit::parse("m06");
+        assert_eq!(day_key(Some(&subject), date, visit.as_ref()).as_deref(), Some("002S0413 2006-04-18"));
+        assert_eq!(day_key(Some(&subject), None, visit.as_ref()).as_deref(), Some("002S0413 m06"));
+        assert_eq!((day_key(None, date, None), day_key(Some(&subject), None, None)), (None, None));
+    }
+}

@@ -1,0 +1,127 @@
+//! `cohort.tsv` and `ledger.tsv`.
+
+use super::{Cohort, CohortImage};
+use crate::DiagnosisBasis;
+use crate::table::{cell, to_tsv};
+
+const COHORT: [&str; 16] = [
+    "image_id",
+    "participant_id",
+    "session_id",
+    "acq_date",
+    "diagnosis",
+    "diagnosis_basis",
+    "diagnosis_days",
+    "diagnosis_from",
+    "age",
+    "sex",
+    "site",
+    "phase",
+    "field_strength_t",
+    "scanner",
+    "description",
+    "path",
+];
+
+const LEDGER: [&str; 15] = [
+    "image_id",
+    "participant_id",
+    "session_id",
+    "acq_date",
+    "diagnosis",
+    "diagnosis_basis",
+    "diagnosis_from",
+    "description",
+    "image_type",
+    "outcome",
+    "rule",
+    "reason",
+    "table",
+    "line",
+    "path",
+];
+
+impl Cohort {
+    /// The images that are kept, as tab-separated text.
+    #[must_use]
+    pub fn to_tsv(&self) -> String {
+        let rows = self.kept().map(|image| {
+            let days = match image.basis {
+                DiagnosisBasis::Visit { days, .. } => Some(days),
+                _ => None,
+            };
+            let mut row = self.who_and_when(image);
+            row.extend([
+                cell(image.diagnosis),
+                basis_word(image.basis).to_owned(),
+                cell(days),
+                cell(self.basis_place(image)),
+                cell(image.age_years.map(|years| format!("{years:.2}"))),
+                cell(image.sex),
+                cell(image.site.as_ref()),
+                cell(image.phase.as_ref()),
+                cell(image.field_strength_t),
+                cell(image.scanner.as_ref()),
+                cell(image.description.as_ref()),
+                cell(image.path.as_ref()),
+            ]);
+            row
+        });
+        to_tsv(&COHORT, rows)
+    }
+
+    /// Every image and its outcome, as tab-separated text.
+    #[must_use]
+    pub fn ledger_tsv(&self) -> String {
+        let rows = self.images().iter().map(|image| {
+            let why = image.dropped.as_ref();
+            let mut row = self.who_and_when(image);
+            row.extend([
+                cell(image.diagnosis),
+                basis_word(image.basis).to_owned(),
+                cell(self.basis_place(image)),
+                cell(image.description.as_ref()),
+                cell(image.image_type.map(|kind| kind.as_str())),
+                if why.is_some() { "dropped" } else { "kept" }.to_owned(),
+                why.map_or_else(|| "kept".to_owned(), |why| why.rule.to_string()),
+                cell(Some(why.map_or("it breaks no rule", |why| why.reason.as_str()))),
+                cell(image.place.and_then(|place| self.table_name(place))),
+                cell(image.place.map(|place| place.line)),
+                cell(image.path.as_ref()),
+            ]);
+            row
+        });
+        to_tsv(&LEDGER, rows)
+    }
+
+    fn who_and_when(&self, image: &CohortImage) -> Vec<String> {
+        vec![
+            cell(image.image_id.as_ref()),
+            cell(image.subject.as_ref()),
+            cell(image.session()),
+            cell(image.date),
+        ]
+    }
+
+    /// Table and line of the diagnosis.
+    fn basis_place(&self, image: &CohortImage) -> Option<String> {
+        match image.basis {
+            DiagnosisBasis::Visit { place, .. } => Some(self.describe(place)),
+            DiagnosisBasis::Conflict { first, second } => {
+                Some(format!("{}; {}", self.describe(first), self.describe(second)))
+            }
+            DiagnosisBasis::Image | DiagnosisBasis::ResearchGroup => image.place.map(|at| self.describe(at)),
+            DiagnosisBasis::None => None,
+        }
+    }
+}
+
+const fn basis_word(basis: DiagnosisBasis) -> &'static str {
+    match basis {
+        DiagnosisBasis::Image => "image",
+        DiagnosisBasis::Visit { .. } => "visit",
+        DiagnosisBasis::ResearchGroup => "research_group",
+        DiagnosisBasis::None => "none",
+        DiagnosisBasis::Conflict { .. } => "conflict",
+    }
+}
