@@ -19,6 +19,7 @@ const ROWS: [(&str, u32); 21] = [
     ("brainreel-volume", 1),
     ("brainreel-augmentation", 2),
     ("brainreel-figure", 2),
+    ("brainreel-fingerprint", 2),
     ("brainreel-formats", 2),
     ("brainreel-preprocess", 2),
     ("brainreel-models", 2),

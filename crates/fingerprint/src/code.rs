@@ -1,0 +1,155 @@
+//! Signs of the band-passed head at the nodes of a lattice.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::coarse::Coarse;
+
+/// Nodes along each axis of a lattice.
+const EDGE: usize = 16;
+/// Distance between nodes, mm: the lattice spans 192 mm.
+const STEP_MM: f64 = 12.0;
+const N_WORDS: usize = EDGE * EDGE * EDGE / 64;
+const N_BYTES: usize = 2 * 8 * N_WORDS;
+/// A node counts if the band there is stronger than this share of its 90th percentile over the nodes.
+const WEAKEST: f32 = 0.15;
+/// Fewer nodes in common than these say nothing.
+const FEWEST_IN_COMMON: u32 = 128;
+
+/// One bit a node for the sign, one for whether it counts; the first axis runs fastest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Code {
+    sign: [u64; N_WORDS],
+    valid: [u64; N_WORDS],
+}
+
+impl Code {
+    pub(crate) const EMPTY: Self = Self { sign: [0; N_WORDS], valid: [0; N_WORDS] };
+
+    /// The nodes at whole multiples of the step in the scanner's own millimetres. Each bit stands for a
+    /// place modulo 192 mm; it is read at the one nearest to the middle of the head.
+    pub(crate) fn in_world(coarse: &Coarse) -> Self {
+        let Ok(to_voxel) = coarse.affine().inverse() else { return Self::EMPTY };
+        let centre = coarse.affine().apply(coarse.centre);
+        let first = centre.map(|mm| (mm / STEP_MM).floor() - (EDGE / 2 - 1) as f64);
+        Self::read(coarse, |node| {
+            let mm = [0, 1, 2].map(|axis| {
+                let turn = (node[axis] as f64 - first[axis]).rem_euclid(EDGE as f64);
+                STEP_MM * (first[axis] + turn)
+            });
+            to_voxel.apply(mm)
+        })
+    }
+
+    /// The nodes around the middle of the head, along the axes of the closest-canonical grid.
+    pub(crate) fn around_centre(coarse: &Coarse) -> Self {
+        let spacing = coarse.image.grid().spacing_mm();
+        let middle = 0.5 * (EDGE - 1) as f64;
+        Self::read(coarse, |node| {
+            [0, 1, 2].map(|axis| coarse.centre[axis] + STEP_MM * (node[axis] as f64 - middle) / spacing[axis])
+        })
+    }
+
+    fn read(coarse: &Coarse, voxel_of: impl Fn([usize; 3]) -> [f64; 3]) -> Self {
+        let node = |at: usize| [at % EDGE, at / EDGE % EDGE, at / (EDGE * EDGE)];
+        let values: Vec<Option<f32>> = (0..EDGE * EDGE * EDGE)
+            .map(|at| coarse.sample(voxel_of(node(at))).map(|[band, _]| band))
+            .collect();
+        let mut strengths: Vec<f32> = values.iter().flatten().map(|v| v.abs()).collect();
+        strengths.sort_by(f32::total_cmp);
+        let Some(&strong) = strengths.get(strengths.len() * 9 / 10) else { return Self::EMPTY };
+        let mut code = Self::EMPTY;
+        for (at, value) in values.into_iter().enumerate() {
+            let Some(value) = value.filter(|value| value.abs() > WEAKEST * strong) else { continue };
+            code.valid[at / 64] |= 1 << (at % 64);
+            code.sign[at / 64] |= u64::from(value > 0.0) << (at % 64);
+        }
+        code
+    }
+
+    /// The code of the head as a mirror shows it, left and right exchanged.
+    pub(crate) fn mirrored(&self) -> Self {
+        Self { sign: self.sign.map(reverse_rows), valid: self.valid.map(reverse_rows) }
+    }
+
+    /// How far the signs agree where both codes count: 1 always, 0 as by chance, less two standard
+    /// errors of chance; nothing if too few nodes count in both.
+    pub(crate) fn agreement(&self, other: &Self) -> Option<f64> {
+        let (mut both, mut differ) = (0, 0);
+        for at in 0..N_WORDS {
+            let valid = self.valid[at] & other.valid[at];
+            both += valid.count_ones();
+            differ += ((self.sign[at] ^ other.sign[at]) & valid).count_ones();
+        }
+        if both < FEWEST_IN_COMMON {
+            return None;
+        }
+        let n = f64::from(both);
+        Some(1.0 - 2.0 * f64::from(differ) / n - 2.0 / n.sqrt())
+    }
+}
+
+/// Reverses each row of 16 bits of a word.
+const fn reverse_rows(word: u64) -> u64 {
+    let reversed = word.reverse_bits(); // also the order of the rows: turned back
+    let swapped = reversed.rotate_left(32);
+    ((swapped & 0x0000_FFFF_0000_FFFF) << 16) | ((swapped >> 16) & 0x0000_FFFF_0000_FFFF)
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes: Vec<u8> = self.sign.iter().chain(&self.valid).flat_map(|word| word.to_le_bytes()).collect();
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(&text).map_err(D::Error::custom)?;
+        if bytes.len() != N_BYTES {
+            return Err(D::Error::custom(format!("a code of {} bytes, expected {N_BYTES}", bytes.len())));
+        }
+        let mut code = Self::EMPTY;
+        let words = code.sign.iter_mut().chain(&mut code.valid);
+        for (word, &bytes) in words.zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(bytes);
+        }
+        Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_reversed_in_place() {
+        assert_eq!(reverse_rows(0x0001_8000_1234_00FF), 0x8000_0001_2C48_FF00);
+        for word in [0, u64::MAX, 0x0123_4567_89AB_CDEF] {
+            assert_eq!(reverse_rows(reverse_rows(word)), word);
+        }
+    }
+
+    #[test]
+    fn agreement_is_one_with_itself_and_needs_enough_nodes() {
+        let mut code = Code { sign: [0x5555_0F0F_1234_8001; N_WORDS], valid: [u64::MAX; N_WORDS] };
+        let chance = 2.0 / (64.0 * N_WORDS as f64).sqrt();
+        assert!((code.agreement(&code).unwrap() - (1.0 - chance)).abs() < 1e-12);
+        let opposite = Code { sign: code.sign.map(|word| !word), ..code.clone() };
+        assert!(code.agreement(&opposite).unwrap() < -0.99);
+        code.valid = [1; N_WORDS];
+        assert_eq!(code.agreement(&code), None);
+    }
+
+    #[test]
+    fn text_comes_back_and_wrong_lengths_are_refused() {
+        let code = Code { sign: [7; N_WORDS], valid: [u64::MAX - 1; N_WORDS] };
+        let text = serde_json::to_string(&code).unwrap();
+        assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), code);
+        assert!(serde_json::from_str::<Code>("\"AAAA\"").is_err());
+        assert!(serde_json::from_str::<Code>("\"%%%\"").is_err());
+    }
+}

@@ -1,0 +1,133 @@
+//! Whether two images come from one acquisition.
+//!
+//! The two heads are aligned, at first by their coarse structure and then by the noise itself. Where
+//! the tissue is flat (no edge, no texture at the scale of a few voxels) what remains in the highest
+//! frequencies is noise. Copies of one acquisition share it, and its correlation between them is high;
+//! another scan has its own, and the correlation is near zero, however alike the heads are.
+
+mod align;
+mod patch;
+mod residual;
+
+use brainreel_volume::{Affine, Volume};
+use serde::{Deserialize, Serialize};
+
+use crate::coarse::Coarse;
+use align::{Alignment, align};
+use patch::Pair;
+use residual::{FlatTissue, Residual};
+
+/// Correlation of the noise from which two images are one acquisition.
+pub const SAME_ACQUISITION: f64 = 0.35;
+
+/// Fewer flat voxels than these do not carry a verdict.
+const FEWEST_VOXELS: usize = 2_000;
+/// Times that the alignment is refined by the noise.
+const REFINEMENTS: usize = 3;
+/// A shift below this is not worth another round, in voxels.
+const SETTLED_VOXELS: f64 = 0.04;
+
+/// What two images are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Copies of one acquisition.
+    SameAcquisition,
+    /// Two acquisitions, of one person or of two.
+    OtherAcquisition,
+    /// No verdict: an image is constant, too small or without flat tissue, or the two do not overlap.
+    Undecided,
+}
+
+/// The outcome of [`confirm`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The verdict at [`SAME_ACQUISITION`].
+    pub verdict: Verdict,
+    /// Correlation of the noise, median over the blocks of the overlap; 0 without a verdict.
+    pub noise_correlation: f64,
+    /// Correlation of the coarse structure after alignment.
+    pub structure_correlation: f64,
+    /// Flat voxels that the noise was compared in.
+    pub n_voxels: usize,
+    /// One image is the other with left and right exchanged.
+    pub mirrored: bool,
+}
+
+impl Confirmation {
+    const UNDECIDED: Self = Self {
+        verdict: Verdict::Undecided,
+        noise_correlation: 0.0,
+        structure_correlation: 0.0,
+        n_voxels: 0,
+        mirrored: false,
+    };
+}
+
+/// Compares two images, in any grids, voxel by voxel.
+///
+/// # Determinism
+/// The same bits for any number of threads.
+#[must_use]
+pub fn confirm(a: &Volume<f32>, b: &Volume<f32>) -> Confirmation {
+    // The noise is compared on the grid of the image with the larger voxels.
+    let size = |volume: &Volume<f32>| volume.grid().affine().determinant().abs();
+    let (reference, other) = if size(a) >= size(b) { (a, b) } else { (b, a) };
+    let (Some(coarse), Some(other_coarse)) = (Coarse::of(reference), Coarse::of(other)) else {
+        return Confirmation::UNDECIDED;
+    };
+    let thresholds = [coarse.native_threshold, other_coarse.native_threshold];
+    let mut best = Confirmation::UNDECIDED;
+    for alignment in align(&coarse, &other_coarse) {
+        for antialias in [false, true] {
+            let pair = Pair { reference, other, centre_mm: alignment.centre_mm, thresholds, antialias };
+            if antialias && !pair.is_finer() {
+                continue;
+            }
+            let found = compare(&pair, &alignment);
+            let is_better = found.noise_correlation > best.noise_correlation;
+            if is_better || best.verdict == Verdict::Undecided {
+                best = found;
+            }
+        }
+    }
+    best
+}
+
+/// Refines the alignment by the noise and takes its correlation.
+fn compare(pair: &Pair<'_>, alignment: &Alignment) -> Confirmation {
+    let undecided = Confirmation {
+        structure_correlation: alignment.correlation,
+        mirrored: alignment.mirrored,
+        ..Confirmation::UNDECIDED
+    };
+    let Some(reference) = pair.reference_patch() else { return undecided };
+    let own = Residual::of(&reference, pair.thresholds[0]);
+    let mut transform = alignment.transform;
+    let mut best = undecided;
+    for round in 0..=REFINEMENTS {
+        let Some(patch) = pair.other_patch(reference.grid(), &transform) else { return best };
+        let residual = Residual::of(&patch, pair.thresholds[1]);
+        let flat = FlatTissue::of(&own, &residual);
+        if flat.n_voxels() < FEWEST_VOXELS {
+            return best;
+        }
+        let peak = flat.best_shift(&own, &residual);
+        let noise_correlation = flat.block_correlation(&own, &residual);
+        if best.verdict == Verdict::Undecided || noise_correlation > best.noise_correlation {
+            let verdict = if noise_correlation >= SAME_ACQUISITION {
+                Verdict::SameAcquisition
+            } else {
+                Verdict::OtherAcquisition
+            };
+            best = Confirmation { verdict, noise_correlation, n_voxels: flat.n_voxels(), ..undecided };
+        }
+        if round == REFINEMENTS || peak.iter().all(|shift| shift.abs() < SETTLED_VOXELS) {
+            break;
+        }
+        let affine = reference.grid().affine();
+        let shift = [0, 1, 2].map(|row| (0..3).map(|axis| affine.column(axis)[row] * peak[axis]).sum());
+        transform = transform.compose(&Affine::translation_by(shift));
+    }
+    best
+}

@@ -1,0 +1,80 @@
+//! The fingerprint of an image and the similarity of two.
+
+use brainreel_artifact::ContentHash;
+use brainreel_volume::Volume;
+use serde::{Deserialize, Serialize};
+
+use crate::coarse::Coarse;
+use crate::code::Code;
+use crate::voxel_hash;
+
+/// What is kept of an image: a digest of its voxels and two codes of 1 KiB each.
+///
+/// A fingerprint says which pairs of images show the same head in the same pose, whatever scale,
+/// contrast, noise and blur; [`confirm`](crate::confirm) then says whether they are one acquisition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    voxels: ContentHash,
+    world: Code,
+    centred: Code,
+}
+
+/// How much two fingerprints are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Similarity {
+    /// 1 for the same head in the same pose, around 0 for unrelated images.
+    pub value: f64,
+    /// One image is the other with left and right exchanged.
+    pub mirrored: bool,
+    /// Dimensions and voxels are the same, bit by bit.
+    pub identical: bool,
+}
+
+impl Fingerprint {
+    /// Takes the fingerprint of an image in any grid. Voxels that are not finite count as zero.
+    ///
+    /// # Determinism
+    /// The same bits for any number of threads.
+    #[must_use]
+    pub fn of(volume: &Volume<f32>) -> Self {
+        let (world, centred) = match Coarse::of(volume) {
+            Some(coarse) => (Code::in_world(&coarse), Code::around_centre(&coarse)),
+            None => (Code::EMPTY, Code::EMPTY),
+        };
+        Self { voxels: voxel_hash(volume), world, centred }
+    }
+
+    /// [`voxel_hash`] of the image.
+    #[must_use]
+    pub const fn voxels(&self) -> &ContentHash {
+        &self.voxels
+    }
+
+    /// The larger of the similarities in scanner coordinates, around the middle of the head, and
+    /// around the middle with one of the images mirrored. 0 where too little can be compared, as with
+    /// constant or tiny images; 1 where the voxels are identical.
+    #[must_use]
+    pub fn similarity(&self, other: &Self) -> Similarity {
+        self.similarity_to(other, &other.centred.mirrored())
+    }
+
+    /// [`Self::similarity`] with the other's mirrored code at hand.
+    pub(crate) fn similarity_to(&self, other: &Self, other_mirrored: &Code) -> Similarity {
+        let identical = self.voxels == other.voxels;
+        let straight = [(&self.world, &other.world), (&self.centred, &other.centred)]
+            .into_iter()
+            .filter_map(|(mine, theirs)| mine.agreement(theirs))
+            .fold(0.0, f64::max);
+        let mirrored = self.centred.agreement(other_mirrored).unwrap_or(0.0);
+        match (identical, mirrored > straight) {
+            (true, _) => Similarity { value: 1.0, mirrored: false, identical },
+            (false, true) => Similarity { value: mirrored, mirrored: true, identical },
+            (false, false) => Similarity { value: straight, mirrored: false, identical },
+        }
+    }
+
+    pub(crate) fn mirrored_code(&self) -> Code {
+        self.centred.mirrored()
+    }
+}
