@@ -7,16 +7,16 @@ use brainreel_volume::{Affine, Volume};
 use crate::smooth::{block_mean, gaussian};
 
 /// Voxel size aimed at, mm.
-const TARGET_MM: f64 = 2.5;
+const TARGET_MM: f64 = 2.0;
 /// Largest number of coarse voxels along an axis.
 const MOST_VOXELS: usize = 128;
-/// The band of the codes: structures of about 25 mm, far above a voxel's shift, far below a head.
-const FINE_SIGMA_MM: f64 = 3.0;
-const WIDE_SIGMA_MM: f64 = 6.0;
+/// The band of the codes: structures of about 17 mm, far above a voxel's shift, far below a head.
+const FINE_SIGMA_MM: f64 = 2.0;
+const WIDE_SIGMA_MM: f64 = 4.0;
 /// Foreground begins at this share of the way from air to Otsu's threshold: dark tissue belongs to it.
 const FOREGROUND_SHARE: f64 = 0.5;
 
-/// A closest-canonical image of about 2.5 mm, scaled to a largest magnitude of one.
+/// A closest-canonical image of about 2 mm, scaled to a largest magnitude of one.
 #[derive(Debug)]
 pub(crate) struct Coarse {
     /// Smoothed a little.

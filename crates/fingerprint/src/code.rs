@@ -9,11 +9,14 @@ use crate::coarse::Coarse;
 
 /// Nodes along each axis of a lattice.
 const EDGE: usize = 16;
-/// Distance between nodes, mm: the lattice spans 192 mm.
-const STEP_MM: f64 = 12.0;
+/// Distance between nodes, mm: the lattice spans 176 mm.
+const STEP_MM: f64 = 11.0;
 const N_WORDS: usize = EDGE * EDGE * EDGE / 64;
 const N_BYTES: usize = 2 * 8 * N_WORDS;
-/// A node counts if the band there is stronger than this share of its 90th percentile over the nodes.
+/// A node counts if it is head this far to all sides, mm: the band at the surface tells little of a
+/// person, and changes when the brain is cut out.
+const INSIDE_MM: f64 = 8.0;
+/// Its band also has to be stronger than this share of the 90th percentile over the nodes.
 const WEAKEST: f32 = 0.15;
 /// Fewer nodes in common than these say nothing.
 const FEWEST_IN_COMMON: u32 = 128;
@@ -29,7 +32,7 @@ impl Code {
     pub(crate) const EMPTY: Self = Self { sign: [0; N_WORDS], valid: [0; N_WORDS] };
 
     /// The nodes at whole multiples of the step in the scanner's own millimetres. Each bit stands for a
-    /// place modulo 192 mm; it is read at the one nearest to the middle of the head.
+    /// place modulo 176 mm; it is read at the one nearest to the middle of the head.
     pub(crate) fn in_world(coarse: &Coarse) -> Self {
         let Ok(to_voxel) = coarse.affine().inverse() else { return Self::EMPTY };
         let centre = coarse.affine().apply(coarse.centre);
@@ -55,7 +58,7 @@ impl Code {
     fn read(coarse: &Coarse, voxel_of: impl Fn([usize; 3]) -> [f64; 3]) -> Self {
         let node = |at: usize| [at % EDGE, at / EDGE % EDGE, at / (EDGE * EDGE)];
         let values: Vec<Option<f32>> = (0..EDGE * EDGE * EDGE)
-            .map(|at| coarse.sample(voxel_of(node(at))).map(|[band, _]| band))
+            .map(|at| inside(coarse, voxel_of(node(at))))
             .collect();
         let mut strengths: Vec<f32> = values.iter().flatten().map(|v| v.abs()).collect();
         strengths.sort_by(f32::total_cmp);
@@ -89,6 +92,19 @@ impl Code {
         let n = f64::from(both);
         Some(1.0 - 2.0 * f64::from(differ) / n - 2.0 / n.sqrt())
     }
+}
+
+/// The band at a place that is inside the head.
+fn inside(coarse: &Coarse, voxel: [f64; 3]) -> Option<f32> {
+    let spacing = coarse.image.grid().spacing_mm();
+    for axis in 0..3 {
+        for reach in [-INSIDE_MM, INSIDE_MM] {
+            let mut beside = voxel;
+            beside[axis] += reach / spacing[axis];
+            coarse.sample(beside).filter(|[_, value]| *value > coarse.threshold)?;
+        }
+    }
+    coarse.sample(voxel).map(|[band, _]| band)
 }
 
 /// Reverses each row of 16 bits of a word.

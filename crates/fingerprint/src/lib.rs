@@ -37,4 +37,4 @@ pub use search::{Candidate, candidates};
 
 /// Similarity of fingerprints from which a pair is worth [`confirm`]: all copies that were tried reach
 /// it but those listed in the crate's results; most pairs of different people do not.
-pub const CANDIDATE: f64 = 0.55;
+pub const CANDIDATE: f64 = 0.6;

@@ -18,12 +18,14 @@ use patch::Pair;
 use residual::{FlatTissue, Residual};
 
 /// Correlation of the noise from which two images are one acquisition.
-pub const SAME_ACQUISITION: f64 = 0.35;
+pub const SAME_ACQUISITION: f64 = 0.25;
 
 /// Fewer flat voxels than these do not carry a verdict.
-const FEWEST_VOXELS: usize = 2_000;
+const FEWEST_VOXELS: usize = 1_000;
 /// Times that the alignment is refined by the noise.
 const REFINEMENTS: usize = 3;
+/// Noise less alike than this at every shift is not worth another round either.
+const HOPELESS: f64 = 0.06;
 /// A shift below this is not worth another round, in voxels.
 const SETTLED_VOXELS: f64 = 0.04;
 
@@ -85,6 +87,9 @@ pub fn confirm(a: &Volume<f32>, b: &Volume<f32>) -> Confirmation {
                 continue;
             }
             let found = compare(&pair, &alignment);
+            if found.verdict == Verdict::SameAcquisition {
+                return found;
+            }
             let is_better = found.noise_correlation > best.noise_correlation;
             if is_better || best.verdict == Verdict::Undecided {
                 best = found;
@@ -112,7 +117,7 @@ fn compare(pair: &Pair<'_>, alignment: &Alignment) -> Confirmation {
         if flat.n_voxels() < FEWEST_VOXELS {
             return best;
         }
-        let peak = flat.best_shift(&own, &residual);
+        let (peak, top) = flat.best_shift(&own, &residual);
         let noise_correlation = flat.block_correlation(&own, &residual);
         if best.verdict == Verdict::Undecided || noise_correlation > best.noise_correlation {
             let verdict = if noise_correlation >= SAME_ACQUISITION {
@@ -122,7 +127,7 @@ fn compare(pair: &Pair<'_>, alignment: &Alignment) -> Confirmation {
             };
             best = Confirmation { verdict, noise_correlation, n_voxels: flat.n_voxels(), ..undecided };
         }
-        if round == REFINEMENTS || peak.iter().all(|shift| shift.abs() < SETTLED_VOXELS) {
+        if round == REFINEMENTS || top < HOPELESS || peak.iter().all(|shift| shift.abs() < SETTLED_VOXELS) {
             break;
         }
         let affine = reference.grid().affine();

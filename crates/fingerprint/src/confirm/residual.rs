@@ -5,53 +5,58 @@ use brainreel_volume::Volume;
 
 use crate::smooth::gaussian;
 
-/// The band of the noise, in voxels.
-const NOISE_SIGMA: f64 = 0.5;
-const DETAIL_SIGMA: f64 = 1.2;
-/// The band of the structure that a flat place must not have.
-const STRUCTURE_SIGMA: f64 = 1.5;
-const WIDE_SIGMA: f64 = 3.0;
-/// The energy of the structure is averaged over this width.
-const ENERGY_SIGMA: f64 = 2.0;
-/// Share of the foreground, in percent, that is flat enough in an image.
-const FLATTEST_PERCENT: f64 = 40.0;
+/// The noise is what a Gaussian of this width takes away, in voxels: the finest band there is. In wider
+/// bands the anatomy that two scans of a person share comes through.
+const NOISE_SIGMA: f64 = 0.8;
+/// Edges are gradients at this scale, and count in a neighbourhood of this width.
+const EDGE_SIGMA: f64 = 1.0;
+const NEIGHBOURHOOD_SIGMA: f64 = 1.5;
+/// Share of what is foreground in both images, in percent, that counts as flat.
+const FLATTEST_PERCENT: f64 = 4.0;
+/// Less energy than this share of the mean is no image but a filling or a saturated value.
+const FILLED: f64 = 1e-9;
 /// Largest shift looked for, in voxels.
 const REACH: isize = 3;
-/// Flat voxels that a shift is judged by.
-const MOST_VOXELS: usize = 40_000;
 /// Residuals beyond this many standard deviations are brought back to it.
 const WINSOR_SD: f64 = 3.0;
 /// Edge of the blocks whose correlations the median is taken over, in voxels.
 const BLOCK: usize = 22;
 /// Fewer voxels do not make a block.
-const FEWEST_IN_BLOCK: usize = 150;
+const FEWEST_IN_BLOCK: usize = 60;
 
-/// The bands of a piece of an image.
+/// A piece of an image: its noise, the strength of its edges, and where the head is.
 pub(super) struct Residual {
     dims: [usize; 3],
     noise: Vec<f32>,
-    energy: Vec<f32>,
+    edges: Vec<f32>,
     foreground: Vec<bool>,
 }
 
 impl Residual {
-    /// Splits a piece into bands; foreground is above `threshold`.
+    /// Splits a piece; foreground is above `threshold`.
     pub(super) fn of(piece: &Volume<f32>, threshold: f64) -> Self {
         let dims = piece.dims();
         let largest = piece.as_slice().iter().fold(f32::MIN_POSITIVE, |max, value| max.max(value.abs()));
         let scaled: Vec<f32> =
             piece.as_slice().iter().map(|&v| (f64::from(v) / f64::from(largest)) as f32).collect();
         let threshold = (threshold / f64::from(largest)) as f32;
-        let smooth = |sigma: f64| gaussian(&scaled, dims, [sigma; 3]);
-        let difference = |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
-        let noise = difference(&smooth(NOISE_SIGMA), &smooth(DETAIL_SIGMA));
-        let medium = smooth(STRUCTURE_SIGMA);
-        let mut structure = difference(&medium, &smooth(WIDE_SIGMA));
-        structure.iter_mut().for_each(|value| *value *= *value);
-        let energy = gaussian(&structure, dims, [ENERGY_SIGMA; 3]);
+        let smooth = |data: &[f32], sigma: f64| gaussian(data, dims, [sigma; 3]);
+        let noise = scaled.iter().zip(smooth(&scaled, NOISE_SIGMA)).map(|(a, b)| a - b).collect();
+        let medium = smooth(&scaled, EDGE_SIGMA);
         let foreground = medium.iter().map(|&value| value > threshold).collect();
-        Self { dims, noise, energy, foreground }
+        let edges = smooth(&squared_gradient(&medium, dims), NEIGHBOURHOOD_SIGMA);
+        Self { dims, noise, edges, foreground }
     }
+}
+
+/// Squared length of the gradient by central differences, a voxel's distance as unit; 0 on the border.
+fn squared_gradient(data: &[f32], dims: [usize; 3]) -> Vec<f32> {
+    let steps = [1, dims[0], dims[0] * dims[1]];
+    let mut out = vec![0.0; data.len()];
+    for at in inner_voxels(dims, 1) {
+        out[at] = steps.iter().map(|step| (0.5 * (data[at + step] - data[at - step])).powi(2)).sum();
+    }
+    out
 }
 
 /// The places where two images on one grid are foreground and flat.
@@ -63,54 +68,56 @@ pub(super) struct FlatTissue {
 impl FlatTissue {
     pub(super) fn of(a: &Residual, b: &Residual) -> Self {
         let dims = a.dims;
-        let inside = inner_voxels(dims);
-        let both: Vec<usize> = inside.filter(|&at| a.foreground[at] && b.foreground[at]).collect();
-        let limit = |residual: &Residual| {
-            let mut energies: Vec<f32> = both.iter().map(|&at| residual.energy[at]).collect();
-            percentiles(&mut energies, &[FLATTEST_PERCENT]).first().map_or(0.0, |&limit| limit as f32)
-        };
-        let limits = [limit(a), limit(b)];
-        let voxels = both
-            .iter()
-            .copied()
-            .filter(|&at| a.energy[at] <= limits[0] && b.energy[at] <= limits[1])
+        let both: Vec<usize> = inner_voxels(dims, REACH.unsigned_abs() + 1)
+            .filter(|&at| a.foreground[at] && b.foreground[at])
             .collect();
-        Self { dims, voxels }
+        let mean = |edges: &[f32]| {
+            let sum: f64 = both.iter().map(|&at| f64::from(edges[at])).sum();
+            (sum / both.len().max(1) as f64).max(f64::MIN_POSITIVE)
+        };
+        let (mean_a, mean_b) = (mean(&a.edges), mean(&b.edges));
+        let (voxels, edges): (Vec<usize>, Vec<f32>) = both
+            .iter()
+            .map(|&at| (at, f64::from(a.edges[at]) / mean_a, f64::from(b.edges[at]) / mean_b))
+            .filter(|(_, a, b)| a.min(*b) > FILLED)
+            .map(|(at, a, b)| (at, (a + b) as f32))
+            .unzip();
+        let limit = percentiles(&mut edges.clone(), &[FLATTEST_PERCENT]).first().copied().unwrap_or(0.0);
+        let flat = voxels.into_iter().zip(edges).filter(|(_, edge)| f64::from(*edge) <= limit);
+        Self { dims, voxels: flat.map(|(at, _)| at).collect() }
     }
 
     pub(super) const fn n_voxels(&self) -> usize {
         self.voxels.len()
     }
 
-    /// Where in `b` the noise of `a` is found, in voxels, between them by a parabola.
-    pub(super) fn best_shift(&self, a: &Residual, b: &Residual) -> [f64; 3] {
-        let stride = self.voxels.len().div_ceil(MOST_VOXELS).max(1);
-        let sample: Vec<usize> = self.voxels.iter().copied().step_by(stride).collect();
+    /// Where in `b` the noise of `a` is found, in voxels, between them by a parabola; and the
+    /// correlation at the best whole shift.
+    pub(super) fn best_shift(&self, a: &Residual, b: &Residual) -> ([f64; 3], f64) {
         let at = |shift: [isize; 3]| {
             let offset = self.offset(shift);
-            Sums::over(&sample, |at| [a.noise[at], b.noise[at.wrapping_add_signed(offset)]]).correlation()
+            let pair = |at: usize| [a.noise[at], b.noise[at.wrapping_add_signed(offset)]];
+            Sums::over(&self.voxels, pair).correlation()
         };
-        let range = -REACH..=REACH;
-        let all = range.clone().flat_map(|k| {
-            let range = range.clone();
-            range.clone().flat_map(move |j| range.clone().map(move |i| [i, j, k]))
-        });
+        let n = 2 * REACH + 1;
         let mut best = ([0; 3], f64::NEG_INFINITY);
-        for shift in all {
+        for step in 0..n * n * n {
+            let shift = [step % n, step / n % n, step / (n * n)].map(|i| i - REACH);
             let value = at(shift);
             if value > best.1 {
                 best = (shift, value);
             }
         }
         let (peak, top) = best;
-        [0, 1, 2].map(|axis| {
+        let vertex = [0, 1, 2].map(|axis| {
             let beside = |step: isize| {
                 let mut shift = peak;
                 shift[axis] += step;
                 if shift[axis].abs() > REACH { top } else { at(shift) }
             };
             peak[axis] as f64 + vertex(beside(-1), top, beside(1))
-        })
+        });
+        (vertex, top)
     }
 
     fn offset(&self, shift: [isize; 3]) -> isize {
@@ -141,9 +148,8 @@ impl FlatTissue {
     }
 }
 
-/// Voxels from which every shift stays inside.
-fn inner_voxels([nx, ny, nz]: [usize; 3]) -> impl Iterator<Item = usize> {
-    let margin = REACH.unsigned_abs() + 1;
+/// Voxels that are at least `margin` away from the border.
+fn inner_voxels([nx, ny, nz]: [usize; 3], margin: usize) -> impl Iterator<Item = usize> {
     let inner = move |n: usize| margin..n.saturating_sub(margin).max(margin);
     inner(nz).flat_map(move |k| inner(ny).flat_map(move |j| inner(nx).map(move |i| i + nx * (j + ny * k))))
 }
