@@ -18,6 +18,7 @@
 //! Leakage is told in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
 //! split, a biased transfer of weights, no independent test.
 
+mod confound;
 mod finding;
 mod images;
 mod labels;
@@ -26,6 +27,7 @@ mod precision;
 mod training;
 mod verdict;
 
+pub use confound::{Against, Attribute, Confound, describe};
 pub use finding::{Category, Check, Finding, Level};
 pub use images::{Copy, CopyKind};
 pub use precision::{DEFAULT_HALF_WIDTH, Precision};
@@ -66,11 +68,13 @@ pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
     findings.extend(images::findings(scans, evidence.copies));
     findings.extend(labels::findings(scans, evidence.copies.unwrap_or_default()));
     findings.extend(training::findings(scans, evidence.training));
+    let confounds = confound::confounds(scans);
+    findings.extend(confound::findings(&confounds));
     let sizes = Sizes::of(scans);
     let precision = Precision::of(&sizes, evidence.half_width);
     findings.extend(precision.finding());
     findings.extend(sizes.findings(evidence.training.is_some()));
     findings.sort_by_key(|finding| finding.level);
     let verdicts = verdict::by_category(&findings, evidence);
-    AuditReport { sizes, verdicts, findings, precision }
+    AuditReport { sizes, verdicts, findings, confounds, precision }
 }

@@ -7,6 +7,7 @@ use brainreel_cohort::{ClaimedScan, Diagnosis, Partition};
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
+use crate::confound::Confound;
 use crate::finding::{Category, Check, Finding, Level};
 use crate::people::people;
 use crate::precision::Precision;
@@ -121,6 +122,8 @@ pub struct AuditReport {
     pub verdicts: Vec<CategoryVerdict>,
     /// Findings, the worst first.
     pub findings: Vec<Finding>,
+    /// How strongly site, scanner, field strength, age and sex go with diagnosis and partition.
+    pub confounds: Vec<Confound>,
     /// How precise a result can be.
     pub precision: Precision,
 }

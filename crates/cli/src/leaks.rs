@@ -10,18 +10,26 @@ use crate::ui::Ui;
 const LEAKY: &str = "LEAKY SPLIT, on purpose: scans of the same people were trained and tested on; the result is inflated \
                      and says nothing about other people";
 
-/// The option that takes a leaky split.
-#[derive(Debug, Clone, Copy, Default, Args)]
+/// The options that take a split which leaks.
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LeakArgs {
     /// Take a scan-level split, which is leaky on purpose, for a demonstration; every result says that it is leaky
     #[arg(long)]
     allow_leaky: bool,
+    /// Go on with a split that does not pass the audit; the reason is written into audit.json and metrics.json
+    #[arg(long, value_name = "REASON")]
+    override_audit: Option<String>,
 }
 
 impl LeakArgs {
     /// What to do about a leaky split.
-    pub(crate) const fn policy(self) -> LeakPolicy {
+    pub(crate) const fn policy(&self) -> LeakPolicy {
         if self.allow_leaky { LeakPolicy::Allow } else { LeakPolicy::Refuse }
+    }
+
+    /// Why a split that does not pass the audit is taken.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.override_audit.as_deref().map(str::trim).filter(|reason| !reason.is_empty())
     }
 }
 

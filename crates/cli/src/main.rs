@@ -11,6 +11,7 @@ mod failures;
 mod fingerprint;
 mod finish;
 mod folders;
+mod gate;
 mod hints;
 mod leaks;
 mod run_inputs;

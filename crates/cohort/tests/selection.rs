@@ -120,7 +120,8 @@ fn nobody_is_dropped_without_a_reason() {
 #[test]
 fn each_rule_of_single_images_drops_just_what_breaks_it() {
     let default = SelectionConfig::default;
-    let cases: [(Rule, SelectionConfig, fn(&mut Row)); 14] = [
+    type Change = fn(&mut Row);
+    let cases: [(Rule, SelectionConfig, Change); 14] = [
         (Rule::Modality, default(), |row| row.modality = "PET"),
         (Rule::Description, SelectionConfig { exclude: patterns(&["*repeat*"]), ..default() }, |row| {
             row.description = "MPRAGE REPEAT";

@@ -85,7 +85,8 @@ impl Coarse {
 
 /// Divides by the largest magnitude and returns it; nothing if all values are the same.
 fn to_unit_range(values: &mut [f32]) -> Option<f64> {
-    let (low, high) = values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
+    let (low, high) =
+        values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));
     let scale = low.abs().max(high.abs());
     let is_flat = f64::from(high) - f64::from(low) <= 1e-6 * f64::from(scale);
     if is_flat || !scale.is_finite() || scale < f32::MIN_POSITIVE {

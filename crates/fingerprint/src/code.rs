@@ -57,9 +57,8 @@ impl Code {
 
     fn read(coarse: &Coarse, voxel_of: impl Fn([usize; 3]) -> [f64; 3]) -> Self {
         let node = |at: usize| [at % EDGE, at / EDGE % EDGE, at / (EDGE * EDGE)];
-        let values: Vec<Option<f32>> = (0..EDGE * EDGE * EDGE)
-            .map(|at| inside(coarse, voxel_of(node(at))))
-            .collect();
+        let values: Vec<Option<f32>> =
+            (0..EDGE * EDGE * EDGE).map(|at| inside(coarse, voxel_of(node(at)))).collect();
         let mut strengths: Vec<f32> = values.iter().flatten().map(|v| v.abs()).collect();
         strengths.sort_by(f32::total_cmp);
         let Some(&strong) = strengths.get(strengths.len() * 9 / 10) else { return Self::EMPTY };
@@ -116,7 +115,8 @@ const fn reverse_rows(word: u64) -> u64 {
 
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> = self.sign.iter().chain(&self.valid).flat_map(|word| word.to_le_bytes()).collect();
+        let bytes: Vec<u8> =
+            self.sign.iter().chain(&self.valid).flat_map(|word| word.to_le_bytes()).collect();
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 }

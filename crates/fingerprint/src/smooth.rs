@@ -92,7 +92,8 @@ pub(crate) fn block_mean(volume: &Volume<f32>, factors: [usize; 3]) -> Volume<f3
                 let start = dims[0] * (j / factors[1]);
                 let cells = sums[start..][..dims[0]].iter_mut().zip(&mut counts[start..][..dims[0]]);
                 for ((sum, count), voxels) in cells.zip(row.chunks(factors[0])) {
-                    *sum += voxels.iter().map(|&v| if v.is_finite() { f64::from(v) } else { 0.0 }).sum::<f64>();
+                    *sum +=
+                        voxels.iter().map(|&v| if v.is_finite() { f64::from(v) } else { 0.0 }).sum::<f64>();
                     *count += voxels.len() as u32;
                 }
             }

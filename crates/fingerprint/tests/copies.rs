@@ -91,13 +91,8 @@ fn other_acquisitions_are_not_copies() {
 #[test]
 fn a_cohort_is_searched_in_a_stable_order() {
     let image = scan(0, 0, 1, 0.0);
-    let images = [
-        scan(1, 0, 5, 0.0),
-        image.clone(),
-        image.map(|v| 0.5 * v),
-        scan(2, 0, 6, 0.0),
-        image.clone(),
-    ];
+    let images =
+        [scan(1, 0, 5, 0.0), image.clone(), image.map(|v| 0.5 * v), scan(2, 0, 6, 0.0), image.clone()];
     let fingerprints: Vec<Fingerprint> = images.iter().map(Fingerprint::of).collect();
     let found = candidates(&fingerprints, CANDIDATE);
     let pairs: Vec<(usize, usize)> = found.iter().map(|pair| (pair.first, pair.second)).collect();

@@ -55,7 +55,9 @@ fn a_head_is_found_again_as_dicom() {
 #[test]
 fn slabs_of_other_people_are_no_copies() {
     let Some(head) = read("mri/chris_t1.nii.gz") else { return };
-    for name in ["ge_axial/001_ground_truth", "philips/001_ground_truth", "generic/anatomical/001_ground_truth"] {
+    for name in
+        ["ge_axial/001_ground_truth", "philips/001_ground_truth", "generic/anatomical/001_ground_truth"]
+    {
         let Some(slab) = read(&format!("dicom/{name}.nii.gz")) else { continue };
         let found = confirm(&head, &slab);
         assert_ne!(found.verdict, Verdict::SameAcquisition, "{name}: {found:?}");

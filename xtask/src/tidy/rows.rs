@@ -8,7 +8,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use super::Finding;
 
 /// The row of each crate. A crate depends only on crates of lower rows.
-const ROWS: [(&str, u32); 21] = [
+const ROWS: [(&str, u32); 22] = [
     ("brainreel-kernels", 0),
     ("brainreel-statistics", 0),
     ("brainreel-cohort", 0),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use brainreel_cohort::{LeakPolicy, SelectionConfig, SplitConfig};
+use brainreel_cohort::{SelectionConfig, SplitConfig};
 use brainreel_preprocess::{ExtractorChoice, PreprocessConfig};
 use brainreel_simulate::SimulateConfig;
 use brainreel_trackers::TrackerConfig;
@@ -13,6 +13,7 @@ use crate::batch;
 use crate::commands::run;
 use crate::experiment::{Experiment, Input};
 use crate::finish::Finish;
+use crate::leaks::LeakArgs;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -40,7 +41,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let experiment = experiment(args);
     ui.note(format!("{:>12} {}", "demo", caveat()));
-    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), true, LeakPolicy::Refuse, ui)?;
+    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), true, &LeakArgs::default(), ui)?;
     report.caveat = Some(caveat());
     ui.result(format!("\n{}\n{}.", report.evaluation.table(), caveat()));
     let auc = &report.evaluation.subjects.auc;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::commands::train::training_scans;
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
+use crate::gate::{AuditOutcome, Gate};
 use crate::leaks::{self, LeakArgs};
 use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
@@ -90,6 +91,7 @@ pub(crate) struct Request<'a> {
     partition: PartitionChoice,
     derivatives: Option<&'a Path>,
     leaks: LeakPolicy,
+    override_audit: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -101,6 +103,7 @@ impl<'a> Request<'a> {
             partition: PartitionChoice::Test,
             derivatives: None,
             leaks: LeakPolicy::Refuse,
+            override_audit: None,
         }
     }
 
@@ -137,6 +140,9 @@ pub(crate) struct EvaluationReport {
     /// Whether the split is leaky on purpose: scans of the same people were trained and tested on.
     #[serde(default, skip_serializing_if = "leaks::is_not")]
     pub(crate) leaky: bool,
+    /// What the audit of the split said; nothing in results of earlier versions.
+    #[serde(default)]
+    pub(crate) audit: Option<AuditOutcome>,
     /// Hash of the pretrained weights that training started from; nothing if it started from random
     /// numbers, and then this is a trial and no result.
     pub(crate) initial_weights_sha256: Option<ContentHash>,
@@ -160,6 +166,7 @@ pub(crate) fn execute(args: &EvaluateArgs, ui: &Ui) -> anyhow::Result<Finish> {
         partition: args.partition,
         derivatives: args.derivatives.as_deref(),
         leaks: args.leaks.policy(),
+        override_audit: args.leaks.reason(),
     };
     let report = perform(&request, ui)?;
     ui.result(report.table());
@@ -204,10 +211,18 @@ pub(crate) fn perform_with_predictions(
         .filter(|scan| scan.partition == wanted)
         .collect();
     inputs.check_images(&derivatives, run, &scans)?;
+    let gate = Gate {
+        run,
+        derivatives: &derivatives,
+        split: &split,
+        inputs: &inputs,
+        reason: request.override_audit,
+    };
+    let audit = gate.pass(ui)?;
     let mut view = TrainingView::new(ui, "evaluate");
     let predictions = predict(run, request.checkpoint.into(), &scans, &mut |event| view.show(&event))?;
     view.finish();
-    let report = measure(request, &inputs, &predictions)?;
+    let report = measure(request, &inputs, audit, &predictions)?;
     write_results(&request.folder(), &predictions, &report)?;
     ui.note(format!(
         "{:>12} {} scans of {} subjects, in {}",
@@ -229,12 +244,14 @@ pub(crate) fn read_report(run: &Path) -> anyhow::Result<EvaluationReport> {
 fn measure(
     request: &Request<'_>,
     inputs: &RunInputs,
+    audit: AuditOutcome,
     predictions: &[Prediction],
 ) -> anyhow::Result<EvaluationReport> {
     let [scans, subjects] = metrics_of(predictions)?;
     Ok(EvaluationReport {
         notice: leaks::notice(inputs.leaky),
         leaky: inputs.leaky,
+        audit: Some(audit),
         initial_weights_sha256: inputs.weights_sha256.clone(),
         partition: request.partition,
         checkpoint: request.checkpoint,

@@ -74,7 +74,7 @@ pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<
     };
     let experiment = Experiment::read(path)?;
     let n_jobs = args.jobs.unwrap_or_else(batch::default_jobs);
-    let (report, finish) = walk(&experiment, n_jobs, offline, args.leaks.policy(), ui)?;
+    let (report, finish) = walk(&experiment, n_jobs, offline, &args.leaks, ui)?;
     ui.result(report.evaluation.table());
     ui.result(format!("\nresults in {}", report.out.display()));
     ui.summary(&report)?;
@@ -115,9 +115,10 @@ pub(crate) fn walk(
     experiment: &Experiment,
     n_jobs: usize,
     offline: bool,
-    leaks: LeakPolicy,
+    permit: &LeakArgs,
     ui: &Ui,
 ) -> anyhow::Result<(RunReport, Finish)> {
+    let leaks = permit.policy();
     anyhow::ensure!(
         !experiment.split.strategy.is_leaky() || leaks == LeakPolicy::Allow,
         "stage split: strategy = \"{}\" is leaky on purpose; choose another, or pass --allow-leaky for a \
@@ -136,6 +137,7 @@ pub(crate) fn walk(
     let request = train::Request {
         offline,
         leaks,
+        override_audit: permit.reason(),
         ..train::Request::new(
             &layout.derivatives,
             &split,

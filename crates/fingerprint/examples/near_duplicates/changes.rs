@@ -106,7 +106,10 @@ fn blur(image: &Volume<f32>, sd_voxels: f32) -> Volume<f32> {
             let along = (at / stride) as isize % n;
             *value = (-4..=4_isize)
                 .zip(&taps)
-                .map(|(t, w)| w * source[at.wrapping_add_signed(((along + t).clamp(0, n - 1) - along) * stride as isize)])
+                .map(|(t, w)| {
+                    w * source
+                        [at.wrapping_add_signed(((along + t).clamp(0, n - 1) - along) * stride as isize)]
+                })
                 .sum::<f32>()
                 / sum;
         }

@@ -64,7 +64,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(std::io::stderr(), "subject {at} after {:.0} s", start.elapsed().as_secs_f64())?;
     }
     let mut out = std::io::stdout();
-    writeln!(out, "{n_subjects} subjects, {} scans, {spacing_mm} mm, noise {}", cohort.subject.len(), config.noise)?;
+    writeln!(
+        out,
+        "{n_subjects} subjects, {} scans, {spacing_mm} mm, noise {}",
+        cohort.subject.len(),
+        config.noise
+    )?;
     print_table(&mut out, "copies of one acquisition", &same)?;
     print_table(&mut out, "other acquisitions", &other)?;
     cohort.print(&mut out)

@@ -26,7 +26,10 @@ impl Tally {
 }
 
 pub(crate) fn print_table(out: &mut impl Write, title: &str, tallies: &[Tally]) -> io::Result<()> {
-    writeln!(out, "\n| {title} | pairs | similarity, least to largest | candidates | noise correlation, least, median, largest | called one acquisition | undecided |")?;
+    writeln!(
+        out,
+        "\n| {title} | pairs | similarity, least to largest | candidates | noise correlation, least, median, largest | called one acquisition | undecided |"
+    )?;
     writeln!(out, "|---|---|---|---|---|---|---|")?;
     for tally in tallies {
         let mut similarities = tally.similarities.clone();

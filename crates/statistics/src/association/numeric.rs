@@ -139,11 +139,8 @@ pub fn hedges_g(one: &[f64], two: &[f64]) -> Option<EffectSize> {
     let value = hedges_factor(dof) * (one.mean - two.mean) / pooled.sqrt();
     let n = one.n + two.n;
     let half = Z_95 * (n / (one.n * two.n) + value * value / (2.0 * n)).sqrt();
-    value.is_finite().then(|| EffectSize {
-        kind: EffectKind::HedgesG,
-        value,
-        interval: Some(Interval { lower: value - half, upper: value + half }),
-    })
+    let interval = Some(Interval { lower: value - half, upper: value + half });
+    value.is_finite().then_some(EffectSize { kind: EffectKind::HedgesG, value, interval })
 }
 
 /// Welch's test of several means. `None` with fewer than two groups, with fewer than two values in a group, or

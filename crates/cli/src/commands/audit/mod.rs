@@ -1,12 +1,13 @@
 //! `brainreel audit`: what is wrong with a split, ours or anybody's.
 
+pub(crate) mod copies;
 mod page;
-mod source;
+pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::write_atomic;
-use brainreel_audit::{AuditReport, DEFAULT_HALF_WIDTH, Evidence, audit};
+use brainreel_audit::{AuditReport, DEFAULT_HALF_WIDTH, Evidence, audit, describe};
 use clap::Args;
 use serde::Serialize;
 
@@ -20,11 +21,13 @@ Examples:
   brainreel audit split.tsv --derivatives derivatives       # a split of brainreel's
   brainreel audit run --html audit.html                     # a trained run: split, images, what the network has seen
   brainreel audit theirs.csv                                # anybody's: a row a scan, with subject and partition
+  brainreel audit theirs.csv --images .                     # and the images that its column `path` names
   brainreel audit --train train.csv --validation val.csv --test test.csv
   brainreel audit new_test.csv --network run                # is anybody in it whom this network has learnt from?
 
 Names are brought to one spelling first: 002_S_0413, sub-ADNI002S0413 and RID 413 are one person, OAS1_0001_MR2 is a
-rescan of OAS1_0001_MR1. Leakage is told in the categories of Wen et al. 2020.
+rescan of OAS1_0001_MR1. Images are compared by their voxels and their noise: copies are found, other visits of a
+person are not mistaken for them. Leakage is told in the categories of Wen et al. 2020.
 Exit code 4 says that there is a leak, or two statements that exclude each other.";
 
 /// Find leaks in a split: subjects on two sides, copied images, contradicting labels, confounds
@@ -46,6 +49,12 @@ pub(crate) struct AuditArgs {
     /// The derivatives that a split of brainreel's is of: ages, sites and images
     #[arg(long, value_name = "DIR")]
     derivatives: Option<PathBuf>,
+    /// Folder that the image paths of a table are relative to: images (NIfTI) are compared with each other
+    #[arg(long, value_name = "DIR", conflicts_with = "derivatives")]
+    images: Option<PathBuf>,
+    /// Do not look at images
+    #[arg(long)]
+    no_images: bool,
     /// Run folder of a network that is to be tested on these scans
     #[arg(long, value_name = "RUN_DIR")]
     network: Option<PathBuf>,
@@ -64,6 +73,8 @@ pub(crate) struct Report {
     notice: &'static str,
     /// What was audited.
     audited: Vec<PathBuf>,
+    /// Images that were compared with each other.
+    n_images: usize,
     /// Whether there is neither a leak nor a conflict.
     passes: bool,
     #[serde(flatten)]
@@ -78,13 +89,21 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
         args.precision
     );
     let source = Source::read(args)?;
+    let looked = source.images.as_deref().map(|folder| copies::look(&source.split.scans, folder, ui));
+    if let Some(looked) = &looked {
+        for image in &looked.unread {
+            ui.warn(format!("audit: {image}"));
+        }
+    }
     let evidence = Evidence {
         training: source.training.as_ref(),
+        copies: looked.as_ref().filter(|looked| looked.n_images > 0).map(|looked| looked.copies.as_slice()),
         half_width: args.precision,
         ..Evidence::of(&source.split.scans)
     };
     let report = audit(&evidence);
-    let report = Report { notice: NOTICE, audited: source.files, passes: report.passes(), report };
+    let n_images = looked.as_ref().map_or(0, |looked| looked.n_images);
+    let report = Report { notice: NOTICE, audited: source.files, n_images, passes: report.passes(), report };
     if let Some(path) = &args.html {
         write_page(path, &report)?;
         ui.note(format!("{:>12} {}", "page", path.display()));
@@ -124,6 +143,7 @@ impl Report {
             vec![verdict.category.title().to_owned(), verdict.opinion.to_string(), verdict.reason.clone()]
         });
         text += &table(&["leakage (Wen et al. 2020)", "", ""], &verdicts.collect::<Vec<_>>());
+        text += &self.confounds();
         for finding in &self.report.findings {
             text += &format!("\n\n{}: {}", finding.level, finding.message);
             for example in finding.examples.iter().take(SHOWN) {
@@ -139,6 +159,25 @@ impl Report {
         }
         let verdict = if self.passes { "passed" } else { "FAILED" };
         text + &format!("\n\naudit {verdict}. For research use only: not a medical device.")
+    }
+}
+
+impl Report {
+    /// How strongly attributes go with diagnosis and partition; empty if nothing is known of them.
+    fn confounds(&self) -> String {
+        let rows: Vec<Vec<String>> = self
+            .report
+            .confounds
+            .iter()
+            .map(|confound| {
+                let pair = format!("{} and {}", confound.attribute.title(), confound.against.title());
+                vec![pair, describe(&confound.association)]
+            })
+            .collect();
+        if rows.is_empty() {
+            return String::new();
+        }
+        format!("\n\n{}", table(&["what goes together", "a subject counted once"], &rows))
     }
 }
 

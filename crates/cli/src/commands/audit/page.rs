@@ -42,6 +42,7 @@ pub(super) fn render(report: &Report) -> String {
                 p class="sub" { (audited.join(", ")) ". For research use only: not a medical device." }
                 (sizes(report))
                 (verdicts(report))
+                (confounds(report))
                 h2 { "Findings" }
                 @if report.report.findings.is_empty() { p { "None." } }
                 @for finding in &report.report.findings { (article(finding)) }
@@ -78,6 +79,22 @@ fn verdicts(report: &Report) -> Markup {
                     td { (verdict.category.title()) }
                     td { span class=(class(verdict.opinion)) { (verdict.opinion) } }
                     td { (verdict.reason) }
+                }
+            }
+        }
+    }
+}
+
+fn confounds(report: &Report) -> Markup {
+    html! {
+        @if !report.report.confounds.is_empty() {
+            h2 { "What goes together, a subject counted once" }
+            table {
+                @for confound in &report.report.confounds {
+                    tr {
+                        td { (confound.attribute.title()) " and " (confound.against.title()) }
+                        td { (brainreel_audit::describe(&confound.association)) }
+                    }
                 }
             }
         }

@@ -18,15 +18,20 @@ pub(super) struct Source {
     pub(super) training: Option<TrainingRecord>,
     /// The files it was read from.
     pub(super) files: Vec<PathBuf>,
+    /// Folder that the paths of images are relative to, if they are to be looked at.
+    pub(super) images: Option<PathBuf>,
 }
 
 impl Source {
     pub(super) fn read(args: &AuditArgs) -> anyhow::Result<Self> {
         let mut source = match &args.split {
             Some(run) if run.is_dir() => Self::of_run(run)?,
-            Some(table) => {
-                Self { split: ClaimedSplit::read(table, None)?, training: None, files: vec![table.clone()] }
-            }
+            Some(table) => Self {
+                split: ClaimedSplit::read(table, None)?,
+                training: None,
+                files: vec![table.clone()],
+                images: None,
+            },
             None => Self::of_tables(args)?,
         };
         if let Some(run) = &args.network {
@@ -40,8 +45,14 @@ impl Source {
             _ => None,
         };
         if let Some(folder) = derivatives {
-            source.look_up(&folder)?;
+            look_up(&mut source.split, &folder)?;
+            source.images = Some(folder);
         }
+        if let Some(folder) = &args.images {
+            folders::check_input(folder, "the folder that image paths are relative to")?;
+            source.images = Some(folder.clone());
+        }
+        source.images = source.images.filter(|_| !args.no_images);
         anyhow::ensure!(!source.split.scans.is_empty(), "{} lists no scan", source.files[0].display());
         Ok(source)
     }
@@ -52,11 +63,13 @@ impl Source {
             split: ClaimedSplit::read(&table, None)?,
             training: Some(record_of(run)?),
             files: vec![table],
+            images: None,
         })
     }
 
     fn of_tables(args: &AuditArgs) -> anyhow::Result<Self> {
-        let mut source = Self { split: ClaimedSplit::default(), training: None, files: Vec::new() };
+        let mut source =
+            Self { split: ClaimedSplit::default(), training: None, files: Vec::new(), images: None };
         for (file, partition) in [
             (&args.train, Partition::Train),
             (&args.validation, Partition::Validation),
@@ -69,31 +82,31 @@ impl Source {
         }
         Ok(source)
     }
+}
 
-    /// Takes what the scan table of the derivatives knows of the scans.
-    fn look_up(&mut self, derivatives: &Path) -> anyhow::Result<()> {
-        folders::check_input(derivatives, DERIVATIVES)?;
-        folders::check_kind(derivatives, Kind::Derivatives)?;
-        let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
-        let known =
-            |subject: &SubjectId, session: &SessionId, run| table.get(&ScanId::new(subject, session, run));
-        for claimed in &mut self.split.scans {
-            let Some(session) = &claimed.session else { continue };
-            let Some(scan) = known(&claimed.subject, session, claimed.run) else { continue };
-            claimed.age_years = claimed.age_years.or(scan.age_years);
-            claimed.sex = claimed.sex.or(scan.sex);
-            claimed.site = claimed.site.take().or_else(|| scan.site.clone());
-            claimed.scanner = claimed.scanner.take().or_else(|| scan.scanner.clone());
-            claimed.field_strength_t = claimed.field_strength_t.or(scan.field_strength_t);
-            claimed.sha256 = claimed.sha256.take().or_else(|| scan.sha256.clone());
-            claimed.image = claimed.image.take().or_else(|| Some(scan.image.clone()));
-        }
-        Ok(())
+/// Takes what the scan table of the derivatives knows of the scans.
+pub(crate) fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<()> {
+    folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_kind(derivatives, Kind::Derivatives)?;
+    let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
+    let known =
+        |subject: &SubjectId, session: &SessionId, run| table.get(&ScanId::new(subject, session, run));
+    for claimed in &mut split.scans {
+        let Some(session) = &claimed.session else { continue };
+        let Some(scan) = known(&claimed.subject, session, claimed.run) else { continue };
+        claimed.age_years = claimed.age_years.or(scan.age_years);
+        claimed.sex = claimed.sex.or(scan.sex);
+        claimed.site = claimed.site.take().or_else(|| scan.site.clone());
+        claimed.scanner = claimed.scanner.take().or_else(|| scan.scanner.clone());
+        claimed.field_strength_t = claimed.field_strength_t.or(scan.field_strength_t);
+        claimed.sha256 = claimed.sha256.take().or_else(|| scan.sha256.clone());
+        claimed.image = claimed.image.take().or_else(|| Some(scan.image.clone()));
     }
+    Ok(())
 }
 
 /// What a run's network has seen.
-fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
+pub(crate) fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
     folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
     folders::check_kind(run, Kind::Run)?;
     let inputs = RunInputs::read(run)?;
@@ -117,7 +130,8 @@ fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
     })
 }
 
-fn origin_of(weights: Option<&ContentHash>) -> WeightsOrigin {
+/// Where weights of this digest come from.
+pub(crate) fn origin_of(weights: Option<&ContentHash>) -> WeightsOrigin {
     let Some(sha256) = weights else { return WeightsOrigin::Random };
     let published = brainreel_weights::all_published()
         .iter()

@@ -128,7 +128,8 @@ impl Demographics {
         lines.push(self.line("age_years", "min", of_age(|age| Some(age.min))));
         lines.push(self.line("age_years", "max", of_age(|age| Some(age.max))));
         lines.push(self.line("age_years", "n_known", |group| group.ages.len().to_string()));
-        let categories: [(&'static str, fn(&Group) -> &BTreeMap<String, u64>); 3] = [
+        type Counts = fn(&Group) -> &BTreeMap<String, u64>;
+        let categories: [(&'static str, Counts); 3] = [
             ("sex", |group| &group.sex),
             ("field_strength", |group| &group.field_strength),
             ("site", |group| &group.site),

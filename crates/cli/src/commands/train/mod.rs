@@ -22,6 +22,7 @@ use self::forecast::memory_size;
 use self::tracking::Tracking;
 use crate::finish::{Finish, Interrupted};
 use crate::folders::{self, Kind};
+use crate::gate::Gate;
 use crate::leaks::{self, LeakArgs};
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
@@ -132,6 +133,8 @@ pub(crate) struct Request<'a> {
     pub(crate) memory_limit: Option<u64>,
     /// Whether the split may be leaky on purpose.
     pub(crate) leaks: LeakPolicy,
+    /// Why a split that does not pass the audit is taken.
+    pub(crate) override_audit: Option<&'a str>,
 }
 
 impl<'a> Request<'a> {
@@ -154,6 +157,7 @@ impl<'a> Request<'a> {
             offline: false,
             memory_limit: None,
             leaks: LeakPolicy::Refuse,
+            override_audit: None,
         }
     }
 }
@@ -200,6 +204,7 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
         memory_limit: args.memory_limit,
         offline,
         leaks: args.leaks.policy(),
+        override_audit: args.leaks.reason(),
         ..Request::new(&args.derivatives_dir, &split, &args.out, &config, &tracking)
     };
     let report = perform(&request, ui)?;
@@ -229,6 +234,8 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainRep
     lock.remove_litter();
     let inputs = RunInputs::of(request, split, &scans)?;
     inputs.check_same_run(run)?;
+    let gate = Gate { run, derivatives, split, inputs: &inputs, reason: request.override_audit };
+    gate.pass(ui)?;
     if config.weights.is_none() {
         ui.warn("train: no weights given: the network starts from random numbers; fine for a trial, not for a result");
     }

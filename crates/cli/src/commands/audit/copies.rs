@@ -1,0 +1,82 @@
+//! Images that are copies of each other, found by looking at them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use brainreel_audit::{Copy, CopyKind};
+use brainreel_cohort::ClaimedScan;
+use brainreel_fingerprint::{CANDIDATE, Fingerprint, Verdict, candidates, confirm};
+use brainreel_formats::nifti;
+use rayon::prelude::*;
+
+use crate::ui::Ui;
+
+/// Images that were looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    /// Copies among them.
+    pub(crate) copies: Vec<Copy>,
+    /// Images that could not be read, and why.
+    pub(crate) unread: Vec<String>,
+    /// How many were.
+    pub(crate) n_images: usize,
+}
+
+/// Looks at the images of all scans that have one; paths are relative to `folder`. First all pairs of fingerprints,
+/// then, voxel by voxel, those that are alike. An image that cannot be read is told, and the others go on.
+pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
+    let images: Vec<(usize, PathBuf)> = scans
+        .iter()
+        .enumerate()
+        .filter_map(|(idx, scan)| Some((idx, folder.join(scan.image.as_ref()?))))
+        .collect();
+    let bar = ui.progress("images", images.len());
+    let read: Vec<anyhow::Result<Fingerprint>> = images
+        .par_iter()
+        .map(|(_, path)| {
+            let fingerprint = nifti::read_f32(path)
+                .map(|volume| Fingerprint::of(&volume))
+                .with_context(|| format!("cannot look at {}", path.display()));
+            bar.inc();
+            fingerprint
+        })
+        .collect();
+    bar.finish();
+    let mut looked = Looked::default();
+    let (mut places, mut fingerprints) = (Vec::new(), Vec::new());
+    for (place, fingerprint) in images.iter().zip(read) {
+        match fingerprint {
+            Ok(fingerprint) => {
+                places.push(place);
+                fingerprints.push(fingerprint);
+            }
+            Err(error) => looked.unread.push(format!("{error:#}")),
+        }
+    }
+    looked.n_images = places.len();
+    let pairs = candidates(&fingerprints, CANDIDATE);
+    let bar = ui.progress("copies", pairs.len());
+    let found: Vec<Option<Copy>> = pairs
+        .par_iter()
+        .map(|pair| {
+            let ((one, first), (other, second)) = (places[pair.first], places[pair.second]);
+            let kind = if pair.similarity.identical {
+                Some(CopyKind::Identical)
+            } else {
+                show_one_acquisition(first, second).then_some(CopyKind::NearDuplicate)
+            };
+            bar.inc();
+            kind.map(|kind| Copy { one: *one, other: *other, kind })
+        })
+        .collect();
+    bar.finish();
+    looked.copies = found.into_iter().flatten().collect();
+    looked.copies.sort_by_key(|copy| (copy.one, copy.other));
+    looked
+}
+
+/// Whether two images share their noise. They were read before.
+fn show_one_acquisition(one: &Path, other: &Path) -> bool {
+    let (Ok(one), Ok(other)) = (nifti::read_f32(one), nifti::read_f32(other)) else { return false };
+    confirm(&one, &other).verdict == Verdict::SameAcquisition
+}
