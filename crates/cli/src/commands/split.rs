@@ -151,6 +151,8 @@ pub(crate) struct SplitRecord {
     notice: String,
     /// Whether the split is leaky on purpose.
     pub(crate) leaky: bool,
+    /// Number of subjects.
+    n_subjects_in_all: usize,
     /// Number of subjects with scans on several sides: 0 but for a leaky split.
     n_subjects_on_several_sides: usize,
     /// The strategy and its settings, as the header of the table has them.
@@ -324,6 +326,7 @@ impl SplitRecord {
         Self {
             notice: leaks::notice(split.is_leaky()),
             leaky: split.is_leaky(),
+            n_subjects_in_all: split.n_subjects(),
             n_subjects_on_several_sides: split.n_subjects_on_several_sides(),
             strategy: split.strategy().map(str::to_owned),
             content_sha256: split.content_hash(),
@@ -358,8 +361,9 @@ impl SplitRecord {
         }
         if self.leaky {
             text += &format!(
-                "\n{} of the subjects are on several sides.{}",
+                "\n{} of {} subjects have scans on several sides.{}",
                 self.n_subjects_on_several_sides,
+                self.n_subjects_in_all,
                 leaks::line(true)
             );
         }

@@ -132,14 +132,25 @@ impl Split {
         self.is_leaky
     }
 
+    /// Number of people.
+    #[must_use]
+    pub fn n_subjects(&self) -> usize {
+        self.homes().len()
+    }
+
     /// Number of people with scans in more than one partition: 0 but for a leaky split.
     #[must_use]
     pub fn n_subjects_on_several_sides(&self) -> usize {
+        self.homes().values().filter(|partitions| partitions.len() > 1).count()
+    }
+
+    /// The partitions of everybody.
+    fn homes(&self) -> BTreeMap<String, BTreeSet<Partition>> {
         let mut homes: BTreeMap<String, BTreeSet<Partition>> = BTreeMap::new();
         for row in &self.rows {
             homes.entry(row.subject().person_key()).or_default().insert(row.partition);
         }
-        homes.values().filter(|partitions| partitions.len() > 1).count()
+        homes
     }
 
     /// True if the rows were changed since brainreel wrote them: the stored hash is another one, or
