@@ -4,6 +4,7 @@
 
 mod audit;
 mod bad_input;
+mod cohort;
 mod export;
 mod kit;
 mod options;

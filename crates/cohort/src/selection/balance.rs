@@ -10,13 +10,16 @@ use crate::Diagnosis;
 /// Keeps every AD scan, and takes CN scans by round robin over subjects until there are as many: the first
 /// scan of everybody, then the second of those who have one, and so on. So as many subjects as possible stay.
 /// Within a round the order is that of a hash of seed and name, since the order of names is that of sites.
-/// Where there are fewer CN than AD scans nothing is dropped.
+/// Where there are fewer CN than AD scans, or no AD scans at all, nothing is dropped.
 pub(super) fn drop_surplus(images: &mut [CohortImage], seed: u64) {
     let of = |images: &[CohortImage], diagnosis| -> Vec<usize> {
         let is_one = |image: &CohortImage| image.is_kept() && image.diagnosis == Some(diagnosis);
         (0..images.len()).filter(|&idx| is_one(&images[idx])).collect()
     };
     let n_wanted = of(images, Diagnosis::Ad).len();
+    if n_wanted == 0 {
+        return;
+    }
     let pool = of(images, Diagnosis::Cn);
     let n_all = pool.len();
     let mut people: BTreeMap<String, Vec<usize>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! How many images and subjects each rule leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -71,14 +71,31 @@ impl Cohort {
     /// Counts what each rule dropped and left.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        let left_after = |rule: Rule| {
-            let is_left = |image: &&CohortImage| image.dropped.as_ref().is_none_or(|why| why.rule > rule);
-            Count::of(self.images().iter().filter(is_left))
+        // How many rules an image stands, and of a person that of the images which stands most.
+        let stands = |image: &CohortImage| {
+            image
+                .dropped
+                .as_ref()
+                .map_or(Rule::ALL.len(), |why| Rule::ALL.partition_point(|rule| *rule < why.rule))
         };
-        let all = Count::of(self.images().iter());
+        let (mut images, mut people) = ([0; Rule::ALL.len() + 1], BTreeMap::new());
+        for image in self.images() {
+            images[stands(image)] += 1;
+            if let Some(person) = image.person_key() {
+                let most = people.entry(person).or_insert(0);
+                *most = stands(image).max(*most);
+            }
+        }
+        let mut subjects = [0; Rule::ALL.len() + 1];
+        people.into_values().for_each(|most| subjects[most] += 1);
+        let left_from = |place: usize| Count {
+            n_images: images[place..].iter().sum(),
+            n_subjects: subjects[place..].iter().sum(),
+        };
+        let all = left_from(0);
         let (mut steps, mut before) = (Vec::new(), all);
-        for rule in Rule::ALL {
-            let remaining = left_after(rule);
+        for (place, rule) in Rule::ALL.into_iter().enumerate() {
+            let remaining = left_from(place + 1);
             let dropped = Count {
                 n_images: before.n_images - remaining.n_images,
                 n_subjects: before.n_subjects - remaining.n_subjects,

@@ -56,7 +56,7 @@ impl Cohort {
                 basis_word(image.basis).to_owned(),
                 cell(days),
                 cell(self.basis_place(image)),
-                cell(image.age_years.map(|years| format!("{years:.2}"))),
+                cell(image.age_years.map(|years| (100.0 * years).round() / 100.0)),
                 cell(image.sex),
                 cell(image.site.as_ref()),
                 cell(image.phase.as_ref()),

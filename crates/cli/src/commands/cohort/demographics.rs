@@ -262,8 +262,11 @@ impl fmt::Display for Demographics {
             self.groups.iter().flat_map(|group| group.field_strength.keys()).collect();
         for (idx, level) in levels.into_iter().enumerate() {
             let test = (idx == 0).then_some("field_strength");
-            let name = if level == MISSING { "field strength unknown" } else { level };
-            rows.push(self.row(name, test, |group| share(&group.field_strength, level)));
+            rows.push(
+                self.row(&format!("field strength {level}"), test, |group| {
+                    share(&group.field_strength, level)
+                }),
+            );
         }
         rows.push(self.row("sites", Some("site"), |group| {
             group.site.keys().filter(|site| *site != MISSING).count().to_string()

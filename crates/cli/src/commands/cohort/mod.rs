@@ -25,6 +25,9 @@ use demographics::Demographics;
 /// Raise whenever the same tables, images and settings give another cohort.
 pub(crate) const STAGE_REVISION: u32 = 1;
 
+/// How many tables the screen names.
+const SHOWN: usize = 5;
+
 /// Largest settings file that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
@@ -100,7 +103,9 @@ pub(crate) fn execute(args: &CohortArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let records = Records::read(&tables)?;
     bar.finish();
     let found = args.images.as_deref().map(|folder| images::find(folder, &records, ui)).transpose()?;
+    let bar = ui.progress("select", records.images().len());
     let cohort = brainreel_cohort::select(&records, found.as_deref(), &config)?;
+    bar.finish();
     let report = report(args, &records, &cohort, config);
     let provenance = provenance(&tables, found.as_deref(), &report.settings)?;
     output::write(&args.out, &cohort, &report, provenance)?;
@@ -212,12 +217,19 @@ fn warnings(records: &Records, cohort: &Cohort, config: &SelectionConfig) -> Vec
     let mut of_rule = |rule: Rule, advice: &str| {
         let n = cohort.dropped_by(rule).count();
         if n > 0 {
-            warnings.push(format!("{n} images: {}; {advice}", rule.title()));
+            warnings.push(format!("{}, {}; {advice}", count_text(n), rule.title()));
         }
     };
+    of_rule(Rule::NoImage, "download them, or leave them out");
+    of_rule(Rule::NoRow, "is the table that lists them missing? Name it as well");
     of_rule(Rule::SubjectConflict, "are these the tables of this download?");
     of_rule(Rule::DiagnosisConflict, "correct the visits that the ledger names");
     let (cn, ad) = (cohort.count(Diagnosis::Cn).n_images, cohort.count(Diagnosis::Ad).n_images);
+    for diagnosis in &config.diagnoses {
+        if cohort.count(*diagnosis).n_images == 0 {
+            warnings.push(format!("no image with the diagnosis {diagnosis} is left"));
+        }
+    }
     if config.balance && cn < ad {
         warnings.push(format!("{cn} CN scans against {ad} AD scans: no AD scan is dropped to balance them"));
     }
@@ -248,8 +260,11 @@ fn count_text(n_images: usize) -> String {
 }
 
 fn show(report: &CohortReport, cohort: &Cohort, ui: &Ui) {
-    for table in &report.tables {
-        ui.note(format!("{:>12} {} ({}, {} rows)", "table", table.path.display(), table.kind, table.n_rows));
+    for table in report.tables.iter().take(SHOWN) {
+        ui.note(format!("{:>12} {} ({}, rows: {})", "table", table.path.display(), table.kind, table.n_rows));
+    }
+    if report.tables.len() > SHOWN {
+        ui.note(format!("{:>12} and {} more", "", report.tables.len() - SHOWN));
     }
     let head = format!("{:1$}  {2:>9} {3:>9}", "", title_width(&report.flow), "images", "subjects");
     ui.result(format!("{head}\n{}\n", report.flow));
