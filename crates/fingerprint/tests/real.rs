@@ -1,5 +1,6 @@
 //! The same on real images, where they are present.
 
+use brainreel_artifact::Random;
 use brainreel_fingerprint::{CANDIDATE, Fingerprint, Verdict, confirm};
 use brainreel_formats::dicom::{load_series, scan_tree};
 use brainreel_formats::nifti;
@@ -49,6 +50,29 @@ fn a_head_is_found_again_as_dicom() {
     let found = confirm(&head, &copy);
     assert_eq!(found.verdict, Verdict::SameAcquisition, "{found:?}");
     assert!(found.noise_correlation > 0.95, "{found:?}");
+}
+
+/// There is no second scan of this person. Its own head, averaged over 2 x 2 x 2 voxels so that little
+/// of its noise is left, stands for the anatomy; two draws of noise make two scans of it, not moved at all.
+#[test]
+fn the_anatomy_alone_is_no_copy() {
+    let Some(head) = read("mri/chris_t1.nii.gz") else { return };
+    let grid = Grid::new(head.dims().map(|n| n / 2), *head.grid().affine()).expect("a smaller grid");
+    let anatomy = Volume::from_fn(grid, |index| {
+        let corners = (0..8_usize).map(|c| [0, 1, 2].map(|axis| 2 * index[axis] + (c >> axis & 1)));
+        corners.map(|corner| head.at(corner)).sum::<f32>() / 8.0
+    });
+    for share in [0.01, 0.02, 0.03] {
+        let scans = [1, 2].map(|seed| {
+            let mut random = Random::new(seed);
+            anatomy.map(|&v| v + 255.0 * share * random.normal() as f32)
+        });
+        let found = confirm(&scans[0], &scans[1]);
+        assert_eq!(found.verdict, Verdict::OtherAcquisition, "noise {share}: {found:?}");
+        let copy = confirm(&scans[0], &scans[0].map(|v| (0.8 * v).round()));
+        assert_eq!(copy.verdict, Verdict::SameAcquisition, "noise {share}: {copy:?}");
+        assert!(share < 0.015 || found.noise_correlation < 0.15, "noise {share}: {found:?}");
+    }
 }
 
 /// The other series are a few slices of other people, too little for a verdict.

@@ -23,7 +23,7 @@ const fn change(name: &'static str, make: fn(&RenderedHead, u64) -> Made) -> Cha
 }
 
 /// Every change of the table.
-pub(crate) const CHANGES: [Change; 33] = [
+pub(crate) const CHANGES: [Change; 39] = [
     change("same voxels, other header", |head, _| without_header(&head.image)),
     change("intensity x 1.7 + 30", |head, _| Ok(head.image.map(|v| 1.7 * v + 30.0))),
     change("gamma 0.7", |head, _| Ok(gamma(&head.image, 0.7))),
@@ -38,6 +38,7 @@ pub(crate) const CHANGES: [Change; 33] = [
     change("shift 1 voxel, second axis", |head, _| Ok(shift(&head.image, [0, 1, 0]))),
     change("shift 1 voxel, third axis", |head, _| Ok(shift(&head.image, [0, 0, 1]))),
     change("shift 4, 3, 2 voxels", |head, _| Ok(shift(&head.image, [4, 3, 2]))),
+    change("shift half a voxel, interpolated", |head, _| moved(&head.image, [0.5; 3], 0.0)),
     change("flip left-right", |head, _| Ok(flip(&head.image))),
     change("flip left-right, cropped", |head, _| trim(&flip(&head.image), [5, 3, 4])),
     change("cropped 3 to 8 voxels", |head, _| trim(&head.image, [5, 8, 3])),
@@ -61,6 +62,11 @@ pub(crate) const CHANGES: [Change; 33] = [
     change("gamma, noise 2 %, brain, 1.1 mm", |head, seed| {
         to_spacing(&brain_only(&with_image(head, noise(&gamma(&head.image, 0.8), 0.02, seed))), 1.1)
     }),
+    change("beyond: noise 10 %", |head, seed| Ok(noise(&head.image, 0.1, seed))),
+    change("beyond: noise 15 %", |head, seed| Ok(noise(&head.image, 0.15, seed))),
+    change("beyond: blur, SD 1.5 voxels", |head, _| Ok(blur(&head.image, 1.5))),
+    change("beyond: rotated by 1 degree", |head, _| moved(&head.image, [0.0; 3], 1.0)),
+    change("beyond: rotated by 5 degrees", |head, _| moved(&head.image, [0.0; 3], 5.0)),
 ];
 
 /// The change of that name; that of another scanner's export besides.
@@ -126,6 +132,21 @@ fn shift(image: &Volume<f32>, by: [usize; 3]) -> Volume<f32> {
             0.0
         }
     })
+}
+
+/// Moves the image by a part of a voxel and turns it about the third axis; the header stays.
+fn moved(image: &Volume<f32>, voxels: [f64; 3], degrees: f64) -> Made {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let middle = image.dims().map(|n| 0.5 * n as f64);
+    let turn = Affine::new([
+        [cos, -sin, 0.0, voxels[0]],
+        [sin, cos, 0.0, voxels[1]],
+        [0.0, 0.0, 1.0, voxels[2]],
+        [0.0, 0.0, 0.0, 1.0],
+    ])?;
+    let about = Affine::translation_by(middle).compose(&turn).compose(&Affine::translation_by(middle.map(|x| -x)));
+    let from = Grid::new(image.dims(), image.grid().affine().compose(&about))?;
+    Ok(rebuilt(image.grid(), resample_onto(image, &from)?.into_vec()))
 }
 
 /// Exchanges left and right of the voxels; the header stays as that of a canonical image.

@@ -18,10 +18,10 @@ use patch::Pair;
 use residual::{FlatTissue, Residual};
 
 /// Correlation of the noise from which two images are one acquisition.
-pub const SAME_ACQUISITION: f64 = 0.25;
+pub const SAME_ACQUISITION: f64 = 0.3;
 
 /// Fewer flat voxels than these do not carry a verdict.
-const FEWEST_VOXELS: usize = 1_000;
+const FEWEST_VOXELS: usize = 600;
 /// Times that the alignment is refined by the noise.
 const REFINEMENTS: usize = 3;
 /// Noise less alike than this at every shift is not worth another round either.
@@ -46,7 +46,7 @@ pub enum Verdict {
 pub struct Confirmation {
     /// The verdict at [`SAME_ACQUISITION`].
     pub verdict: Verdict,
-    /// Correlation of the noise, median over the blocks of the overlap; 0 without a verdict.
+    /// Correlation of the noise in the flattest tissue of both; 0 without a verdict.
     pub noise_correlation: f64,
     /// Correlation of the coarse structure after alignment.
     pub structure_correlation: f64,
@@ -118,7 +118,7 @@ fn compare(pair: &Pair<'_>, alignment: &Alignment) -> Confirmation {
             return best;
         }
         let (peak, top) = flat.best_shift(&own, &residual);
-        let noise_correlation = flat.block_correlation(&own, &residual);
+        let noise_correlation = flat.correlation(&own, &residual);
         if best.verdict == Verdict::Undecided || noise_correlation > best.noise_correlation {
             let verdict = if noise_correlation >= SAME_ACQUISITION {
                 Verdict::SameAcquisition

@@ -7,7 +7,7 @@ use brainreel_volume::{Affine, Grid, Volume};
 use crate::smooth::{block_mean, gaussian};
 
 /// Largest edge of the piece, in voxels of the reference.
-const EDGE: usize = 88;
+const EDGE: usize = 96;
 /// Voxels cut out around what is needed, for the spline.
 const MARGIN: f64 = 8.0;
 /// A piece of the other image that is larger than this is not compared.

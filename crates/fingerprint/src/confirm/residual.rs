@@ -10,20 +10,16 @@ use crate::smooth::gaussian;
 const NOISE_SIGMA: f64 = 0.8;
 /// Edges are gradients at this scale, and count in a neighbourhood of this width.
 const EDGE_SIGMA: f64 = 1.0;
-const NEIGHBOURHOOD_SIGMA: f64 = 1.5;
-/// Share of what is foreground in both images, in percent, that counts as flat.
-const FLATTEST_PERCENT: f64 = 4.0;
+const NEIGHBOURHOOD_SIGMA: f64 = 1.0;
+/// Share of what is foreground in both images, in percent, that counts as flat. In a real head the
+/// correlation of two scans at the same place rises from 0.0 at 1 % to 0.3 at 4 %.
+const FLATTEST_PERCENT: f64 = 1.0;
 /// Less energy than this share of the mean is no image but a filling or a saturated value.
 const FILLED: f64 = 1e-9;
 /// Largest shift looked for, in voxels.
 const REACH: isize = 3;
 /// Residuals beyond this many standard deviations are brought back to it.
 const WINSOR_SD: f64 = 3.0;
-/// Edge of the blocks whose correlations the median is taken over, in voxels.
-const BLOCK: usize = 22;
-/// Fewer voxels do not make a block.
-const FEWEST_IN_BLOCK: usize = 60;
-
 /// A piece of an image: its noise, the strength of its edges, and where the head is.
 pub(super) struct Residual {
     dims: [usize; 3],
@@ -125,26 +121,15 @@ impl FlatTissue {
         shift[0] + nx * (shift[1] + ny * shift[2])
     }
 
-    /// Median over blocks of the correlation of the noise, strong outliers brought back.
-    pub(super) fn block_correlation(&self, a: &Residual, b: &Residual) -> f64 {
+    /// Correlation of the noise, strong outliers brought back.
+    pub(super) fn correlation(&self, a: &Residual, b: &Residual) -> f64 {
         let limits = [a, b].map(|residual| {
             let power: f64 = self.voxels.iter().map(|&at| f64::from(residual.noise[at]).powi(2)).sum();
             (WINSOR_SD * (power / self.voxels.len().max(1) as f64).sqrt()) as f32
         });
-        let [nx, ny, nz] = self.dims;
-        let n_blocks = [nx, ny, nz].map(|n| n.div_ceil(BLOCK));
-        let mut blocks = vec![Sums::default(); n_blocks.iter().product()];
-        for &at in &self.voxels {
-            let [i, j, k] = [at % nx, at / nx % ny, at / (nx * ny)].map(|i| i / BLOCK);
-            let pair = [a.noise[at].clamp(-limits[0], limits[0]), b.noise[at].clamp(-limits[1], limits[1])];
-            blocks[i + n_blocks[0] * (j + n_blocks[1] * k)].add(pair);
-        }
-        let mut correlations: Vec<f32> = blocks
-            .iter()
-            .filter(|block| block.n >= FEWEST_IN_BLOCK)
-            .map(|block| block.correlation() as f32)
-            .collect();
-        percentiles(&mut correlations, &[50.0]).first().copied().unwrap_or(0.0)
+        let bounded = |value: f32, limit: f32| value.clamp(-limit, limit);
+        Sums::over(&self.voxels, |at| [bounded(a.noise[at], limits[0]), bounded(b.noise[at], limits[1])])
+            .correlation()
     }
 }
 
@@ -161,7 +146,6 @@ fn vertex(before: f64, at: f64, after: f64) -> f64 {
 }
 
 /// Sums that a correlation is made of.
-#[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     n: usize,
     terms: [f64; 5],
@@ -169,19 +153,14 @@ struct Sums {
 
 impl Sums {
     fn over(places: &[usize], pair: impl Fn(usize) -> [f32; 2]) -> Self {
-        let mut sums = Self::default();
+        let mut terms = [0.0; 5];
         for &at in places {
-            sums.add(pair(at));
+            let [x, y] = pair(at).map(f64::from);
+            for (sum, term) in terms.iter_mut().zip([x, y, x * x, y * y, x * y]) {
+                *sum += term;
+            }
         }
-        sums
-    }
-
-    fn add(&mut self, pair: [f32; 2]) {
-        let [x, y] = pair.map(f64::from);
-        self.n += 1;
-        for (sum, term) in self.terms.iter_mut().zip([x, y, x * x, y * y, x * y]) {
-            *sum += term;
-        }
+        Self { n: places.len(), terms }
     }
 
     /// 0 if either side does not vary.
