@@ -144,7 +144,8 @@ fn moved(image: &Volume<f32>, voxels: [f64; 3], degrees: f64) -> Made {
         [0.0, 0.0, 1.0, voxels[2]],
         [0.0, 0.0, 0.0, 1.0],
     ])?;
-    let about = Affine::translation_by(middle).compose(&turn).compose(&Affine::translation_by(middle.map(|x| -x)));
+    let about =
+        Affine::translation_by(middle).compose(&turn).compose(&Affine::translation_by(middle.map(|x| -x)));
     let from = Grid::new(image.dims(), image.grid().affine().compose(&about))?;
     Ok(rebuilt(image.grid(), resample_onto(image, &from)?.into_vec()))
 }

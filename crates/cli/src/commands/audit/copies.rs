@@ -1,6 +1,8 @@
 //! Images that are copies of each other, found by looking at them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 use brainreel_audit::{Copy, CopyKind};
@@ -33,10 +35,8 @@ pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
     let bar = ui.progress("images", images.len());
     let read: Vec<anyhow::Result<Fingerprint>> = images
         .par_iter()
-        .map(|(_, path)| {
-            let fingerprint = nifti::read_f32(path)
-                .map(|volume| Fingerprint::of(&volume))
-                .with_context(|| format!("cannot look at {}", path.display()));
+        .map(|(idx, path)| {
+            let fingerprint = fingerprint_of(&scans[*idx], path);
             bar.inc();
             fingerprint
         })
@@ -73,6 +73,21 @@ pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
     looked.copies = found.into_iter().flatten().collect();
     looked.copies.sort_by_key(|copy| (copy.one, copy.other));
     looked
+}
+
+/// The fingerprint of an image; that of one with a known digest is worked out once.
+fn fingerprint_of(scan: &ClaimedScan, path: &Path) -> anyhow::Result<Fingerprint> {
+    static KNOWN: Mutex<BTreeMap<String, Fingerprint>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(fingerprint) = scan.sha256.as_ref().and_then(|digest| known().get(digest).cloned()) {
+        return Ok(fingerprint);
+    }
+    let volume = nifti::read_f32(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let fingerprint = Fingerprint::of(&volume);
+    if let Some(digest) = &scan.sha256 {
+        known().insert(digest.clone(), fingerprint.clone());
+    }
+    Ok(fingerprint)
 }
 
 /// Whether two images share their noise. They were read before.

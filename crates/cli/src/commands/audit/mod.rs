@@ -2,17 +2,20 @@
 
 pub(crate) mod copies;
 mod page;
+mod price;
 pub(crate) mod source;
 
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::write_atomic;
 use brainreel_audit::{AuditReport, DEFAULT_HALF_WIDTH, Evidence, audit, describe};
+use brainreel_cohort::SplitConfig;
 use clap::Args;
 use serde::Serialize;
 
 use self::source::Source;
 use crate::commands::train::NOTICE;
+use crate::commands::train::settings::Settings;
 use crate::finish::Finish;
 use crate::ui::{Ui, table};
 
@@ -23,7 +26,8 @@ Examples:
   brainreel audit theirs.csv                                # anybody's: a row a scan, with subject and partition
   brainreel audit theirs.csv --images .                     # and the images that its column `path` names
   brainreel audit --train train.csv --validation val.csv --test test.csv
-  brainreel audit new_test.csv --network run                # is anybody in it whom this network has learnt from?
+  brainreel audit --test new_test.csv --network run         # is anybody in it whom this network has learnt from?
+  brainreel audit --price-tag price --derivatives derivatives --config train.toml --seeds 3
 
 Names are brought to one spelling first: 002_S_0413, sub-ADNI002S0413 and RID 413 are one person, OAS1_0001_MR2 is a
 rescan of OAS1_0001_MR1. Images are compared by their voxels and their noise: copies are found, other visits of a
@@ -35,7 +39,7 @@ Exit code 4 says that there is a leak, or two statements that exclude each other
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
     /// A split, ours or anybody's (CSV or TSV), or a run folder
-    #[arg(required_unless_present_any = ["train", "test"])]
+    #[arg(required_unless_present_any = ["train", "test", "price_tag"])]
     split: Option<PathBuf>,
     /// Table of the training scans, where each partition has a table of its own
     #[arg(long, value_name = "FILE", conflicts_with = "split")]
@@ -61,6 +65,20 @@ pub(crate) struct AuditArgs {
     /// Half of the width that the 95 % interval of the accuracy may have
     #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_HALF_WIDTH)]
     precision: f64,
+    /// Train with an honest and with a leaky split, with true and with shuffled labels, and print what the leak costs;
+    /// runs go to this folder, and finished ones are not repeated
+    #[arg(long, value_name = "DIR", requires = "derivatives", conflicts_with_all = ["split", "train", "test", "network"])]
+    price_tag: Option<PathBuf>,
+    /// With --price-tag: settings of training as TOML, as `train --config` takes them
+    #[arg(long, value_name = "FILE.toml", requires = "price_tag")]
+    config: Option<PathBuf>,
+    /// With --price-tag: how often, each time with another split and other random numbers
+    #[arg(long, value_name = "N", requires = "price_tag", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..=100))]
+    seeds: u64,
+    /// With --price-tag: share of the scans for validation, and for the test
+    #[arg(long, value_name = "SHARE", requires = "price_tag", default_value_t = 0.2)]
+    share: f64,
     /// Write a page for people
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -88,6 +106,9 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
         "--precision is {}, expected a share above 0 and at most 0.5",
         args.precision
     );
+    if let Some(out) = &args.price_tag {
+        return price_tag(args, out, ui);
+    }
     let source = Source::read(args)?;
     let looked = source.images.as_deref().map(|folder| copies::look(&source.split.scans, folder, ui));
     if let Some(looked) = &looked {
@@ -111,6 +132,27 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
     ui.result(report.told());
     ui.summary(&report)?;
     Ok(if report.passes { Finish::AllWell } else { Finish::AuditFailed })
+}
+
+/// Trains what `--price-tag` asks for.
+fn price_tag(args: &AuditArgs, out: &Path, ui: &Ui) -> anyhow::Result<Finish> {
+    let config = Settings::of_file(args.config.clone()).config()?;
+    let request = price::Request {
+        derivatives: args.derivatives.as_deref().unwrap_or(Path::new("derivatives")),
+        out,
+        config,
+        split: SplitConfig {
+            train: 1.0 - 2.0 * args.share,
+            validation: args.share,
+            test: args.share,
+            ..SplitConfig::default()
+        },
+        n_seeds: args.seeds,
+    };
+    let report = price::perform(&request, ui)?;
+    ui.result(report.told());
+    ui.summary(&report)?;
+    Ok(Finish::AllWell)
 }
 
 /// Writes the page; a file that is no page of ours stays.

@@ -2,7 +2,7 @@
 
 mod folds;
 mod forecast;
-mod settings;
+pub(crate) mod settings;
 mod tracking;
 mod verify;
 

@@ -10,7 +10,7 @@ use brainreel_training::{AugmentationPreset, TrainConfig};
 use clap::{Args, ValueEnum};
 
 /// Settings of a run; each wins over the file of `--config`.
-#[derive(Args)]
+#[derive(Default, Args)]
 #[command(next_help_heading = "Settings of the run (they win over --config)")]
 pub(crate) struct Settings {
     /// Settings as TOML; `brainreel run --print-defaults` shows all of them below `[train]`
@@ -159,6 +159,11 @@ fn set<T>(place: &mut T, given: Option<impl Into<T>>) {
 }
 
 impl Settings {
+    /// Those of a file alone.
+    pub(crate) fn of_file(config: Option<PathBuf>) -> Self {
+        Self { config, ..Self::default() }
+    }
+
     /// The settings of the file, or the defaults, with the options over them.
     pub(crate) fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = match &self.config {
