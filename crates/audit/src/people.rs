@@ -86,7 +86,7 @@ fn partitions(scans: &[&ClaimedScan]) -> BTreeSet<Partition> {
 }
 
 fn names<'a>(scans: &[&'a ClaimedScan]) -> BTreeSet<&'a str> {
-    scans.iter().map(|scan| scan.subject.label()).collect()
+    scans.iter().map(|scan| scan.name.as_str()).collect()
 }
 
 /// `002S0413: 3 scans in train, 1 in test (sessions m06, m12), as 002_S_0413 and 413`.
@@ -98,15 +98,14 @@ fn describe(scans: &[&ClaimedScan]) -> String {
             format!("{} in {partition}", count(n, "scan"))
         })
         .collect();
-    let spellings: BTreeSet<&str> = scans.iter().map(|scan| scan.name.as_str()).collect();
-    let spellings: Vec<&str> = spellings.into_iter().take(3).collect();
+    let names = names(scans);
+    let spellings: Vec<&str> = names.iter().copied().take(3).collect();
     let first = scans.first().map(|scan| scan.subject.to_string()).unwrap_or_default();
     let session = match sessions_apart(scans) {
         Some(false) => "; the same session on both sides",
         _ => "",
     };
-    let aliases =
-        if names(scans).len() > 1 { format!(", as {}", spellings.join(" and ")) } else { String::new() };
+    let aliases = if names.len() > 1 { format!(", as {}", spellings.join(" and ")) } else { String::new() };
     format!("{first}: {}{aliases}{session}", sides.join(", "))
 }
 

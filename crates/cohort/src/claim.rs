@@ -142,6 +142,8 @@ struct Columns {
     scan: Option<usize>,
     /// Subject, or the scan's id or file, which name it.
     name: usize,
+    /// Whether that is the subject's own column.
+    spells_subject: bool,
     session: Option<usize>,
     diagnosis: Option<usize>,
     age: Option<usize>,
@@ -157,13 +159,15 @@ struct Columns {
 impl Columns {
     fn of<R: BufRead>(table: &TableReader<R>, partition: Option<Partition>) -> Result<Self, CohortError> {
         let (scan, image) = (table.find(&SCAN), table.find(&IMAGE));
-        let named = table.find(&SUBJECT).or(scan).or(image);
+        let subject = table.find(&SUBJECT);
+        let named = subject.or(scan).or(image);
         Ok(Self {
             partition: match partition {
                 None => Some(table.require(&PARTITION, REMEDY)?),
                 Some(_) => None,
             },
             scan,
+            spells_subject: subject.is_some(),
             name: named.map_or_else(|| table.require(&SUBJECT, REMEDY), Ok)?,
             session: table.find(&SESSION),
             diagnosis: table.find(&DIAGNOSIS),
@@ -186,7 +190,8 @@ impl Columns {
         let scan_id = row.get_in(self.scan).and_then(|cell| ScanId::parse(cell).ok());
         let (name, subject) = row.required(self.name, "a subject, or a file that names one", |cell| {
             let subject = subject_in(cell)?;
-            Some((cell.to_owned(), subject))
+            let name = if self.spells_subject { cell.to_owned() } else { subject.to_string() };
+            Some((name, subject))
         })?;
         let session = row.get_in(self.session).and_then(|cell| SessionId::parse(cell).ok());
         Ok(ClaimedScan {

@@ -10,6 +10,8 @@ use crate::error::shorten;
 const MAX_TABLE_BYTES: usize = 256 << 20;
 const MAX_ROW_BYTES: usize = 64 << 10;
 const MAX_CELL_LINES: usize = 100;
+/// Letters by which a name may be off and still be taken for a misspelt one.
+const MISSPELT: usize = 2;
 const MAX_ROWS: u64 = 1_000_000;
 const MAX_COLUMNS: usize = 1_000;
 const EXPECTED: &str = "comma- or tab-separated UTF-8 text with a header line";
@@ -103,6 +105,15 @@ impl<R: BufRead> TableReader<R> {
             let wanted = column_key(name);
             self.columns.iter().position(|column| column_key(column) == wanted)
         })
+    }
+
+    /// Whether a column has one of `names` but for a letter or two.
+    pub(crate) fn has_nearly(&self, names: &[&str]) -> bool {
+        let is_near = |name: &&str, column: &String| {
+            let (name, column) = (column_key(name), column_key(&shorten(column)));
+            name.len() > 2 * MISSPELT && edit_distance(&name, &column) <= MISSPELT
+        };
+        names.iter().any(|name| self.columns.iter().any(|column| is_near(name, column)))
     }
 
     /// Like [`Self::find`], for a column that must be there.

@@ -452,7 +452,8 @@ impl Layout {
             let n_read = layout.columns.iter().filter(|(_, names)| table.find(names).is_some()).count();
             (std::cmp::Reverse(n_missing), n_read)
         };
-        let is_near = |layout: &&Self| 2 * layout.missing(table).count() <= layout.marks.len();
+        let absent = |layout: &&Self| layout.missing(table).filter(|names| !table.has_nearly(names)).count();
+        let is_near = |layout: &&Self| 2 * absent(layout) <= layout.marks.len();
         // Of equals the first one, which is the more specific.
         let best = LAYOUTS.iter().rev().filter(is_near).max_by_key(likeness);
         match best {

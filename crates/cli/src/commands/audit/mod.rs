@@ -21,18 +21,18 @@ use crate::ui::{Ui, table};
 
 const EXAMPLES: &str = "\
 Examples:
-  brainreel audit split.tsv --derivatives derivatives       # a split of brainreel's
-  brainreel audit run --html audit.html                     # a trained run: split, images, what the network has seen
-  brainreel audit theirs.csv                                # anybody's: a row a scan, with subject and partition
-  brainreel audit theirs.csv --images .                     # and the images that its column `path` names
+  brainreel audit split.tsv --derivatives derivatives    # a split of brainreel's, with its images
+  brainreel audit run --html audit.html                  # a trained run
+  brainreel audit theirs.csv                             # anybody's: subject and partition of each scan
+  brainreel audit theirs.csv --images .                  # and the images in its column `path`
   brainreel audit --train train.csv --validation val.csv --test test.csv
-  brainreel audit --test new_test.csv --network run         # is anybody in it whom this network has learnt from?
+  brainreel audit --test new_test.csv --network run      # has this network seen anybody of them?
   brainreel audit --price-tag price --derivatives derivatives --config train.toml --seeds 3
 
-Names are brought to one spelling first: 002_S_0413, sub-ADNI002S0413 and RID 413 are one person, OAS1_0001_MR2 is a
-rescan of OAS1_0001_MR1. Images are compared by their voxels and their noise: copies are found, other visits of a
-person are not mistaken for them. Leakage is told in the categories of Wen et al. 2020.
-Exit code 4 says that there is a leak, or two statements that exclude each other.";
+Names are brought to one spelling first: 002_S_0413, sub-ADNI002S0413 and RID 413 are one person,
+OAS1_0001_MR2 is a rescan of OAS1_0001_MR1. Images are compared by their voxels and their noise:
+copies are found, other visits of a person are not mistaken for them. Leakage is told in the
+categories of Wen et al. 2020. Exit code 4: a leak, or two statements that exclude each other.";
 
 /// Find leaks in a split: subjects on two sides, copied images, contradicting labels, confounds
 #[derive(Args)]
