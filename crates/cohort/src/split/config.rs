@@ -242,11 +242,11 @@ impl SplitConfig {
         let mut text = self.strategy.to_string();
         let mut add = |name: &str, value: String| text += &format!("; {name} {value}");
         if self.strategy != SplitStrategy::Subjects {
-            add("train", self.train.to_string());
+            add("train", fraction(self.train));
         }
-        add("validation", self.validation.to_string());
+        add("validation", fraction(self.validation));
         if self.strategy != SplitStrategy::Subjects {
-            add("test", self.test.to_string());
+            add("test", fraction(self.test));
         }
         let classes: Vec<&str> = self.classes.iter().map(|class| class.as_str()).collect();
         add("classes", classes.join(" "));
@@ -258,4 +258,9 @@ impl SplitConfig {
         }
         text
     }
+}
+
+/// A fraction for people: 1 - 0.2 - 0.2 is 0.6.
+pub(super) fn fraction(value: f64) -> String {
+    ((value * 1e6).round() / 1e6).to_string()
 }

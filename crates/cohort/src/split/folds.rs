@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::config::fraction;
 use super::people::{People, Person, rank, share};
 use super::{Partition, Split};
 use crate::{CohortError, Diagnosis, Scan};
@@ -129,8 +130,9 @@ fn split_of(
     let FoldConfig { n_folds, validation, seed, classes } = config;
     let classes: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
     Ok(split.with_strategy(&format!(
-        "k-fold; fold {} of {n_folds}; validation {validation}; classes {}; seed {seed}",
+        "k-fold; fold {} of {n_folds}; validation {}; classes {}; seed {seed}",
         fold + 1,
+        fraction(*validation),
         classes.join(" ")
     )))
 }
