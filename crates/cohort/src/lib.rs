@@ -47,7 +47,7 @@ pub use records::{
 };
 pub use scans::{Scan, ScanTable};
 pub use selection::{
-    Cohort, CohortImage, Count, Dropped, Flow, FlowStep, FoundImage, ImageChoice, Pattern, Rule,
+    Cohort, CohortImage, CohortList, Count, Dropped, Flow, FlowStep, FoundImage, ImageChoice, Pattern, Rule,
     SelectionConfig, select,
 };
 pub use split::{

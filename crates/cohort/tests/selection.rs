@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use brainreel_cohort::{
     Cohort, Date, Diagnosis, FoundImage, ImageChoice, ImageId, Pattern, Records, Rule, SelectionConfig,
-    SubjectId, select,
+    SubjectId, Visit, select,
 };
 
 /// A scan in three tables: a search of the archive, a manifest, and the list of structural images.
@@ -344,6 +344,14 @@ fn images_without_numbers_find_their_rows_by_person_and_day() {
     let cohort = select(&records, Some(&found), &SelectionConfig::default()).unwrap();
     assert_eq!(dropped(&cohort), []);
     assert!(cohort.kept().all(|image| image.path.is_some() && image.place.is_some()));
+    // A dataset without days has sessions.
+    let by_session: Vec<FoundImage> = found
+        .iter()
+        .map(|image| FoundImage { date: None, visit: Visit::parse("ses-M000"), ..image.clone() })
+        .collect();
+    let cohort = select(&records, Some(&by_session), &SelectionConfig::default()).unwrap();
+    assert_eq!(dropped(&cohort), []);
+    assert!(cohort.kept().all(|image| image.place.is_some()));
     // Two images of one day for one row: nobody can tell which it is.
     let twice = [found.clone(), vec![FoundImage { path: "sub/x".to_owned(), ..found[4].clone() }]].concat();
     let cohort = select(&records, Some(&twice), &SelectionConfig::default()).unwrap();

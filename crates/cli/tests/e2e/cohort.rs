@@ -104,6 +104,34 @@ fn download_dataset_and_table_give_the_same_cohort() {
 }
 
 #[test]
+fn only_the_chosen_images_are_converted() {
+    let dir = Dir::new();
+    dir.ok("simulate download --subjects 6 --visits 3 --seed 3 --spacing 8 --no-truth");
+    dir.write("first.toml", b"max_scans_per_subject = 1\nbalance = false\n");
+    dir.ok("cohort --images download --config first.toml --out chosen");
+    let chosen = column(&dir.read("chosen/cohort.tsv"), "image_id");
+    assert_eq!(chosen.len(), 6);
+    dir.ok("convert download bids --cohort chosen/cohort.tsv");
+    let ledger = dir.read("bids/conversion_ledger.tsv");
+    let rules = column(&ledger, "rule");
+    let converted: Vec<String> = column(&ledger, "image_id")
+        .into_iter()
+        .zip(&rules)
+        .filter(|(_, rule)| *rule == "kept")
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(converted, chosen);
+    assert!(rules.iter().any(|rule| rule == "not_in_cohort"), "{ledger}");
+    assert_eq!(column(&dir.read("bids/participants.tsv"), "participant_id").len(), 6);
+    // A smaller cohort would take images away: only on request.
+    dir.write("fewer.toml", b"max_scans_per_subject = 1\nbalance = false\ndiagnoses = [\"AD\"]\n");
+    dir.ok("cohort --images download --config fewer.toml --out fewer");
+    dir.fails("convert download bids --cohort fewer/cohort.tsv", &["--replace"]);
+    dir.fails("convert download new --cohort gone.tsv", &["gone.tsv", "brainreel cohort"]);
+    dir.fails("convert download new --cohort fewer.toml", &["fewer.toml"]);
+}
+
+#[test]
 fn settings_come_from_their_own_file_or_from_an_experiment() {
     let dir = Dir::new();
     dir.write("collection.csv", COLLECTION.as_bytes());

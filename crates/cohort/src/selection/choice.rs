@@ -64,7 +64,7 @@ fn kept(images: &[CohortImage]) -> impl Iterator<Item = (usize, &CohortImage)> {
 }
 
 /// Screening and baseline are one visit.
-fn visit_code(visit: Option<&Visit>) -> String {
+pub(super) fn visit_code(visit: Option<&Visit>) -> String {
     match visit {
         None => String::new(),
         Some(visit) => {

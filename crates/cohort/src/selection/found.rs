@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::choice::visit_code;
 use super::{CohortImage, Rule, SelectionConfig, number};
 use crate::{Date, DiagnosisBasis, ImageId, ImageRecord, Place, Records, SubjectId, Visit};
 
@@ -83,7 +84,7 @@ pub(super) fn gather(
 }
 
 /// The row of each found image: by number, by path, and where a number is lacking on one side by person and
-/// day (or visit), if there are as many rows as images of that day.
+/// day, then by person and visit, if there are as many rows as images of that day or visit.
 fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
     let by_id: BTreeMap<&ImageId, RowIdx> = rows_by(records, |row| row.image_id.as_ref()).collect();
     let by_path: BTreeMap<&str, RowIdx> = rows_by(records, |row| row.path.as_deref()).collect();
@@ -95,19 +96,35 @@ fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
             by_id.copied().or_else(|| paths.into_iter().find_map(|path| by_path.get(path.as_str()).copied()))
         })
         .collect();
+    match_by_time(records, found, &mut rows, |date, _| date.map(|date| date.to_string()));
+    match_by_time(records, found, &mut rows, |_, visit| visit.map(|_| visit_code(visit)));
+    rows
+}
+
+/// Pairs rows and images that are left, of one person and time, in the order of numbers and of paths.
+fn match_by_time(
+    records: &Records,
+    found: &[FoundImage],
+    rows: &mut [Option<RowIdx>],
+    time: impl Fn(Option<Date>, Option<&Visit>) -> Option<String>,
+) {
+    let key = |subject: Option<&SubjectId>, date, visit: Option<&Visit>| {
+        Some((subject?.person_key(), time(date, visit)?))
+    };
     let taken: BTreeSet<RowIdx> = rows.iter().flatten().copied().collect();
-    let mut days: BTreeMap<String, (Vec<RowIdx>, Vec<usize>)> = BTreeMap::new();
-    for (idx, row) in records.images().iter().enumerate().filter(|(idx, _)| !taken.contains(idx)) {
-        if let Some(key) = day_key(Some(&row.subject), row.date, row.visit.as_ref()) {
-            days.entry(key).or_default().0.push(idx);
-        }
-    }
+    let mut times: BTreeMap<(String, String), (Vec<RowIdx>, Vec<usize>)> = BTreeMap::new();
     for (idx, image) in found.iter().enumerate().filter(|(idx, _)| rows[*idx].is_none()) {
-        if let Some(key) = day_key(image.subject.as_ref(), image.date, image.visit.as_ref()) {
-            days.entry(key).or_default().1.push(idx);
+        if let Some(key) = key(image.subject.as_ref(), image.date, image.visit.as_ref()) {
+            times.entry(key).or_default().1.push(idx);
         }
     }
-    for (mut listed, mut lying) in days.into_values().filter(|(rows, images)| rows.len() == images.len()) {
+    for (idx, row) in records.images().iter().enumerate().filter(|(idx, _)| !taken.contains(idx)) {
+        let key = key(Some(&row.subject), row.date, row.visit.as_ref());
+        if let Some((listed, _)) = key.and_then(|key| times.get_mut(&key)) {
+            listed.push(idx);
+        }
+    }
+    for (mut listed, mut lying) in times.into_values().filter(|(rows, images)| rows.len() == images.len()) {
         listed.sort_by_cached_key(|&idx| number(records.images()[idx].image_id.as_ref()));
         lying.sort_by(|&a, &b| found[a].path.cmp(&found[b].path));
         for (row, image) in listed.into_iter().zip(lying) {
@@ -117,7 +134,6 @@ fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
             }
         }
     }
-    rows
 }
 
 fn rows_by<'a, K: 'a>(
@@ -125,12 +141,6 @@ fn rows_by<'a, K: 'a>(
     key: impl Fn(&'a ImageRecord) -> Option<K> + 'a,
 ) -> impl Iterator<Item = (K, RowIdx)> + 'a {
     records.images().iter().enumerate().filter_map(move |(idx, row)| Some((key(row)?, idx)))
-}
-
-/// A person and a day, or where that is not known a visit.
-fn day_key(subject: Option<&SubjectId>, date: Option<Date>, visit: Option<&Visit>) -> Option<String> {
-    let day = date.map(|date| date.to_string()).or_else(|| visit.map(|visit| visit.label().to_owned()))?;
-    Some(format!("{} {day}", subject?.person_key()))
 }
 
 fn of_found(
@@ -222,20 +232,5 @@ pub(super) fn drop_repeated(images: &mut [CohortImage]) {
                 image.dropped = Some(super::Dropped { rule: Rule::Repeated, reason });
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_of_one_person() {
-        let subject = SubjectId::parse("002_S_0413").unwrap();
-        let date = Date::new(2006, 4, 18);
-        let visit = Visit::parse("m06");
-        assert_eq!(day_key(Some(&subject), date, visit.as_ref()).as_deref(), Some("002S0413 2006-04-18"));
-        assert_eq!(day_key(Some(&subject), None, visit.as_ref()).as_deref(), Some("002S0413 m06"));
-        assert_eq!((day_key(None, date, None), day_key(Some(&subject), None, None)), (None, None));
     }
 }

@@ -12,6 +12,7 @@ mod choice;
 mod config;
 mod flow;
 mod found;
+mod list;
 mod pattern;
 mod rule;
 mod single;
@@ -20,6 +21,7 @@ mod text;
 pub use config::{ImageChoice, SelectionConfig};
 pub use flow::{Count, Flow, FlowStep};
 pub use found::FoundImage;
+pub use list::CohortList;
 pub use pattern::Pattern;
 pub use rule::Rule;
 

@@ -10,6 +10,9 @@ use crate::bootstrap::SplitMix;
 /// Permutations of a table with rare cells.
 const N_PERMUTATIONS: u64 = 9_999;
 
+/// Of a large table fewer are made, so that no more than so many people are dealt in all: a second or two.
+const MOST_DEALT: u64 = 200_000_000;
+
 /// Seed of the permutations: the same table always gets the same answer.
 const SEED: u64 = 0x5eed_ab1e;
 
@@ -75,7 +78,8 @@ impl ContingencyTable {
         let test = if self.is_two_by_two() {
             self.fisher_exact()?
         } else if self.has_rare_cells() {
-            self.chi_squared_permutation(N_PERMUTATIONS, SEED)?
+            let n_affordable = MOST_DEALT / self.n().max(1);
+            self.chi_squared_permutation(n_affordable.clamp(199, N_PERMUTATIONS), SEED)?
         } else {
             self.chi_squared()?
         };

@@ -12,7 +12,7 @@ use anyhow::Context;
 use brainreel_artifact::{
     ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
 };
-use brainreel_cohort::{LabelTable, Ledger, LedgerRow, Outcome};
+use brainreel_cohort::{CohortList, LabelTable, Ledger, LedgerRow, Outcome};
 use brainreel_formats::bids::BidsName;
 use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, Sidecar, load_series_with, scan_tree};
 use clap::Args;
@@ -34,6 +34,7 @@ const EXAMPLES: &str = "\
 Examples:
   brainreel convert ADNI bids --labels ADNI1_Complete_5_01_2026.csv
   brainreel convert scans bids                       # CSV files in `scans` are tried as label tables
+  brainreel convert ADNI bids --labels MPRAGE.csv --cohort cohort/cohort.tsv    # only the chosen images
   brainreel convert hospital bids --hash-subjects    # PatientID never appears in names
 
 Every series of the tree ends up in bids/conversion_ledger.tsv, kept or dropped, with the rule.
@@ -51,6 +52,9 @@ pub(crate) struct ConvertArgs {
     /// times [default: the CSV files in DICOM_DIR that are such tables]
     #[arg(long, value_name = "TABLE.csv")]
     labels: Vec<PathBuf>,
+    /// Convert only the images of this table, as `brainreel cohort --images DICOM_DIR` writes it
+    #[arg(long, value_name = "cohort.tsv")]
+    cohort: Option<PathBuf>,
     /// Also convert series that call themselves T2, FLAIR, localizer...
     #[arg(long)]
     any_contrast: bool,
@@ -85,6 +89,8 @@ pub(crate) struct Request<'a> {
     pub(crate) bids: &'a Path,
     /// Label tables.
     pub(crate) labels: &'a [PathBuf],
+    /// The table of images that are converted, if not all are.
+    pub(crate) cohort: Option<&'a Path>,
     /// Whether series of other contrasts than T1 are converted as well.
     pub(crate) any_contrast: bool,
     /// Whether subjects get the hash of their id for a name.
@@ -105,6 +111,7 @@ impl<'a> Request<'a> {
             dicom,
             bids,
             labels,
+            cohort: None,
             any_contrast: false,
             hash_subjects: false,
             replace: false,
@@ -182,6 +189,7 @@ pub(crate) fn execute(args: &ConvertArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let labels =
         if args.labels.is_empty() { find_label_tables(&args.dicom_dir)? } else { args.labels.clone() };
     let request = Request {
+        cohort: args.cohort.as_deref(),
         any_contrast: args.any_contrast,
         hash_subjects: args.hash_subjects,
         replace: args.replace,
@@ -223,6 +231,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     folders::check_input(request.dicom, "a tree of DICOM files")?;
     folders::check_apart(request.dicom, request.bids)?;
     let labels = LabelTable::from_files(request.labels)?;
+    let cohort = request.cohort.map(read_cohort).transpose()?;
     let tree = scan(request, ui)?;
     folders::check_output(request.bids)?;
     let lock = FolderLock::acquire(request.bids)?;
@@ -230,6 +239,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
     let rules = Rules {
         root: request.dicom,
         labels: &labels,
+        cohort: cohort.as_ref(),
         any_contrast: request.any_contrast,
         hash_subjects: request.hash_subjects,
     };
@@ -267,6 +277,11 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertR
         request.bids.join("conversion_ledger.tsv").display()
     );
     Ok(report)
+}
+
+fn read_cohort(path: &Path) -> anyhow::Result<CohortList> {
+    folders::check_file(path, "cohort.tsv, as `brainreel cohort` writes it")?;
+    Ok(CohortList::read(path)?)
 }
 
 fn scan(request: &Request<'_>, ui: &Ui) -> anyhow::Result<SeriesTree> {

@@ -171,6 +171,8 @@ fn source(request: &Request<'_>) -> anyhow::Result<ContentHash> {
     let tree = std::fs::canonicalize(request.dicom)
         .with_context(|| format!("cannot read {}", request.dicom.display()))?;
     let mut tables = request.labels.iter().map(|table| hash_file(table)).collect::<Result<Vec<_>, _>>()?;
+    // Another choice of images would remove some.
+    tables.extend(request.cohort.map(hash_file).transpose()?);
     tables.sort_unstable();
     let builder = HashBuilder::new().part(tree.to_string_lossy().as_bytes());
     Ok(tables.iter().fold(builder, |builder, table| builder.part(table.as_str())).finish())

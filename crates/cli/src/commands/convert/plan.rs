@@ -5,7 +5,7 @@ use std::path::Path;
 
 use brainreel_artifact::hash_bytes;
 use brainreel_cohort::{
-    Date, Group, ImageId, LabelRow, LabelTable, LedgerRow, Outcome, ScanId, SessionId, SubjectId,
+    CohortList, Date, Group, ImageId, LabelRow, LabelTable, LedgerRow, Outcome, ScanId, SessionId, SubjectId,
 };
 use brainreel_formats::dicom::{FileFault, FileProblem, SeriesIndex};
 
@@ -17,6 +17,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) root: &'a Path,
     /// Who was scanned, when, with which diagnosis.
     pub(crate) labels: &'a LabelTable,
+    /// The images that are converted, if not all are.
+    pub(crate) cohort: Option<&'a CohortList>,
     /// Whether series of other contrasts than T1 are converted as well.
     pub(crate) any_contrast: bool,
     /// Whether subjects get the hash of their id for a name.
@@ -112,6 +114,12 @@ fn examine<'a>(
     {
         return dropped(rule, reason);
     }
+    if let Some(cohort) = rules.cohort.filter(|cohort| !is_listed(series, cohort, rules)) {
+        return dropped(
+            "not_in_cohort",
+            format!("it is none of the {} images of the cohort", cohort.n_images()),
+        );
+    }
     let raw = label.map_or(series.subject.as_str(), |row| row.subject.label());
     let known = SubjectId::parse(&series.subject).ok().filter(|_| is_ptid(&series.subject));
     if let (Some(row), Some(known)) = (label, known)
@@ -135,6 +143,15 @@ fn examine<'a>(
             .to_owned(),
     })?;
     Ok(Candidate { series, label, subject, date: scan_date(series) })
+}
+
+/// Whether a series is in the cohort: by its number, by the path of its folder or of a file.
+fn is_listed(series: &SeriesIndex, cohort: &CohortList, rules: &Rules<'_>) -> bool {
+    let id = series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
+    let inside = |path: &Path| path.strip_prefix(rules.root).unwrap_or(path).to_string_lossy().into_owned();
+    let paths: Vec<String> =
+        std::iter::once(series.folder.as_path()).chain(series.paths()).map(inside).collect();
+    cohort.contains(id.as_ref(), paths.iter().map(String::as_str))
 }
 
 /// A subject as it may be shown.
@@ -413,8 +430,13 @@ mod tests {
 
     fn shown(reason: &str, root: &str, path: &str) -> String {
         let labels = LabelTable::default();
-        let rules =
-            Rules { root: Path::new(root), labels: &labels, any_contrast: false, hash_subjects: false };
+        let rules = Rules {
+            root: Path::new(root),
+            labels: &labels,
+            cohort: None,
+            any_contrast: false,
+            hash_subjects: false,
+        };
         portable(reason, [Path::new(path)].into_iter(), &rules)
     }
 
