@@ -369,7 +369,8 @@ fn a_damaged_table_of_any_generation_gets_its_own_advice() {
         (dxsum().replace("DIAGNOSIS", "DIAGNSIS"), "`DIAGNSIS`", "Study Data"),
         (plain().replace("diagnosis", "diagnoses"), "`diagnoses`", "of your own"),
     ];
-    for (text, nearest, advice) in cases {
+    let few = "Image Data ID,Subjct,Sex\nI1,002_S_0001,F\n".to_owned();
+    for (text, nearest, advice) in cases.into_iter().chain([(few, "`Subjct`", "Advanced Search")]) {
         let message =
             Records::from_reader(text.as_bytes(), Path::new("damaged.csv")).unwrap_err().to_string();
         let parts = ["damaged.csv", nearest, advice];

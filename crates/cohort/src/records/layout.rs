@@ -453,7 +453,8 @@ impl Layout {
             (std::cmp::Reverse(n_missing), n_read)
         };
         let absent = |layout: &&Self| layout.missing(table).filter(|names| !table.has_nearly(names)).count();
-        let is_near = |layout: &&Self| 2 * absent(layout) <= layout.marks.len();
+        let is_near =
+            |layout: &&Self| 2 * absent(layout) <= layout.marks.len() || layout.has_its_own_mark(table);
         // Of equals the first one, which is the more specific.
         let best = LAYOUTS.iter().rev().filter(is_near).max_by_key(likeness);
         match best {
@@ -466,6 +467,18 @@ impl Layout {
                 found: table.columns().iter().map(|name| shorten(name)).collect(),
             }),
         }
+    }
+
+    /// Whether the table has a mark of this kind that no other kind of table has, such as `Image Data ID`.
+    fn has_its_own_mark<R: BufRead>(&self, table: &TableReader<R>) -> bool {
+        let named_by = |layout: &Self, name: &str| {
+            let columns = layout.columns.iter().map(|(_, names)| *names);
+            let mut names = layout.marks.iter().copied().chain(columns).flatten();
+            names.any(|other| other.eq_ignore_ascii_case(name))
+        };
+        let is_own =
+            |name: &&str| !LAYOUTS.iter().any(|other| other.kind != self.kind && named_by(other, name));
+        self.marks.iter().copied().flatten().any(|name| table.find(&[name]).is_some() && is_own(&name))
     }
 
     fn missing<'a, R: BufRead>(
