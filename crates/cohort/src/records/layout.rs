@@ -478,7 +478,7 @@ impl Layout {
         };
         let is_own =
             |name: &&str| !LAYOUTS.iter().any(|other| other.kind != self.kind && named_by(other, name));
-        self.marks.iter().copied().flatten().any(|name| table.find(&[name]).is_some() && is_own(&name))
+        self.marks.iter().copied().flatten().any(|name| table.find(&[name]).is_some() && is_own(name))
     }
 
     fn missing<'a, R: BufRead>(
