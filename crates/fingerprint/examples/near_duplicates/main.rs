@@ -61,7 +61,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             cohort.subject.push(at);
         }
         cohort.previous = heads.into_iter().next().map(|head| head.image);
-        writeln!(std::io::stderr(), "subject {at} after {:.0} s", start.elapsed().as_secs_f64())?;
+        let mut progress = std::io::stderr();
+        writeln!(progress, "subject {at} after {:.0} s", start.elapsed().as_secs_f64())?;
+        if at % 5 == 4 {
+            print_table(&mut progress, "so far", &same)?;
+            print_table(&mut progress, "so far, others", &other)?;
+        }
     }
     let mut out = std::io::stdout();
     writeln!(

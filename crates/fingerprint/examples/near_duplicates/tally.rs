@@ -28,9 +28,9 @@ impl Tally {
 pub(crate) fn print_table(out: &mut impl Write, title: &str, tallies: &[Tally]) -> io::Result<()> {
     writeln!(
         out,
-        "\n| {title} | pairs | similarity, least to largest | candidates | noise correlation, least, median, largest | called one acquisition | undecided |"
+        "\n| {title} | pairs | similarity, least to largest | candidates | noise correlation, least, median, largest | least whiteness | called one acquisition | undecided |"
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
+    writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     for tally in tallies {
         let mut similarities = tally.similarities.clone();
         similarities.sort_by(f64::total_cmp);
@@ -44,12 +44,13 @@ pub(crate) fn print_table(out: &mut impl Write, title: &str, tallies: &[Tally]) 
         };
         writeln!(
             out,
-            "| {} | {} | {low:.2} to {high:.2} | {n_candidates} | {:.2}, {:.2}, {:.2} | {} | {} |",
+            "| {} | {} | {low:.2} to {high:.2} | {n_candidates} | {:.2}, {:.2}, {:.2} | {:.2} | {} | {} |",
             tally.name,
             noise.len(),
             noise[0],
             noise[noise.len() / 2],
             noise[noise.len() - 1],
+            tally.confirmations.iter().map(|found| found.noise_whiteness).fold(f64::INFINITY, f64::min),
             with(Verdict::SameAcquisition),
             with(Verdict::Undecided),
         )?;

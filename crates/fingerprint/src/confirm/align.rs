@@ -35,7 +35,7 @@ pub(super) fn align(reference: &Coarse, other: &Coarse) -> Vec<Alignment> {
     let places = places(reference);
     let mut found: Vec<Alignment> = hypotheses(reference, other)
         .into_iter()
-        .filter_map(|(start, mirrored)| climb(reference, other, &places, start, mirrored))
+        .filter_map(|(start, mirrored)| climb(other, &places, start, mirrored))
         .filter(|alignment| alignment.correlation >= LEAST_CORRELATION)
         .collect();
     found.sort_by(|a, b| b.correlation.total_cmp(&a.correlation));
@@ -111,13 +111,7 @@ fn places(reference: &Coarse) -> Vec<Place> {
         .collect()
 }
 
-fn climb(
-    reference: &Coarse,
-    other: &Coarse,
-    places: &[Place],
-    start: Affine,
-    mirrored: bool,
-) -> Option<Alignment> {
+fn climb(other: &Coarse, places: &[Place], start: Affine, mirrored: bool) -> Option<Alignment> {
     let to_voxel = other.affine().inverse().ok()?;
     let shifted = |shift: [f64; 3]| Affine::translation_by(shift).compose(&start);
     let score = |shift: [f64; 3]| correlate(other, places, &to_voxel.compose(&shifted(shift)));
@@ -142,7 +136,6 @@ fn climb(
         }
     }
     let overlap = score(shift)?;
-    debug_assert!(reference.image.dims().iter().all(|&n| n > 0));
     Some(Alignment {
         transform: shifted(shift),
         correlation: overlap.correlation,

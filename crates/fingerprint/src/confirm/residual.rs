@@ -8,6 +8,10 @@ use crate::smooth::gaussian;
 /// The noise is what a Gaussian of this width takes away, in voxels: the finest band there is. In wider
 /// bands the anatomy that two scans of a person share comes through.
 const NOISE_SIGMA: f64 = 0.8;
+/// The next wider band, for comparison: its outer width, in voxels.
+const NEXT_SIGMA: f64 = 1.6;
+/// Variance of white noise in the finest band over that in the next.
+const WHITE_RATIO: f64 = 29.4;
 /// Edges are gradients at this scale, and count in a neighbourhood of this width.
 const EDGE_SIGMA: f64 = 1.0;
 const NEIGHBOURHOOD_SIGMA: f64 = 1.0;
@@ -24,6 +28,8 @@ const WINSOR_SD: f64 = 3.0;
 pub(super) struct Residual {
     dims: [usize; 3],
     noise: Vec<f32>,
+    /// The next wider band.
+    next: Vec<f32>,
     edges: Vec<f32>,
     foreground: Vec<bool>,
 }
@@ -37,11 +43,13 @@ impl Residual {
             piece.as_slice().iter().map(|&v| (f64::from(v) / f64::from(largest)) as f32).collect();
         let threshold = (threshold / f64::from(largest)) as f32;
         let smooth = |data: &[f32], sigma: f64| gaussian(data, dims, [sigma; 3]);
-        let noise = scaled.iter().zip(smooth(&scaled, NOISE_SIGMA)).map(|(a, b)| a - b).collect();
+        let fine = smooth(&scaled, NOISE_SIGMA);
+        let difference = |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| a - b).collect() };
+        let (noise, next) = (difference(&scaled, &fine), difference(&fine, &smooth(&scaled, NEXT_SIGMA)));
         let medium = smooth(&scaled, EDGE_SIGMA);
         let foreground = medium.iter().map(|&value| value > threshold).collect();
         let edges = smooth(&squared_gradient(&medium, dims), NEIGHBOURHOOD_SIGMA);
-        Self { dims, noise, edges, foreground }
+        Self { dims, noise, next, edges, foreground }
     }
 }
 
@@ -116,6 +124,14 @@ impl FlatTissue {
         (vertex, top)
     }
 
+    /// How much of the finest band is noise: its variance over that of the next band, 1 for white noise,
+    /// near 0 for an image that was smoothed until only anatomy is left.
+    pub(super) fn whiteness(&self, residual: &Residual) -> f64 {
+        let variance = |band: &[f32]| Sums::over(&self.voxels, |at| [band[at]; 2]).variance();
+        let next = variance(&residual.next);
+        if next > 0.0 { variance(&residual.noise) / next / WHITE_RATIO } else { 0.0 }
+    }
+
     fn offset(&self, shift: [isize; 3]) -> isize {
         let [nx, ny, _] = self.dims.map(|n| n as isize);
         shift[0] + nx * (shift[1] + ny * shift[2])
@@ -161,6 +177,12 @@ impl Sums {
             }
         }
         Self { n: places.len(), terms }
+    }
+
+    /// Variance of the first side.
+    fn variance(&self) -> f64 {
+        let n = self.n.max(1) as f64;
+        (self.terms[2] / n - (self.terms[0] / n).powi(2)).max(0.0)
     }
 
     /// 0 if either side does not vary.
