@@ -206,10 +206,10 @@ mod tests {
 
     #[test]
     fn participants_round_trip_and_ignore_foreign_columns() {
-        let text = "participant_id\thandedness\tsex\nsub-02\tright\tM\nsub-01\tleft\tn/a\n";
+        let text = "participant_id\thandedness\tsex\tsite\nsub-02\tright\tM\t011\nsub-01\tleft\tn/a\tn/a\n";
         let table = ParticipantTable::from_reader(text.as_bytes(), Path::new("participants.tsv")).unwrap();
         let written = table.to_tsv();
-        assert_eq!(written, "participant_id\tsex\nsub-01\tn/a\nsub-02\tM\n");
+        assert_eq!(written, "participant_id\tsex\tsite\nsub-01\tn/a\tn/a\nsub-02\tM\t011\n");
         assert_eq!(ParticipantTable::from_reader(written.as_bytes(), Path::new("p")).unwrap(), table);
         assert_eq!(table.get(&SubjectId::parse("02").unwrap()).unwrap().sex, Some(Sex::M));
     }
