@@ -214,7 +214,7 @@ pub(crate) fn annotated() -> anyhow::Result<String> {
             section = name.to_owned();
             text += &format!("\n{line}\n");
             if name == "cohort" {
-                text += "# Read by `brainreel cohort --config`; `brainreel run` does not select yet.\n";
+                text += "# Selects images before conversion; take the section out to convert them all.\n";
             }
             for (_, example) in OPTIONAL.iter().filter(|(section, _)| *section == name) {
                 let key = example.trim_start_matches("# ").split(' ').next().unwrap_or_default();
@@ -245,7 +245,7 @@ mod tests {
         let path = dir.path().join("experiment.toml");
         std::fs::write(&path, annotated().unwrap()).unwrap();
         let read = Experiment::read(&path).unwrap();
-        assert_eq!(read.cohort, SelectionConfig::default());
+        assert_eq!(read.cohort, Some(SelectionConfig::default()));
         assert_eq!(read.preprocess, PreprocessConfig::default());
         assert_eq!(read.split, SplitConfig::default());
         assert_eq!(read.train, TrainConfig::default());

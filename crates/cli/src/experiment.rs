@@ -24,9 +24,8 @@ pub(crate) struct Experiment {
     pub(crate) out: PathBuf,
     /// Where the scans come from.
     pub(crate) input: Input,
-    /// Settings of `brainreel cohort --config`.
-    #[serde(default)]
-    pub(crate) cohort: SelectionConfig,
+    /// Settings of `brainreel cohort`; without them all images are converted.
+    pub(crate) cohort: Option<SelectionConfig>,
     /// Settings of `brainreel preprocess`.
     #[serde(default)]
     pub(crate) preprocess: PreprocessConfig,
@@ -107,6 +106,14 @@ impl Experiment {
             n_sources == 1,
             "[input] names {n_sources} sources, expected exactly one of dicom, bids, simulate"
         );
+        anyhow::ensure!(
+            self.cohort.is_none() || input.bids.is_none(),
+            "[cohort] selects from DICOM files; for a BIDS dataset take the section out and run `brainreel cohort \
+             --images` on the dataset"
+        );
+        if let Some(cohort) = &self.cohort {
+            cohort.validate().context("[cohort]")?;
+        }
         anyhow::ensure!(
             input.shuffle_labels.is_none() || input.bids.is_none(),
             "shuffle_labels permutes a label table, so it needs dicom or simulate as input"

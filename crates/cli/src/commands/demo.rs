@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use brainreel_cohort::{SelectionConfig, SplitConfig};
+use brainreel_cohort::SplitConfig;
 use brainreel_preprocess::{ExtractorChoice, PreprocessConfig};
 use brainreel_simulate::SimulateConfig;
 use brainreel_trackers::TrackerConfig;
@@ -91,7 +91,7 @@ fn experiment(args: &DemoArgs) -> Experiment {
             simulate: Some(cohort),
             shuffle_labels: args.shuffle_labels.then_some(args.seed),
         },
-        cohort: SelectionConfig::default(),
+        cohort: None,
         preprocess: PreprocessConfig {
             brain_extractor: ExtractorChoice::Bet, // works without weights
             size_voxels: 48,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::batch::Limits;
 use crate::commands::evaluate::EvaluationReport;
-use crate::commands::{convert, evaluate, preprocess, simulate, split, train};
+use crate::commands::{cohort, convert, evaluate, preprocess, simulate, split, train};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
 use crate::leaks::LeakArgs;
@@ -29,6 +29,8 @@ A small experiment.toml (paths are relative to the file; every setting has a def
   [input]
   dicom = \"ADNI\"
   labels = [\"ADNI1_Complete_5_01_2026.csv\"]
+  [cohort]                       # select, one scan a visit, AD and CN in balance; without it all images
+  min_age_years = 55
   [train]
   weights = \"r3d_18-b3b3357e.pth\"
 
@@ -84,6 +86,7 @@ pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<
 /// Where each stage of an experiment writes.
 struct Layout {
     download: PathBuf,
+    cohort: PathBuf,
     shuffled_labels: PathBuf,
     bids: PathBuf,
     derivatives: PathBuf,
@@ -95,6 +98,7 @@ impl Layout {
     fn below(out: &Path) -> Self {
         Self {
             download: out.join("download"),
+            cohort: out.join("cohort"),
             shuffled_labels: out.join("labels_shuffled.csv"),
             bids: out.join("bids"),
             derivatives: out.join("derivatives"),
@@ -192,16 +196,49 @@ fn dataset(
     for table in &labels {
         inputs = inputs.part(hash_file(table)?.as_str());
     }
+    let inputs = inputs.finish();
+    let mut request = convert::Request::new(&dicom, &layout.bids, &labels, n_jobs);
+    let list = layout.cohort.join("cohort.tsv");
+    let inputs = match &experiment.cohort {
+        None => inputs,
+        Some(config) => {
+            request.join_rule = config.join_rule();
+            request.cohort = Some(&list);
+            let selection =
+                cohort::Request { tables: &labels, images: Some(&dicom), config, out: &layout.cohort };
+            let chosen = cohort_step(&selection, &list, inputs.clone(), walk, ui)?;
+            HashBuilder::new().part(inputs.as_str()).part(chosen.as_str()).finish()
+        }
+    };
     let step = Step {
         stage: "convert",
         revision: convert::STAGE_REVISION,
         parameters: &(),
-        inputs: inputs.finish(),
+        inputs,
         outputs: &|| fingerprint::of_folder(&layout.bids),
     };
-    let request = convert::Request::new(&dicom, &layout.bids, &labels, n_jobs);
     let outputs = walk.step(&step, || convert::perform(&request, ui).map(|report| report.n_failed()))?;
     Ok(Dataset { bids: layout.bids.clone(), fingerprint: outputs })
+}
+
+fn cohort_step(
+    selection: &cohort::Request<'_>,
+    list: &Path,
+    inputs: ContentHash,
+    walk: &mut Walk<'_>,
+    ui: &Ui,
+) -> anyhow::Result<ContentHash> {
+    let step = Step {
+        stage: "cohort",
+        revision: cohort::STAGE_REVISION,
+        parameters: selection.config,
+        inputs,
+        outputs: &|| Ok(hash_file(list)?),
+    };
+    walk.step(&step, || {
+        cohort::perform(selection, ui)?.ensure_some_left()?;
+        Ok(0)
+    })
 }
 
 fn preprocess_step(

@@ -185,3 +185,41 @@ fn bad_input_is_named_and_nothing_foreign_is_replaced() {
     let help = dir.ok("cohort --help").stdout;
     assert!(help.contains("brainreel cohort") && help.contains("--json") && help.contains("cohort.toml"));
 }
+
+#[test]
+fn an_experiment_selects_before_it_converts() {
+    let dir = Dir::new();
+    let experiment = "out = \"out\"
+[input]
+simulate = { n_subjects = 12, n_visits = 2, seed = 5, spacing_mm = 6.0, truth_images = false }
+[cohort]
+max_scans_per_subject = 1
+balance = false
+[preprocess]
+brain_extractor = \"none\"
+bias_correction = \"none\"
+size_voxels = 32
+spacing_mm = 6.0
+[split]
+train = 0.5
+validation = 0.25
+test = 0.25
+[train]
+max_epochs = 1
+";
+    dir.write("experiment.toml", experiment.as_bytes());
+    dir.ok("run experiment.toml");
+    let scans = dir.read("out/derivatives/scans.tsv");
+    let subjects: Vec<&str> = scans.lines().skip(1).map(|line| line.split('\t').nth(1).unwrap()).collect();
+    let distinct: std::collections::BTreeSet<&&str> = subjects.iter().collect();
+    assert_eq!(distinct.len(), subjects.len(), "one scan a subject: {scans}");
+    assert!(
+        dir.read("out/cohort/ledger.tsv").contains("\tmax_scans\t"),
+        "{}",
+        dir.read("out/cohort/ledger.tsv")
+    );
+    let again = dir.ok("run experiment.toml");
+    assert!(again.stderr.contains("cohort up to date"), "{}", again.stderr);
+    dir.write("bids.toml", experiment.replace("simulate = {", "bids = \"b\"\n#").as_bytes());
+    dir.fails("run bids.toml", &["[cohort] selects from DICOM files"]);
+}

@@ -64,7 +64,7 @@ pub(crate) struct CohortArgs {
     /// list of what to download
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
-    /// Settings of the selection: TOML, or an experiment.toml with a section [cohort]
+    /// Settings of the selection: TOML, or an experiment.toml with a section `[cohort]`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Folder to write to
@@ -97,27 +97,56 @@ pub(crate) fn execute(args: &CohortArgs, ui: &Ui) -> anyhow::Result<Finish> {
         folders::check_input(images, "a tree of DICOM files or a BIDS dataset")?;
         folders::check_apart(images, &args.out)?;
     }
-    output::refuse_foreign(&args.out)?;
     let tables = tables(args)?;
-    let bar = ui.progress("read tables", tables.len());
-    let records = Records::read(&tables)?;
-    bar.finish();
-    let found = args.images.as_deref().map(|folder| images::find(folder, &records, ui)).transpose()?;
-    let bar = ui.progress("select", records.images().len());
-    let cohort = brainreel_cohort::select(&records, found.as_deref(), &config)?;
-    bar.finish();
-    let report = report(args, &records, &cohort, config);
-    let provenance = provenance(&tables, found.as_deref(), &report.settings)?;
-    output::write(&args.out, &cohort, &report, provenance)?;
-    show(&report, &cohort, ui);
+    let request =
+        Request { tables: &tables, images: args.images.as_deref(), config: &config, out: &args.out };
+    let report = perform(&request, ui)?;
     ui.summary(&report)?;
-    anyhow::ensure!(
-        report.flow.remaining().n_images > 0,
-        "no image is left: {}; {} says why, image by image",
-        last_step(&report.flow),
-        args.out.join("ledger.tsv").display()
-    );
+    report.ensure_some_left()?;
     Ok(Finish::AllWell)
+}
+
+/// What to select from, how and where to.
+pub(crate) struct Request<'a> {
+    /// Tables of any known kind.
+    pub(crate) tables: &'a [PathBuf],
+    /// A tree of DICOM files or a BIDS dataset.
+    pub(crate) images: Option<&'a Path>,
+    /// Settings.
+    pub(crate) config: &'a SelectionConfig,
+    /// Folder to write to.
+    pub(crate) out: &'a Path,
+}
+
+/// Selects, writes everything down and shows it.
+pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<CohortReport> {
+    let Request { tables, images, config, out } = *request;
+    output::refuse_foreign(out)?;
+    let bar = ui.progress("read tables", tables.len());
+    let records = Records::read(tables)?;
+    bar.finish();
+    let found = images.map(|folder| images::find(folder, &records, ui)).transpose()?;
+    let bar = ui.progress("select", records.images().len());
+    let cohort = brainreel_cohort::select(&records, found.as_deref(), config)?;
+    bar.finish();
+    let report = report(request, &records, &cohort);
+    let provenance = provenance(tables, found.as_deref(), &report.settings)?;
+    output::write(out, &cohort, &report, provenance)?;
+    show(&report, &cohort, ui);
+    Ok(report)
+}
+
+impl CohortReport {
+    /// Refuses a cohort of nobody.
+    pub(crate) fn ensure_some_left(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.flow.remaining().n_images > 0,
+            "no image is left: {}; {} says why, image by image",
+            last_step(&self.flow),
+            self.out.join("ledger.tsv").display()
+        );
+        Ok(())
+    }
 }
 
 /// The settings in a file of their own, or in the section of an experiment.
@@ -189,16 +218,16 @@ fn provenance(
     Ok(Provenance::new("cohort", STAGE_REVISION, config, hash.finish()))
 }
 
-fn report(args: &CohortArgs, records: &Records, cohort: &Cohort, config: SelectionConfig) -> CohortReport {
+fn report(request: &Request<'_>, records: &Records, cohort: &Cohort) -> CohortReport {
     CohortReport {
         notice: NOTICE,
-        out: args.out.clone(),
+        out: request.out.to_owned(),
         tables: records.tables().to_vec(),
-        images: args.images.clone(),
+        images: request.images.map(Path::to_owned),
         flow: cohort.flow(),
         demographics: Demographics::of(cohort),
-        warnings: warnings(records, cohort, &config),
-        settings: config,
+        warnings: warnings(records, cohort, request.config),
+        settings: request.config.clone(),
     }
 }
 

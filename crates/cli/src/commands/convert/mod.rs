@@ -12,7 +12,7 @@ use anyhow::Context;
 use brainreel_artifact::{
     ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
 };
-use brainreel_cohort::{CohortList, LabelTable, Ledger, LedgerRow, Outcome};
+use brainreel_cohort::{CohortList, JoinRule, LabelTable, Ledger, LedgerRow, Outcome, Records};
 use brainreel_formats::bids::BidsName;
 use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, Sidecar, load_series_with, scan_tree};
 use clap::Args;
@@ -91,6 +91,8 @@ pub(crate) struct Request<'a> {
     pub(crate) labels: &'a [PathBuf],
     /// The table of images that are converted, if not all are.
     pub(crate) cohort: Option<&'a Path>,
+    /// Which visit's diagnosis a scan gets.
+    pub(crate) join_rule: JoinRule,
     /// Whether series of other contrasts than T1 are converted as well.
     pub(crate) any_contrast: bool,
     /// Whether subjects get the hash of their id for a name.
@@ -112,6 +114,7 @@ impl<'a> Request<'a> {
             bids,
             labels,
             cohort: None,
+            join_rule: JoinRule::default(),
             any_contrast: false,
             hash_subjects: false,
             replace: false,
@@ -230,7 +233,7 @@ pub(crate) fn objection(series: &SeriesIndex) -> Option<String> {
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<ConvertReport> {
     folders::check_input(request.dicom, "a tree of DICOM files")?;
     folders::check_apart(request.dicom, request.bids)?;
-    let labels = LabelTable::from_files(request.labels)?;
+    let labels = LabelTable::of(&Records::read(request.labels)?, &request.join_rule);
     let cohort = request.cohort.map(read_cohort).transpose()?;
     let tree = scan(request, ui)?;
     folders::check_output(request.bids)?;
