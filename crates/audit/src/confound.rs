@@ -10,7 +10,7 @@ use crate::finding::{Check, Finding, Level};
 use crate::people::people;
 
 /// Probability below which all associations together are taken for chance only this often.
-const ALPHA: f64 = 0.05;
+const ALPHA: f64 = 0.01;
 
 /// What is known of a person beside the diagnosis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

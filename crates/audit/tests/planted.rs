@@ -5,8 +5,8 @@ use brainreel_audit::{
     audit,
 };
 use brainreel_cohort::{
-    ClaimedScan, ClaimedSplit, Diagnosis, Partition, Scan, ScanId, SessionId, SplitConfig, SubjectId,
-    split_round_robin,
+    ClaimedScan, ClaimedSplit, Diagnosis, Partition, Scan, ScanId, SessionId, SplitConfig, SplitStrategy,
+    SubjectId, split_scans,
 };
 
 const N_SUBJECTS: usize = 50;
@@ -27,8 +27,15 @@ fn clean(seed: usize) -> Vec<ClaimedScan> {
             scans.push(scan);
         }
     }
-    let config = SplitConfig { train: 0.6, validation: 0.2, test: 0.2, ..SplitConfig::default() };
-    let split = split_round_robin(&scans, &config).expect("enough of everybody");
+    let config = SplitConfig {
+        strategy: SplitStrategy::Stratified,
+        seed: seed as u64,
+        train: 0.6,
+        validation: 0.2,
+        test: 0.2,
+        ..SplitConfig::default()
+    };
+    let split = split_scans(&scans, &config).expect("enough of everybody").split;
     ClaimedSplit::of_split(&split, |id| scans.iter().find(|scan| scan.scan_id == *id)).scans
 }
 

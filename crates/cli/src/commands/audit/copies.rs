@@ -22,6 +22,8 @@ pub(crate) struct Looked {
     pub(crate) unread: Vec<String>,
     /// How many were.
     pub(crate) n_images: usize,
+    /// Pairs that look alike, but have too little flat tissue or are too smooth to be told.
+    pub(crate) n_undecided: usize,
 }
 
 /// Looks at the images of all scans that have one; paths are relative to `folder`. First all pairs of fingerprints,
@@ -56,21 +58,23 @@ pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
     looked.n_images = places.len();
     let pairs = candidates(&fingerprints, CANDIDATE);
     let bar = ui.progress("copies", pairs.len());
-    let found: Vec<Option<Copy>> = pairs
+    let found: Vec<(Verdict, Copy)> = pairs
         .par_iter()
         .map(|pair| {
             let ((one, first), (other, second)) = (places[pair.first], places[pair.second]);
-            let kind = if pair.similarity.identical {
-                Some(CopyKind::Identical)
+            let (verdict, kind) = if pair.similarity.identical {
+                (Verdict::SameAcquisition, CopyKind::Identical)
             } else {
-                show_one_acquisition(first, second).then_some(CopyKind::NearDuplicate)
+                (compare(first, second), CopyKind::NearDuplicate)
             };
             bar.inc();
-            kind.map(|kind| Copy { one: *one, other: *other, kind })
+            (verdict, Copy { one: *one, other: *other, kind })
         })
         .collect();
     bar.finish();
-    looked.copies = found.into_iter().flatten().collect();
+    looked.n_undecided = found.iter().filter(|(verdict, _)| *verdict == Verdict::Undecided).count();
+    let same = found.into_iter().filter(|(verdict, _)| *verdict == Verdict::SameAcquisition);
+    looked.copies = same.map(|(_, copy)| copy).collect();
     looked.copies.sort_by_key(|copy| (copy.one, copy.other));
     looked
 }
@@ -90,8 +94,10 @@ fn fingerprint_of(scan: &ClaimedScan, path: &Path) -> anyhow::Result<Fingerprint
     Ok(fingerprint)
 }
 
-/// Whether two images share their noise. They were read before.
-fn show_one_acquisition(one: &Path, other: &Path) -> bool {
-    let (Ok(one), Ok(other)) = (nifti::read_f32(one), nifti::read_f32(other)) else { return false };
-    confirm(&one, &other).verdict == Verdict::SameAcquisition
+/// Whether two images, which were read before, share their noise.
+fn compare(one: &Path, other: &Path) -> Verdict {
+    let (Ok(one), Ok(other)) = (nifti::read_f32(one), nifti::read_f32(other)) else {
+        return Verdict::Undecided;
+    };
+    confirm(&one, &other).verdict
 }

@@ -115,6 +115,12 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
         for image in &looked.unread {
             ui.warn(format!("audit: {image}"));
         }
+        if looked.n_undecided > 0 {
+            ui.note(format!(
+                "{:>12} {} pairs look alike, but are too small or too smooth to tell copies from rescans",
+                "copies", looked.n_undecided
+            ));
+        }
     }
     let evidence = Evidence {
         training: source.training.as_ref(),

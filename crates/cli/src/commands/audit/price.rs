@@ -139,7 +139,10 @@ fn train_one(
     let config = SplitConfig { strategy, seed, ..request.split.clone() };
     let split = split_scans(table.scans(), &config)?.split;
     let run = request.out.join(format!("seed-{seed}")).join(case.name());
-    let settings = TrainConfig { seed, ..request.config.clone() };
+    let mut settings = TrainConfig { seed, ..request.config.clone() };
+    // The four trainings of a seed have one frozen part and the same images.
+    let shared = request.out.join(format!("seed-{seed}")).join("cache");
+    settings.cache.directory.get_or_insert(shared);
     let trackers = TrackerConfig { tensorboard: false, ..TrackerConfig::default() };
     let training = train::Request {
         leaks: LeakPolicy::Allow,
