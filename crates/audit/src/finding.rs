@@ -59,6 +59,8 @@ pub enum Check {
     SharedImage,
     /// Two diagnoses of one session, or of one image.
     LabelConflict,
+    /// Images that could not be looked at.
+    UnreadImages,
     /// Scans without a diagnosis.
     MissingLabels,
     /// A partition that is not there.

@@ -87,15 +87,27 @@ pub(crate) fn findings(scans: &[ClaimedScan], copies: Option<&[Copy]>) -> Vec<Fi
     findings
 }
 
-/// Pairs of scans with one digest, or one number of the archive.
+/// Images that could not be looked at.
+pub(crate) fn unread(reasons: &[String]) -> Option<Finding> {
+    (!reasons.is_empty()).then(|| {
+        let message = format!("{} could not be compared with the others", count(reasons.len(), "image"));
+        Finding::new(Level::Warning, Check::UnreadImages, message, reasons.to_vec())
+            .in_category(Category::WrongSplit)
+            .with_remedy("put the files right and audit again")
+    })
+}
+
+/// Pairs of scans with one digest, one number of the archive or one file.
 fn named_alike(scans: &[ClaimedScan]) -> BTreeMap<(usize, usize), CopyKind> {
     let mut by_digest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_number: BTreeMap<&ImageId, usize> = BTreeMap::new();
+    let mut by_path: BTreeMap<&str, usize> = BTreeMap::new();
     let mut pairs = BTreeMap::new();
     for (idx, scan) in scans.iter().enumerate() {
         let twin = scan.sha256.as_deref().map(|digest| *by_digest.entry(digest).or_insert(idx));
         let namesake = scan.image_id.as_ref().map(|number| *by_number.entry(number).or_insert(idx));
-        for earlier in twin.into_iter().chain(namesake).filter(|&earlier| earlier != idx) {
+        let file = scan.image.as_deref().map(|path| *by_path.entry(path).or_insert(idx));
+        for earlier in twin.into_iter().chain(namesake).chain(file).filter(|&earlier| earlier != idx) {
             pairs.insert((earlier, idx), CopyKind::Identical);
         }
     }

@@ -8,6 +8,15 @@ use crate::finding::{Check, Finding, Level, count};
 use crate::images::Copy;
 use crate::people::people;
 
+/// Diagnoses that the data have otherwise.
+pub(crate) fn contradictions(cases: &[String]) -> Option<Finding> {
+    (!cases.is_empty()).then(|| {
+        let message = format!("{} with another diagnosis in the scan table", count(cases.len(), "scan"));
+        Finding::new(Level::Conflict, Check::LabelConflict, message, cases.to_vec())
+            .with_remedy("find out which is right, and correct the other")
+    })
+}
+
 /// Two diagnoses of one session or image; scans without any.
 pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
     let mut cases = Vec::new();

@@ -43,6 +43,10 @@ pub struct Evidence<'a> {
     pub scans: &'a [ClaimedScan],
     /// Images that are copies of each other, by the scans' numbers; nothing if no image was looked at.
     pub copies: Option<&'a [Copy]>,
+    /// Images that could not be looked at, and why.
+    pub unread: &'a [String],
+    /// What the table says otherwise than the data it is about.
+    pub contradictions: &'a [String],
     /// How a network was trained with it.
     pub training: Option<&'a TrainingRecord>,
     /// Half of the width that the 95 % interval of a rate may have.
@@ -53,7 +57,14 @@ impl<'a> Evidence<'a> {
     /// The table alone.
     #[must_use]
     pub const fn of(scans: &'a [ClaimedScan]) -> Self {
-        Self { scans, copies: None, training: None, half_width: DEFAULT_HALF_WIDTH }
+        Self {
+            scans,
+            copies: None,
+            unread: &[],
+            contradictions: &[],
+            training: None,
+            half_width: DEFAULT_HALF_WIDTH,
+        }
     }
 }
 
@@ -67,6 +78,8 @@ pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
     let mut findings = people::findings(scans);
     findings.extend(images::findings(scans, evidence.copies));
     findings.extend(labels::findings(scans, evidence.copies.unwrap_or_default()));
+    findings.extend(images::unread(evidence.unread));
+    findings.extend(labels::contradictions(evidence.contradictions));
     findings.extend(training::findings(scans, evidence.training));
     let confounds = confound::confounds(scans);
     findings.extend(confound::findings(&confounds));

@@ -25,7 +25,9 @@ pub(crate) fn people(scans: &[ClaimedScan]) -> BTreeMap<String, Vec<&ClaimedScan
         let is_number = ["", "RID", "rid"].contains(&&label[..label.len() - number.len()]);
         let rid = number.parse().ok().filter(|_| is_number);
         let known = rid.and_then(|rid: u32| by_rid.get(&rid).cloned().flatten());
-        known.unwrap_or_else(|| scan.subject.person_key())
+        // 0413, 413 and RID413 are one number.
+        let number = rid.map(|rid: u32| rid.to_string());
+        known.or(number).unwrap_or_else(|| scan.subject.person_key())
     };
     let mut people: BTreeMap<String, Vec<&ClaimedScan>> = BTreeMap::new();
     for scan in scans {

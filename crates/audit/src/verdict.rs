@@ -139,6 +139,7 @@ impl AuditReport {
 /// The opinions: a leak that was found is clear; where the evidence cannot show one, that is said.
 pub(crate) fn by_category(findings: &[Finding], evidence: &Evidence<'_>) -> Vec<CategoryVerdict> {
     let verdict = |category: Category| {
+        // The worst come first.
         let found = findings.iter().find(|finding| finding.category == Some(category));
         let (opinion, reason) = match found {
             Some(finding) if finding.level.fails() => (Opinion::Clear, finding.message.clone()),

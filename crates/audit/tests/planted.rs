@@ -108,6 +108,43 @@ fn rescans_of_oasis_are_one_person() {
 }
 
 #[test]
+fn numbers_alone_are_people_too() {
+    for (one, other, are_one) in
+        [("413", "0413", true), ("413.0", "413", true), ("RID413", "413", true), ("413", "414", false)]
+    {
+        let table = format!(
+            "RID,DX,set\n{one},AD,train\n7,CN,train\n8,CN,val\n9,AD,val\n{other},AD,test\n10,CN,test\n"
+        );
+        let split = ClaimedSplit::from_reader(table.as_bytes(), "rid.csv".as_ref(), None).expect("a table");
+        let report = audit(&Evidence::of(&split.scans));
+        assert_eq!(report.passes(), !are_one, "{one} and {other}: {:#?}", report.findings);
+    }
+}
+
+#[test]
+fn what_was_not_compared_is_not_called_clean() {
+    let scans = clean(9);
+    let unread = ["sub-1.nii.gz is truncated".to_owned()];
+    let report = audit(&Evidence { copies: Some(&[]), unread: &unread, ..Evidence::of(&scans) });
+    assert_found(&report, Check::UnreadImages, Level::Warning);
+    assert_eq!(report.verdicts[0].opinion, Opinion::Unclear);
+    let other = ["sub-1 ses-m00 is AD here and CN there".to_owned()];
+    assert_found(
+        &audit(&Evidence { contradictions: &other, ..Evidence::of(&scans) }),
+        Check::LabelConflict,
+        Level::Conflict,
+    );
+}
+
+#[test]
+fn one_file_on_two_sides_is_found_by_its_path() {
+    let mut scans = clean(2);
+    let (train, test) = (first_in(&scans, Partition::Train), first_in(&scans, Partition::Test));
+    scans[test].image = scans[train].image.clone();
+    assert_found(&audit(&Evidence::of(&scans)), Check::IdenticalImages, Level::Leak);
+}
+
+#[test]
 fn copies_are_told_by_where_they_are() {
     let scans = clean(3);
     let (train, test) = (first_in(&scans, Partition::Train), first_in(&scans, Partition::Test));

@@ -96,6 +96,7 @@ impl Gate<'_> {
         };
         let report = audit(&Evidence {
             copies: Some(&looked.copies),
+            unread: &looked.unread,
             training: Some(&training),
             ..Evidence::of(&claimed.scans)
         });

@@ -16,7 +16,15 @@ pub(crate) struct LeakArgs {
     /// Take a scan-level split, which is leaky on purpose, for a demonstration; every result says that it is leaky
     #[arg(long)]
     allow_leaky: bool,
-    /// Go on with a split that does not pass the audit; the reason is written into audit.json and metrics.json
+}
+
+/// The options that take a split which does not pass the audit.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PermitArgs {
+    #[command(flatten)]
+    leaks: LeakArgs,
+    /// Go on with a split that does not pass the audit (copied images, contradicting labels); the reason is written
+    /// into audit.json and metrics.json. A subject on two sides is refused all the same
     #[arg(long, value_name = "REASON")]
     override_audit: Option<String>,
 }
@@ -25,6 +33,13 @@ impl LeakArgs {
     /// What to do about a leaky split.
     pub(crate) const fn policy(&self) -> LeakPolicy {
         if self.allow_leaky { LeakPolicy::Allow } else { LeakPolicy::Refuse }
+    }
+}
+
+impl PermitArgs {
+    /// What to do about a leaky split.
+    pub(crate) const fn policy(&self) -> LeakPolicy {
+        self.leaks.policy()
     }
 
     /// Why a split that does not pass the audit is taken.

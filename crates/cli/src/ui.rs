@@ -213,7 +213,10 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             widest.max(header[column].chars().count())
         })
         .collect();
-    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    // A number, perhaps with an interval or a unit behind it; a sentence that starts with one is text.
+    let is_number = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_digit() || c == '-') && text.split(' ').count() <= 4
+    };
     let render = |cells: Vec<String>| {
         let padded: Vec<String> = cells
             .iter()

@@ -246,7 +246,11 @@ fn subject_in(cell: &str) -> Option<SubjectId> {
         return Some(scan.subject().clone());
     }
     if !cell.contains(['/', '\\']) && !cell.contains(".nii") && !cell.contains(".dcm") {
-        return SubjectId::parse(cell).ok();
+        // Numbers that went through a table of floats: 413.0.
+        let number = cell.strip_suffix(".0").unwrap_or(cell);
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = if is_number { number } else { cell };
+        return adni_subject_in(cell).or_else(|| SubjectId::parse(plain).ok());
     }
     cell.split(['/', '\\']).find_map(subject_in_component)
 }
@@ -260,13 +264,30 @@ fn subject_in_component(component: &str) -> Option<SubjectId> {
     if component.starts_with("OAS") {
         return SubjectId::parse(component.split('.').next().unwrap_or_default()).ok();
     }
-    const LENGTH: usize = "002_S_0413".len();
-    let is_adni = |word: &[u8]| {
-        let digits = |word: &[u8]| word.iter().all(u8::is_ascii_digit);
-        digits(&word[..3]) && word[3..6].eq_ignore_ascii_case(b"_S_") && digits(&word[6..])
-    };
-    let found = component.as_bytes().windows(LENGTH).position(is_adni)?;
-    SubjectId::parse(component.get(found..found + LENGTH)?).ok()
+    adni_subject_in(component)
+}
+
+/// ADNI's name of a participant within a word: `002_S_0413`, also `002S413`, with anything before or behind but
+/// digits.
+fn adni_subject_in(word: &str) -> Option<SubjectId> {
+    let bytes = word.as_bytes();
+    let digits_from = |start: usize| bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let underscore = |at: usize| usize::from(bytes.get(at) == Some(&b'_'));
+    (0..bytes.len()).find_map(|start| {
+        let follows_digit = start > 0 && bytes[start - 1].is_ascii_digit();
+        if follows_digit || digits_from(start) != 3 {
+            return None;
+        }
+        let letter = start + 3 + underscore(start + 3);
+        if !bytes.get(letter)?.eq_ignore_ascii_case(&b'S') {
+            return None;
+        }
+        let number = letter + 1 + underscore(letter + 1);
+        let n_digits = digits_from(number);
+        let rid: u32 =
+            word.get(number..number + n_digits).filter(|_| (3..=4).contains(&n_digits))?.parse().ok()?;
+        SubjectId::parse(&format!("{}_S_{rid:04}", word.get(start..start + 3)?)).ok()
+    })
 }
 
 #[cfg(test)]
@@ -303,6 +324,13 @@ mod tests {
             assert_eq!(subject_in(path).unwrap().label(), expected, "{path}");
         }
         assert_eq!(subject_in("images/0001.nii.gz"), None);
+        for name in ["002_S_0413_m06", "002_S_0413_I13893", "002S413", "002_S_413", "sub-ADNI002S0413"] {
+            assert_eq!(subject_in(name).unwrap().label(), "002S0413", "{name}");
+        }
+        assert_eq!(subject_in("413.0").unwrap().label(), "413");
+        for other in ["1002_S_0413", "002_S_04133", "patient7"] {
+            assert_ne!(subject_in(other).unwrap().label(), "002S0413", "{other}");
+        }
     }
 
     #[test]

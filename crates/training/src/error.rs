@@ -62,7 +62,8 @@ pub enum TrainError {
         expected: [usize; 3],
     },
     /// An image is not what the scan table says.
-    #[error("{} of scan {scan_id} has SHA-256 {got}, expected {expected} from the scan table", path.display())]
+    #[error("{} of scan {scan_id} has SHA-256 {got}, expected {expected} from the scan table; run `brainreel \
+             preprocess` again", path.display())]
     ImageChanged {
         /// The scan.
         scan_id: String,
@@ -129,6 +130,15 @@ pub enum TrainError {
         #[source]
         source: Box<TrainError>,
     },
+    /// There is no checkpoint before the last one.
+    #[error(
+        "{} is not there: a finished run has no checkpoint before its last, nor has one that was interrupted before \
+         its second; leave --resume-from out, or start anew in another folder", path.display()
+    )]
+    NoPrevious {
+        /// Where it would be.
+        path: PathBuf,
+    },
     /// A checkpoint was written by another version of brainreel.
     #[error(
         "{} has layout {got}, this version of brainreel reads layout {expected}; finish the run with the version \
@@ -154,7 +164,10 @@ pub enum TrainError {
         what: &'static str,
     },
     /// A checkpoint is not one that training wrote.
-    #[error("{} is not a checkpoint of brainreel: {detail}", path.display())]
+    #[error(
+        "{} is not a checkpoint of brainreel, or damaged: {detail}; no other one is whole, so move the run folder \
+         away and train again", path.display()
+    )]
     Checkpoint {
         /// The file.
         path: PathBuf,

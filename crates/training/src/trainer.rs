@@ -408,6 +408,9 @@ fn checkpoint_to_resume(
     let (last, previous) = (path_of(CheckpointKind::Last), path_of(CheckpointKind::Previous));
     let chosen = match request.resume_from {
         ResumeFrom::Last => last.clone().or(previous.clone()),
+        ResumeFrom::Previous if previous.is_none() => {
+            return Err(TrainError::NoPrevious { path: CheckpointKind::Previous.path(request.run_dir) });
+        }
         ResumeFrom::Previous => previous.clone(),
     };
     let Some(path) = chosen else { return Ok(None) };

@@ -13,7 +13,7 @@ use crate::batch;
 use crate::commands::run;
 use crate::experiment::{Experiment, Input};
 use crate::finish::Finish;
-use crate::leaks::LeakArgs;
+use crate::leaks::PermitArgs;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -41,7 +41,8 @@ pub(crate) struct DemoArgs {
 pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let experiment = experiment(args);
     ui.note(format!("{:>12} {}", "demo", caveat()));
-    let (mut report, finish) = run::walk(&experiment, batch::default_jobs(), true, &LeakArgs::default(), ui)?;
+    let (mut report, finish) =
+        run::walk(&experiment, batch::default_jobs(), true, &PermitArgs::default(), ui)?;
     report.caveat = Some(caveat());
     ui.result(format!("\n{}\n{}.", report.evaluation.table(), caveat()));
     let auc = &report.evaluation.subjects.auc;

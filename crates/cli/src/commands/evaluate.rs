@@ -14,7 +14,7 @@ use crate::commands::train::training_scans;
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
 use crate::gate::{AuditOutcome, Gate};
-use crate::leaks::{self, LeakArgs};
+use crate::leaks::{self, PermitArgs};
 use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -49,7 +49,7 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "DIR")]
     derivatives: Option<PathBuf>,
     #[command(flatten)]
-    leaks: LeakArgs,
+    leaks: PermitArgs,
 }
 
 /// A checkpoint of a run.

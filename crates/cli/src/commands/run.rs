@@ -14,7 +14,7 @@ use crate::commands::evaluate::EvaluationReport;
 use crate::commands::{cohort, convert, evaluate, preprocess, simulate, split, train};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
-use crate::leaks::LeakArgs;
+use crate::leaks::PermitArgs;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
 use crate::{batch, defaults, fingerprint, folders, shuffle};
@@ -51,7 +51,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     #[command(flatten)]
-    leaks: LeakArgs,
+    leaks: PermitArgs,
 }
 
 /// What `run` reports.
@@ -119,7 +119,7 @@ pub(crate) fn walk(
     experiment: &Experiment,
     n_jobs: usize,
     offline: bool,
-    permit: &LeakArgs,
+    permit: &PermitArgs,
     ui: &Ui,
 ) -> anyhow::Result<(RunReport, Finish)> {
     let leaks = permit.policy();

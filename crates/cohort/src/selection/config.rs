@@ -88,6 +88,10 @@ pub struct SelectionConfig {
     pub seed: u64,
 }
 
+/// Descriptions of other contrasts and of scans that only prepare others.
+const OTHER_CONTRASTS: [&str; 9] =
+    ["*localizer*", "*scout*", "*survey*", "*calibration*", "*flair*", "*dti*", "*fmri*", "*t2*", "*tse*"];
+
 impl Default for SelectionConfig {
     fn default() -> Self {
         let JoinRule { max_days, accept_research_group } = JoinRule::default();
@@ -99,7 +103,7 @@ impl Default for SelectionConfig {
             field_strengths_t: Vec::new(),
             modality: "MRI".to_owned(),
             include: Vec::new(),
-            exclude: Vec::new(),
+            exclude: OTHER_CONTRASTS.into_iter().filter_map(Pattern::parse).collect(),
             images: ImageChoice::PreferOriginal,
             min_age_years: None,
             max_age_years: None,

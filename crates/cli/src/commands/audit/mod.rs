@@ -67,7 +67,7 @@ pub(crate) struct AuditArgs {
     precision: f64,
     /// Train with an honest and with a leaky split, with true and with shuffled labels, and print what the leak costs;
     /// runs go to this folder, and finished ones are not repeated
-    #[arg(long, value_name = "DIR", requires = "derivatives", conflicts_with_all = ["split", "train", "test", "network"])]
+    #[arg(long, value_name = "DIR", requires = "derivatives", conflicts_with_all = ["split", "train", "test", "network", "html"])]
     price_tag: Option<PathBuf>,
     /// With --price-tag: settings of training as TOML, as `train --config` takes them
     #[arg(long, value_name = "FILE.toml", requires = "price_tag")]
@@ -109,6 +109,10 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
     if let Some(out) = &args.price_tag {
         return price_tag(args, out, ui);
     }
+    anyhow::ensure!(
+        args.test.is_none() || args.train.is_some() || args.network.is_some(),
+        "--test alone has nothing to leak from; add --train FILE, or --network RUN_DIR"
+    );
     let source = Source::read(args)?;
     let looked = source.images.as_deref().map(|folder| copies::look(&source.split.scans, folder, ui));
     if let Some(looked) = &looked {
@@ -125,6 +129,8 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let evidence = Evidence {
         training: source.training.as_ref(),
         copies: looked.as_ref().filter(|looked| looked.n_images > 0).map(|looked| looked.copies.as_slice()),
+        unread: looked.as_ref().map_or(&[], |looked| looked.unread.as_slice()),
+        contradictions: &source.contradictions,
         half_width: args.precision,
         ..Evidence::of(&source.split.scans)
     };

@@ -1,5 +1,6 @@
 //! What is audited: a split of ours, a table of anybody's, or a run folder.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -20,6 +21,8 @@ pub(super) struct Source {
     pub(super) files: Vec<PathBuf>,
     /// Folder that the paths of images are relative to, if they are to be looked at.
     pub(super) images: Option<PathBuf>,
+    /// Diagnoses that the scan table has otherwise.
+    pub(super) contradictions: Vec<String>,
 }
 
 impl Source {
@@ -31,6 +34,7 @@ impl Source {
                 training: None,
                 files: vec![table.clone()],
                 images: None,
+                contradictions: Vec::new(),
             },
             None => Self::of_tables(args)?,
         };
@@ -45,7 +49,10 @@ impl Source {
             _ => None,
         };
         if let Some(folder) = derivatives {
-            look_up(&mut source.split, &folder)?;
+            source.contradictions = look_up(&mut source.split, &folder)?;
+            if let Some(run) = args.split.as_ref().filter(|run| run.is_dir() && !args.no_images) {
+                refuse_other_images(run, &folder, &source.split)?;
+            }
             source.images = Some(folder);
         }
         if let Some(folder) = &args.images {
@@ -58,18 +65,25 @@ impl Source {
     }
 
     fn of_run(run: &Path) -> anyhow::Result<Self> {
+        folders::check_kind(run, Kind::Run)?;
         let table = run.join("split.tsv");
         Ok(Self {
             split: ClaimedSplit::read(&table, None)?,
             training: Some(record_of(run)?),
             files: vec![table],
             images: None,
+            contradictions: Vec::new(),
         })
     }
 
     fn of_tables(args: &AuditArgs) -> anyhow::Result<Self> {
-        let mut source =
-            Self { split: ClaimedSplit::default(), training: None, files: Vec::new(), images: None };
+        let mut source = Self {
+            split: ClaimedSplit::default(),
+            training: None,
+            files: Vec::new(),
+            images: None,
+            contradictions: Vec::new(),
+        };
         for (file, partition) in [
             (&args.train, Partition::Train),
             (&args.validation, Partition::Validation),
@@ -84,16 +98,22 @@ impl Source {
     }
 }
 
-/// Takes what the scan table of the derivatives knows of the scans.
-pub(crate) fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<()> {
+/// Takes what the scan table of the derivatives knows of the scans; gives the diagnoses that it has otherwise.
+fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<Vec<String>> {
     folders::check_input(derivatives, DERIVATIVES)?;
     folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let known =
         |subject: &SubjectId, session: &SessionId, run| table.get(&ScanId::new(subject, session, run));
+    let mut contradictions = Vec::new();
     for claimed in &mut split.scans {
         let Some(session) = &claimed.session else { continue };
         let Some(scan) = known(&claimed.subject, session, claimed.run) else { continue };
+        if let (Some(here), Some(there)) = (claimed.diagnosis, scan.diagnosis)
+            && here != there
+        {
+            contradictions.push(format!("{} is {here} here and {there} there", claimed.describe()));
+        }
         claimed.age_years = claimed.age_years.or(scan.age_years);
         claimed.sex = claimed.sex.or(scan.sex);
         claimed.site = claimed.site.take().or_else(|| scan.site.clone());
@@ -102,6 +122,22 @@ pub(crate) fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::R
         claimed.sha256 = claimed.sha256.take().or_else(|| scan.sha256.clone());
         claimed.image = claimed.image.take().or_else(|| Some(scan.image.clone()));
     }
+    Ok(contradictions)
+}
+
+/// Refuses images that are not those that the run was trained with.
+fn refuse_other_images(run: &Path, derivatives: &Path, split: &ClaimedSplit) -> anyhow::Result<()> {
+    let trained_with = RunInputs::read(run)?.images;
+    let now: BTreeSet<&str> = split.scans.iter().filter_map(|scan| scan.sha256.as_deref()).collect();
+    let n_others = trained_with.values().filter(|digest| !now.contains(digest.as_str())).count();
+    anyhow::ensure!(
+        n_others == 0,
+        "{n_others} of {} images in {} are not those that {} was trained with; name those with --derivatives, or leave \
+         images out with --no-images",
+        trained_with.len(),
+        derivatives.display(),
+        run.display()
+    );
     Ok(())
 }
 

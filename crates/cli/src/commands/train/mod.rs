@@ -23,7 +23,7 @@ use self::tracking::Tracking;
 use crate::finish::{Finish, Interrupted};
 use crate::folders::{self, Kind};
 use crate::gate::Gate;
-use crate::leaks::{self, LeakArgs};
+use crate::leaks::{self, PermitArgs};
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -86,7 +86,7 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "N", hide = true)]
     stop_after_steps: Option<u64>,
     #[command(flatten)]
-    leaks: LeakArgs,
+    leaks: PermitArgs,
     #[command(flatten)]
     settings: settings::Settings,
     #[command(flatten)]
