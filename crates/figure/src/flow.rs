@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use crate::panel::as_f64;
 use crate::sheet::escaped;
 
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 840.0;
 const MARGIN: f64 = 24.0;
 const LINE: f64 = 18.0;
 /// The boxes down the left, and those of what was left out on the right.
-const MAIN: [f64; 2] = [MARGIN, 300.0];
-const SIDE: [f64; 2] = [396.0, WIDTH - MARGIN - 396.0];
+const MAIN: [f64; 2] = [MARGIN, 352.0];
+const SIDE: [f64; 2] = [448.0, WIDTH - MARGIN - 448.0];
 const MAIN_HEIGHT: f64 = 34.0;
 const SIDE_HEIGHT: f64 = 46.0;
 /// From one box down the left to the next; the box on the right lies between them.
