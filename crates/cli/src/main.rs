@@ -49,7 +49,7 @@ Beside them:
   cohort     tables of a study, images    -> who is in, who is out and why
   strip      heads (NIfTI)                -> brain masks
   weights    published weights: fetch, import, list, verify
-  export     a run folder               -> weights for torchvision
+  export     a run folder                 -> weights for torchvision
   audit      a split, anybody's           -> leaks, confounds, verdicts
 
 Examples:

@@ -7,6 +7,21 @@ use anyhow::Context;
 use brainreel_artifact::{derive_seed, write_atomic};
 use brainreel_cohort::{Diagnosis, LabelTable, SubjectId};
 
+/// The diagnosis that each subject gets: the most severe one of the subject whose place it takes.
+pub(crate) fn permuted<'a>(
+    diagnoses: impl Iterator<Item = (&'a SubjectId, Diagnosis)>,
+    seed: u64,
+) -> BTreeMap<&'a SubjectId, Diagnosis> {
+    let mut severest: BTreeMap<&SubjectId, Diagnosis> = BTreeMap::new();
+    for (subject, diagnosis) in diagnoses {
+        let known = severest.entry(subject).or_insert(diagnosis);
+        *known = diagnosis.max(*known);
+    }
+    let mut places: Vec<&SubjectId> = severest.keys().copied().collect();
+    places.sort_by_cached_key(|subject| derive_seed(seed, "shuffle labels", &[subject.label()]));
+    places.into_iter().zip(severest.values().copied()).collect()
+}
+
 /// Reads label tables and writes one plain table in which the subjects' diagnoses are permuted.
 ///
 /// All scans of a subject get the same diagnosis, the most severe one of the subject whose place it
@@ -16,18 +31,8 @@ use brainreel_cohort::{Diagnosis, LabelTable, SubjectId};
 /// A function of the tables and the seed.
 pub(crate) fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> anyhow::Result<()> {
     let labels = LabelTable::from_files(tables)?;
-    let mut severest: BTreeMap<&SubjectId, Diagnosis> = BTreeMap::new();
-    for row in labels.rows() {
-        if let Some(diagnosis) = row.diagnosis() {
-            let known = severest.entry(&row.subject).or_insert(diagnosis);
-            *known = diagnosis.max(*known);
-        }
-    }
-    let mut permuted: Vec<&SubjectId> = severest.keys().copied().collect();
-    permuted.sort_by_cached_key(|subject| derive_seed(seed, "shuffle labels", &[subject.label()]));
-    let shuffled: BTreeMap<&SubjectId, Diagnosis> =
-        permuted.into_iter().zip(severest.values().copied()).collect();
-
+    let known = labels.rows().iter().filter_map(|row| Some((&row.subject, row.diagnosis()?)));
+    let shuffled = permuted(known, seed);
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["image_id", "path", "subject", "session", "diagnosis", "age", "sex", "date"])?;
     for row in labels.rows() {

@@ -1,15 +1,12 @@
 //! What a leaky split costs on one's own data: the same training with an honest split and with a leaky one, with the
 //! diagnoses as they are and permuted among subjects.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{FolderLock, derive_seed, link_atomic, write_atomic, write_json};
-use brainreel_cohort::{
-    Diagnosis, LeakPolicy, Scan, ScanTable, SplitConfig, SplitStrategy, SubjectId, split_scans,
-};
+use brainreel_artifact::{FolderLock, link_atomic, write_atomic, write_json};
+use brainreel_cohort::{LeakPolicy, Scan, ScanTable, SplitConfig, SplitStrategy, split_scans};
 use brainreel_statistics::Estimate;
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
@@ -18,6 +15,7 @@ use serde::Serialize;
 use crate::commands::evaluate::{self, EvaluationReport, text};
 use crate::commands::train::{self, DERIVATIVES, NOTICE};
 use crate::folders::{self, Kind};
+use crate::shuffle::permuted;
 use crate::ui::{Ui, table};
 
 /// The result.
@@ -155,17 +153,8 @@ fn train_one(
 /// A folder with the same images, and a scan table in which diagnoses are permuted among subjects: every scan of a
 /// subject gets the most severe diagnosis of the one whose place it takes.
 fn shuffled_view(derivatives: &Path, table: &ScanTable, seed: u64, view: &Path) -> anyhow::Result<()> {
-    let mut severest: BTreeMap<&SubjectId, Diagnosis> = BTreeMap::new();
-    for scan in table.scans() {
-        if let Some(diagnosis) = scan.diagnosis {
-            let known = severest.entry(scan.subject()).or_insert(diagnosis);
-            *known = diagnosis.max(*known);
-        }
-    }
-    let mut places: Vec<&SubjectId> = severest.keys().copied().collect();
-    places.sort_by_cached_key(|subject| derive_seed(seed, "shuffle labels", &[subject.label()]));
-    let shuffled: BTreeMap<&SubjectId, Diagnosis> =
-        places.into_iter().zip(severest.values().copied()).collect();
+    let known = table.scans().iter().filter_map(|scan| Some((scan.subject(), scan.diagnosis?)));
+    let shuffled = permuted(known, seed);
     let relabelled = |scan: &Scan| Scan { diagnosis: shuffled.get(scan.subject()).copied(), ..scan.clone() };
     let scans: Vec<Scan> = table.scans().iter().map(relabelled).collect();
     for scan in &scans {
@@ -268,7 +257,7 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use brainreel_cohort::ScanId;
+    use brainreel_cohort::{Diagnosis, ScanId};
 
     use super::*;
 
