@@ -1,6 +1,7 @@
 //! Repository checks: `cargo xtask tidy` and `cargo xtask ci`.
 #![expect(clippy::print_stdout, reason = "a command line tool reports to its user")]
 
+mod cargo;
 mod ci;
 mod tidy;
 

@@ -3,7 +3,9 @@
 mod files;
 mod goldens;
 mod manifests;
+mod row_table;
 mod rows;
+mod shared_builds;
 mod text;
 
 use std::fmt;
@@ -56,6 +58,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
 pub(crate) fn is_tidy(root: &Path) -> anyhow::Result<bool> {
     let files = files::list(root)?;
     let mut findings = rows::check(root)?;
+    findings.extend(shared_builds::check(root)?);
     findings.extend(manifests::check(root, &files)?);
     findings.extend(text::check(root, &files)?);
     findings.extend(goldens::check(root, &files)?);

@@ -3,37 +3,11 @@
 use std::path::Path;
 
 use anyhow::Context;
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use serde_json::Value;
 
 use super::Finding;
-
-/// The row of each crate. A crate depends only on crates of lower rows.
-const ROWS: [(&str, u32); 22] = [
-    ("brainreel-kernels", 0),
-    ("brainreel-statistics", 0),
-    ("brainreel-cohort", 0),
-    ("brainreel-artifact", 0),
-    ("brainreel-audit", 1),
-    ("brainreel-engine", 1),
-    ("brainreel-trackers", 1),
-    ("brainreel-volume", 1),
-    ("brainreel-augmentation", 2),
-    ("brainreel-figure", 2),
-    ("brainreel-fingerprint", 2),
-    ("brainreel-formats", 2),
-    ("brainreel-preprocess", 2),
-    ("brainreel-models", 2),
-    ("brainreel-synthstrip", 3),
-    ("brainreel-weights", 3),
-    ("brainreel-simulate", 3),
-    ("brainreel-training", 3),
-    ("brainreel-report", 3),
-    ("brainreel", 4),
-    // Tools: no crate depends on them, except on testkit in its own tests.
-    ("brainreel-testkit", TOOL),
-    ("xtask", TOOL),
-];
-const TOOL: u32 = 9;
+use super::row_table::{RowTable, TABLE_FILE, TOOL};
+use crate::cargo;
 
 /// Edges that the rows would allow.
 const FORBIDDEN: [(&str, &str, &str); 1] =
@@ -42,6 +16,14 @@ const FORBIDDEN: [(&str, &str, &str); 1] =
 /// The lowest row that may use these crates, and every crate whose name goes on after a `-`.
 const FRAMEWORKS: [(&str, u32); 2] = [("burn", 2), ("clap", 4)];
 
+/// A package of the workspace.
+struct Package {
+    name: String,
+    /// Path of its `Cargo.toml`, relative to the root.
+    manifest: String,
+    edges: Vec<Edge>,
+}
+
 /// One arrow between packages.
 struct Edge {
     from: String,
@@ -49,38 +31,52 @@ struct Edge {
     is_for_tests: bool,
 }
 
-/// Checks all arrows of the workspace.
+/// Checks the table of rows, and all arrows of the workspace against it.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root.join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata failed")?;
-    let mut findings = Vec::new();
-    for package in metadata.workspace_packages() {
-        let folder = package.manifest_path.strip_prefix(&metadata.workspace_root);
-        let path = folder.unwrap_or(&package.manifest_path).as_str();
-        let edges = package.dependencies.iter().map(|dependency| Edge {
-            from: package.name.to_string(),
-            to: dependency.name.clone(),
-            is_for_tests: dependency.kind == DependencyKind::Development,
-        });
-        let problems = edges.filter_map(|edge| problem_of(&edge));
-        let unknown = row_of(&package.name)
+    let text = std::fs::read_to_string(root.join(TABLE_FILE))
+        .with_context(|| format!("cannot read {TABLE_FILE}"))?;
+    let (rows, mut findings) = RowTable::parse(&text);
+    let packages = read_packages(root)?;
+    for package in &packages {
+        let problems = package.edges.iter().filter_map(|edge| problem_of(&rows, edge));
+        let no_row = rows
+            .row_of(&package.name)
             .is_none()
-            .then(|| format!("crate {} has no row: give it one in xtask/src/tidy/rows.rs", package.name));
-        findings.extend(unknown.into_iter().chain(problems).map(|message| Finding::error(path, 0, message)));
+            .then(|| format!("crate {} has no row: add it to the table in {TABLE_FILE}", package.name));
+        let messages = no_row.into_iter().chain(problems);
+        findings.extend(messages.map(|message| Finding::error(&package.manifest, 0, message)));
     }
+    findings.extend(rows.without_package(|name| packages.iter().any(|package| package.name == name)));
     Ok(findings)
 }
 
-fn row_of(name: &str) -> Option<u32> {
-    ROWS.iter().find(|(crate_name, _)| *crate_name == name).map(|(_, row)| *row)
+/// The packages of the workspace, as cargo sees them.
+fn read_packages(root: &Path) -> anyhow::Result<Vec<Package>> {
+    let output = cargo::stdout(root, &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Value = serde_json::from_str(&output).context("`cargo metadata` printed no JSON")?;
+    let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
+    packages.iter().map(|package| Package::parse(package, root)).collect()
 }
 
-fn problem_of(edge: &Edge) -> Option<String> {
+impl Package {
+    fn parse(package: &Value, root: &Path) -> anyhow::Result<Self> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("a package without a name");
+        let name = text(&package["name"])?;
+        let manifest = text(&package["manifest_path"])?;
+        let manifest = Path::new(&manifest).strip_prefix(root).unwrap_or(Path::new(&manifest));
+        let dependencies = package["dependencies"].as_array().context("a package without dependencies")?;
+        let edges = dependencies.iter().map(|dependency| {
+            let is_for_tests = dependency["kind"].as_str() == Some("dev");
+            Ok(Edge { from: name.clone(), to: text(&dependency["name"])?, is_for_tests })
+        });
+        let edges = edges.collect::<anyhow::Result<_>>()?;
+        Ok(Self { manifest: manifest.to_string_lossy().replace('\\', "/"), name, edges })
+    }
+}
+
+fn problem_of(rows: &RowTable, edge: &Edge) -> Option<String> {
     let Edge { from, to, is_for_tests } = edge;
-    let row = row_of(from)?;
+    let row = rows.row_of(from)?;
     if *is_for_tests {
         return (to == "xtask").then(|| format!("{from} must not depend on {to}"));
     }
@@ -92,7 +88,7 @@ fn problem_of(edge: &Edge) -> Option<String> {
     if let Some((_, _, reason)) = FORBIDDEN.iter().find(|(a, b, _)| a == from && b == to) {
         return Some(format!("{from} must not depend on {to}: {reason}"));
     }
-    let target_row = row_of(to)?;
+    let target_row = rows.row_of(to)?;
     if target_row == TOOL {
         return Some(format!("{from} must not depend on {to}, except as a dev-dependency on testkit"));
     }
@@ -109,7 +105,13 @@ mod tests {
     use super::*;
 
     fn problem(from: &str, to: &str, is_for_tests: bool) -> Option<String> {
-        problem_of(&Edge { from: from.into(), to: to.into(), is_for_tests })
+        let (rows, findings) = RowTable::parse(
+            "| row | crate | one line |\n|---|---|---|\n| 0 | `cohort` | |\n| 0 | `artifact` | |\n| 1 | `volume` | |\n\
+             | 2 | `formats` | |\n| 2 | `preprocess` | |\n| 2 | `models` | |\n| 3 | `training` | |\n| 5 | `cli` | |\n\
+             | dev | `testkit`, `xtask` | |\n",
+        );
+        assert_eq!(findings, []);
+        problem_of(&rows, &Edge { from: from.into(), to: to.into(), is_for_tests })
     }
 
     #[test]
