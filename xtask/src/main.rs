@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask tidy    check crate rows, manifests, file lengths, stray marks, golden files
+    "usage: cargo xtask tidy    check crate rows, circles, manifests, lengths, stray marks, golden files
        cargo xtask ci      everything that .ci/run does, in the same order";
 
 fn main() -> anyhow::Result<ExitCode> {

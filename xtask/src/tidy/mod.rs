@@ -1,5 +1,7 @@
 //! Checks that no compiler makes.
 
+mod budgets;
+mod circles;
 mod files;
 mod goldens;
 mod manifests;
@@ -60,6 +62,8 @@ pub(crate) fn is_tidy(root: &Path) -> anyhow::Result<bool> {
     let mut findings = rows::check(root)?;
     findings.extend(shared_builds::check(root)?);
     findings.extend(manifests::check(root, &files)?);
+    findings.extend(circles::check(root, &files)?);
+    findings.extend(budgets::check(root, &files)?);
     findings.extend(text::check(root, &files)?);
     findings.extend(goldens::check(root, &files)?);
     findings.sort();

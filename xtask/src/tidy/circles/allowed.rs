@@ -1,0 +1,111 @@
+//! Circles that stand for now.
+
+/// A circle that is there, and why.
+pub(super) struct Allowed {
+    /// The crate's folder.
+    pub(super) folder: &'static str,
+    /// All files of the circle, below the folder's `src`.
+    pub(super) files: &'static [&'static str],
+    pub(super) reason: &'static str,
+}
+
+/// Circles that stand for now. An entry that no longer matches is an error, so the list only shrinks.
+pub(super) const ALLOWED: [Allowed; 13] = [
+    Allowed {
+        folder: "crates/audit",
+        files: &["precision.rs", "verdict.rs"],
+        reason: "a level of the verdict stands in the precision",
+    },
+    Allowed {
+        folder: "crates/cli",
+        files: &[
+            "commands/audit/mod.rs",
+            "commands/audit/page.rs",
+            "commands/audit/price.rs",
+            "commands/audit/source.rs",
+            "commands/evaluate.rs",
+            "commands/train/folds.rs",
+            "commands/train/forecast.rs",
+            "commands/train/mod.rs",
+            "commands/train/tracking.rs",
+            "commands/train/verify.rs",
+            "gate.rs",
+            "leaks.rs",
+            "run_inputs.rs",
+        ],
+        reason: "until the pipeline move",
+    },
+    Allowed {
+        folder: "crates/cohort",
+        files: &["split/matching.rs", "split/outcome.rs", "split/replay.rs"],
+        reason: "an outcome is replayed by what it came from",
+    },
+    Allowed {
+        folder: "crates/engine",
+        files: &["compile.rs", "program.rs", "schedule.rs"],
+        reason: "a program is compiled on request, and holds what the compiler made",
+    },
+    Allowed {
+        folder: "crates/formats",
+        files: &["dicom/header.rs", "dicom/sidecar.rs"],
+        reason: "a header holds its sidecar",
+    },
+    Allowed {
+        folder: "crates/formats",
+        files: &["nifti/affine.rs", "nifti/header.rs"],
+        reason: "a header knows its affine",
+    },
+    Allowed {
+        folder: "crates/models",
+        files: &[
+            "block.rs",
+            "mvit/attention.rs",
+            "mvit/block.rs",
+            "mvit/layer.rs",
+            "mvit/parts.rs",
+            "native/trunk.rs",
+            "network/mod.rs",
+            "network/residual.rs",
+            "norm.rs",
+        ],
+        reason: "until each network is one module",
+    },
+    Allowed {
+        folder: "crates/models",
+        files: &["positions.rs", "state.rs"],
+        reason: "until weight files are a crate of their own",
+    },
+    Allowed {
+        folder: "crates/preprocess",
+        files: &["bet/config.rs", "config.rs", "n4/config.rs"],
+        reason: "until steps have settings of their own",
+    },
+    Allowed {
+        folder: "crates/preprocess",
+        files: &["pipeline.rs", "qc.rs", "qc/brain.rs", "qc/tissue.rs", "qc/warning.rs"],
+        reason: "until steps are a list",
+    },
+    Allowed {
+        folder: "crates/simulate",
+        files: &[
+            "acquisition.rs",
+            "anatomy/cerebellum.rs",
+            "anatomy/cerebrum.rs",
+            "anatomy/deep.rs",
+            "anatomy/face.rs",
+            "anatomy/mod.rs",
+            "subject.rs",
+        ],
+        reason: "a subject draws the anatomy that it is scanned with",
+    },
+    Allowed {
+        folder: "crates/training",
+        files: &["events.rs", "forecast.rs", "predict.rs", "trainer.rs"],
+        reason: "until the pipeline move",
+    },
+    Allowed {
+        folder: "crates/weights",
+        files: &["download.rs", "install.rs"],
+        reason: "a download reports its progress as a part of the installation",
+    },
+];
