@@ -1,6 +1,7 @@
 //! What to do about an error: one table.
 
 use brainreel_artifact::ArtifactError;
+use brainreel_preprocess::ConfigError;
 
 /// The advice for an error, found by the kinds of its causes.
 pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
@@ -12,6 +13,13 @@ pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
 fn for_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(io) = cause.downcast_ref::<std::io::Error>() {
         return for_io(io.kind());
+    }
+    if let Some(ConfigError::BiasWithoutBrain) = cause.downcast_ref() {
+        return Some(
+            "choose a brain extractor, switch bias correction off, or, if the images are stripped already, set \
+             bias_region = \"foreground\" (--bias-region foreground)"
+                .to_owned(),
+        );
     }
     match cause.downcast_ref::<ArtifactError>()? {
         ArtifactError::Locked { .. } => Some("wait for it to end, or write to another folder".to_owned()),

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let scan = nifti::read_f32(input)?;
     let mask = nifti::read_f32(mask)?.map(|&value| value > 0.5);
     let start = Instant::now();
-    let done = correct_bias(&scan, Some(&mask), None, &config)?;
+    let done = correct_bias(&scan, Some(&mask), None, &config.validated()?)?;
     let seconds = start.elapsed().as_secs_f64();
     writeln!(std::io::stdout(), "n4: {seconds:.3} s, iterations {:?}", done.n_iterations)?;
     nifti::write(&out.join("corrected.nii.gz"), &done.corrected)?;

@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let scan = nifti::read_f32(input)?;
     let start = Instant::now();
-    let done = preprocess(&scan, &PreprocessConfig::whole_head())?;
+    let done = preprocess(&scan, &PreprocessConfig::whole_head().validated()?)?;
     writeln!(std::io::stdout(), "preprocess: {:.2} s", start.elapsed().as_secs_f64())?;
     nifti::write(&out.join("ras.nii.gz"), &to_closest_canonical(&scan))?;
     nifti::write(&out.join("native_1mm.nii.gz"), &done.stages.uncropped)?;

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bet::BetConfig;
-use crate::n4::N4Config;
+use crate::bet::{Bet, BetConfig};
+use crate::foreground::ForegroundRule;
+use crate::n4::{N4Config, ValidN4Config};
+use crate::steps::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
+use crate::steps::extract_brain::{ExtractorChoice, SynthStripSettings};
 
 /// How a scan becomes a network input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,11 +18,11 @@ pub struct PreprocessConfig {
     pub resample: bool,
     /// Edge of a voxel after resampling, in mm. 1 mm is the usual acquisition of ADNI.
     pub spacing_mm: f64,
-    /// How the smooth bias field is taken out.
+    /// How the smooth bias field is removed.
     pub bias_correction: BiasCorrection,
     /// From which voxels the bias field is estimated.
     pub bias_region: BiasRegion,
-    /// Before or after resampling.
+    /// Whether the bias field is removed before or after resampling.
     pub bias_grid: BiasGrid,
     /// Whether to crop to the foreground before the zoom.
     pub crop: bool,
@@ -57,97 +60,6 @@ impl Default for PreprocessConfig {
     }
 }
 
-/// How the brain is cut out of the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ExtractorChoice {
-    /// The SynthStrip network; its weights have to be there.
-    SynthStrip,
-    /// The classical deformable surface, in the manner of BET.
-    Bet,
-    /// Not at all: the whole head goes on, or the image is stripped already.
-    None,
-    /// A mask that was made before, from a file.
-    Mask,
-}
-
-impl ExtractorChoice {
-    /// As it is written in settings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SynthStrip => "synthstrip",
-            Self::Bet => "bet",
-            Self::None => "none",
-            Self::Mask => "mask",
-        }
-    }
-}
-
-/// How the smooth bias field is taken out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasCorrection {
-    /// N4.
-    N4,
-    /// Not at all.
-    None,
-}
-
-/// From which voxels the bias field is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasRegion {
-    /// The brain mask. On a whole head the field would follow fat and air.
-    Brain,
-    /// The brain mask, or without one the foreground: for images that are stripped already.
-    Foreground,
-}
-
-/// On which grid the bias field is taken out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasGrid {
-    /// After resampling: every scan has the same spacing.
-    Resampled,
-    /// Before resampling, on the scanner's own voxels.
-    Native,
-}
-
-/// Settings of SynthStrip.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SynthStripSettings {
-    /// How far beyond the brain's surface the mask reaches, in mm.
-    pub border_mm: f64,
-}
-
-impl Default for SynthStripSettings {
-    fn default() -> Self {
-        Self { border_mm: 1.0 }
-    }
-}
-
-/// What counts as foreground.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[non_exhaustive]
-pub enum ForegroundRule {
-    /// Brighter than Otsu's threshold between the minimum and the 99.9th percentile of the image.
-    ///
-    /// On a head in noisy air the threshold lies between air and tissue, far above the noise, and the
-    /// box is that of the skin. On a skull-stripped image, whose background is one value, it lies in
-    /// the partial volume of the brain's surface, which the padding covers.
-    #[default]
-    Otsu,
-    /// Brighter than a given intensity; 0 for images whose background is exactly zero.
-    Above(f64),
-}
-
 /// Why a configuration is not usable.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -164,19 +76,19 @@ pub enum ConfigError {
     },
     /// Settings that do not go together.
     #[error(
-        "preprocess.bias_correction estimates the field inside the brain mask, and brain_extractor = \"none\" makes \
-         none: choose an extractor, switch the correction off, or, if the images are stripped already, set \
-         bias_region = \"foreground\" (--bias-region foreground)"
+        "preprocess.bias_correction = \"n4\" with bias_region = \"brain\" needs a brain mask, but brain_extractor is \
+         \"none\""
     )]
     BiasWithoutBrain,
 }
 
 impl PreprocessConfig {
-    /// Checks every number once, at the edge of the program.
+    /// Checks every setting, once, at the edge of the program.
     ///
     /// # Errors
     /// [`ConfigError::Range`] names the first field that is out of its range.
-    pub fn validated(self) -> Result<Self, ConfigError> {
+    /// [`ConfigError::BiasWithoutBrain`] if settings contradict each other.
+    pub fn validated(self) -> Result<ValidPreprocessConfig, ConfigError> {
         check("spacing_mm", self.spacing_mm, 0.2, 20.0, "0.2 to 20 mm")?;
         let threshold = match self.foreground {
             ForegroundRule::Otsu => 0.0,
@@ -186,12 +98,12 @@ impl PreprocessConfig {
         check("padding_voxels", as_f64(self.padding_voxels), 0.0, 256.0, "0 to 256 voxels")?;
         check("size_voxels", as_f64(self.size_voxels), 8.0, 512.0, "8 to 512 voxels")?;
         check("synthstrip.border_mm", self.synthstrip.border_mm, -20.0, 20.0, "-20 to 20 mm")?;
-        self.bet.validated()?;
-        self.n4.clone().validated()?;
+        let bet = Bet::new(self.bet)?;
+        let n4 = self.n4.clone().validated()?;
         if self.has_bias_without_brain() {
             return Err(ConfigError::BiasWithoutBrain);
         }
-        Ok(self)
+        Ok(ValidPreprocessConfig { config: self, bet, n4 })
     }
 
     fn has_bias_without_brain(&self) -> bool {
@@ -208,6 +120,44 @@ impl PreprocessConfig {
             bias_correction: BiasCorrection::None,
             ..Self::default()
         }
+    }
+}
+
+/// Settings that were checked: what the functions of this crate take. Made by
+/// [`PreprocessConfig::validated`], read like a [`PreprocessConfig`], serialised like one.
+#[derive(Debug, Clone, Serialize)]
+#[serde(into = "PreprocessConfig")]
+pub struct ValidPreprocessConfig {
+    config: PreprocessConfig,
+    bet: Bet,
+    n4: ValidN4Config,
+}
+
+impl ValidPreprocessConfig {
+    /// The classical extractor.
+    #[must_use]
+    pub fn bet(&self) -> &Bet {
+        &self.bet
+    }
+
+    /// The checked settings of N4.
+    #[must_use]
+    pub fn n4(&self) -> &ValidN4Config {
+        &self.n4
+    }
+}
+
+impl std::ops::Deref for ValidPreprocessConfig {
+    type Target = PreprocessConfig;
+
+    fn deref(&self) -> &PreprocessConfig {
+        &self.config
+    }
+}
+
+impl From<ValidPreprocessConfig> for PreprocessConfig {
+    fn from(valid: ValidPreprocessConfig) -> Self {
+        valid.config
     }
 }
 
@@ -234,12 +184,15 @@ mod tests {
     fn defaults_are_the_thesis() {
         let config: PreprocessConfig = serde_json::from_str("{}").unwrap();
         assert_eq!(config, PreprocessConfig::default());
-        assert_eq!(config.clone().validated(), Ok(config.clone()));
+        assert_eq!(*config.clone().validated().unwrap(), config);
         let text = serde_json::to_string(&config).unwrap();
-        assert!(text.starts_with(
-            r#"{"brain_extractor":"synthstrip","resample":true,"spacing_mm":1.0,"bias_correction":"n4","bias_region":"brain","bias_grid":"resampled","crop":true,"foreground":"otsu","padding_voxels":3,"size_voxels":128,"#
-        ), "{text}");
+        // Sidecars and stamps hold a hash of this text. New settings must not appear in it by default.
+        assert_eq!(
+            text,
+            r#"{"brain_extractor":"synthstrip","resample":true,"spacing_mm":1.0,"bias_correction":"n4","bias_region":"brain","bias_grid":"resampled","crop":true,"foreground":"otsu","padding_voxels":3,"size_voxels":128,"synthstrip":{"border_mm":1.0},"bet":{"fractional_intensity":0.5,"gradient":0.0,"radius_mm":null},"n4":{"shrink_factor":4,"n_iterations":[50,50,50,50],"convergence_threshold":1e-7,"mesh":{"elements":[1,1,1]},"n_histogram_bins":200,"wiener_noise":0.01,"bias_fwhm":0.15}}"#
+        );
         assert_eq!(serde_json::from_str::<PreprocessConfig>(&text).unwrap(), config);
+        assert_eq!(serde_json::to_string(&config.validated().unwrap()).unwrap(), text);
     }
 
     #[test]
@@ -256,7 +209,7 @@ mod tests {
     #[test]
     fn bias_is_not_estimated_from_a_whole_head_unasked() {
         let head = PreprocessConfig { bias_correction: BiasCorrection::N4, ..PreprocessConfig::whole_head() };
-        assert_eq!(head.clone().validated(), Err(ConfigError::BiasWithoutBrain));
+        assert_eq!(head.clone().validated().unwrap_err(), ConfigError::BiasWithoutBrain);
         assert!(PreprocessConfig { bias_region: BiasRegion::Foreground, ..head }.validated().is_ok());
     }
 

@@ -4,8 +4,8 @@ use brainreel_volume::crop::CropError;
 use brainreel_volume::resample::ResampleError;
 use brainreel_volume::zoom::ZoomError;
 
+use crate::ExtractionError;
 use crate::n4::N4Error;
-use crate::{ConfigError, ExtractionError};
 
 /// Why a scan cannot be preprocessed; the caller adds which scan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -62,9 +62,6 @@ pub enum PreprocessError {
     /// The bias field cannot be estimated.
     #[error("bias correction: {0}")]
     Bias(#[from] N4Error),
-    /// The configuration is not usable.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// No brain mask.
     #[error(transparent)]
     Extraction(#[from] ExtractionError),

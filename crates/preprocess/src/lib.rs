@@ -2,8 +2,8 @@
 //!
 //! [`preprocess`] and [`preprocess_with_brain`] are pure functions: closest-canonical orientation, brain
 //! mask, cubic B-spline resampling to an isotropic spacing, N4 inside the brain, crop to it with a
-//! margin, zoom to a cube; beside the image come the one affine that leads back to the scan
-//! ([`NetworkTransform`]), the images between the steps ([`Intermediates`]) and a [`QcRecord`]. [`Step`]
+//! margin, zoom to a cube. Beside the image they return the one affine that leads back to the scan
+//! ([`NetworkTransform`]), the images between the steps ([`Intermediates`]) and a [`QcRecord`]. [`steps`]
 //! lists the steps. Files, batches and parallelism over scans are the caller's.
 //!
 //! ```
@@ -13,7 +13,7 @@
 //! let grid = Grid::new([40, 48, 44], Affine::from_diagonal([4.0, 4.0, 4.0]))?;
 //! let head = Volume::from_fn(grid, |[i, j, k]| f32::from(i > 9 && j > 7 && k > 5 && i + j + k < 90));
 //! let config = PreprocessConfig { spacing_mm: 4.0, size_voxels: 32, ..PreprocessConfig::whole_head() };
-//! let done = preprocess(&head, &config)?;
+//! let done = preprocess(&head, &config.validated()?)?;
 //! assert_eq!(done.network_input.dims(), [32; 3]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -28,16 +28,23 @@ mod foreground;
 pub mod n4;
 mod pipeline;
 mod qc;
+mod scan;
+pub mod steps;
 
 pub use brain::{BrainExtractor, ExtractionError};
 pub use brainreel_volume::NetworkTransform;
-pub use config::{
-    BiasCorrection, BiasGrid, BiasRegion, ConfigError, ExtractorChoice, ForegroundRule, PreprocessConfig,
-    SynthStripSettings,
-};
+pub use config::{ConfigError, PreprocessConfig, ValidPreprocessConfig};
 pub use error::PreprocessError;
-pub use pipeline::{BiasStage, Intermediates, Preprocessed, Step, preprocess, preprocess_with_brain};
+pub use foreground::ForegroundRule;
+pub use pipeline::{Intermediates, Preprocessed, preprocess, preprocess_with_brain};
 pub use qc::{
-    BiasSummary, BrainSummary, ForegroundSummary, GridSummary, IntensityPercentiles, MirrorSymmetry,
-    QcRecord, QcWarning, ResolutionGain, TissueContrast,
+    ForegroundSummary, GridSummary, IntensityPercentiles, Metric, MirrorSymmetry, QcRecord, QcWarning,
+    TissueContrast,
 };
+pub use scan::BiasStage;
+pub use steps::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
+pub use steps::extract_brain::{ExtractorChoice, SynthStripSettings};
+
+/// Revision of what this crate computes. Raise it whenever the same scan and configuration give other
+/// numbers: network inputs that were made under another revision are then made again.
+pub const REVISION: u32 = 3;

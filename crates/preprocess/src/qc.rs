@@ -1,6 +1,6 @@
 //! What was done to a scan, in numbers that show when it went wrong.
 
-mod brain;
+mod metric;
 mod symmetry;
 mod tissue;
 mod warning;
@@ -10,21 +10,22 @@ use brainreel_volume::crop::BoundingBox;
 use brainreel_volume::{Grid, Orientation};
 use serde::{Deserialize, Serialize};
 
-use crate::Step;
-use crate::config::as_f64;
+use crate::steps::StepSummaries;
+use crate::steps::crop::ResolutionGain;
 
-pub use brain::{BiasSummary, BrainSummary};
+pub use metric::Metric;
+pub(crate) use symmetry::METRICS as SYMMETRY;
 pub use symmetry::MirrorSymmetry;
+pub(crate) use tissue::METRICS as TISSUE;
 pub use tissue::TissueContrast;
-pub(crate) use warning::Examined;
 pub use warning::QcWarning;
+pub(crate) use warning::find_warnings;
 
 /// What was done to a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct QcRecord {
-    /// The steps, in the order they were done.
-    pub steps: Vec<Step>,
+    /// Names of the steps, in the order they were done.
+    pub steps: Vec<String>,
     /// The scan as it was read.
     pub input: GridSummary,
     /// Extent of the scan from left to right, posterior to anterior, inferior to superior, in mm.
@@ -35,19 +36,18 @@ pub struct QcRecord {
     pub foreground: ForegroundSummary,
     /// The smallest box around the foreground, in voxels of the resampled volume.
     pub foreground_box: BoundingBox,
-    /// The box that was kept: padded and clamped.
+    /// The box that was cut out: padded and clamped.
     pub crop_box: BoundingBox,
-    /// Voxels of the box that was kept over voxels of the resampled volume.
+    /// Voxels of that box over voxels of the resampled volume.
     pub fraction_kept: f64,
     /// What cropping gained.
     pub resolution: ResolutionGain,
     /// Intensities of the foreground, at the resampled spacing.
     pub foreground_intensity: IntensityPercentiles,
-    /// The brain that was found; nothing if it was not looked for.
-    pub brain: Option<BrainSummary>,
-    /// The bias field; nothing if it was not estimated.
-    pub bias: Option<BiasSummary>,
-    /// Contrast between the tissues of the brain; nothing without a brain mask or with fewer than three
+    /// Numbers of the steps.
+    #[serde(flatten)]
+    pub summaries: StepSummaries,
+    /// Contrast between the tissues of the brain. `None` without a brain mask or with fewer than three
     /// intensities.
     pub tissue: Option<TissueContrast>,
     /// How much the foreground looks like its mirror images.
@@ -72,28 +72,14 @@ pub struct GridSummary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundSummary {
-    /// Name of the brain extractor; nothing if a threshold decided.
+    /// Name of the brain extractor. `None` if a threshold decided.
     pub extractor: Option<String>,
-    /// Foreground is brighter than this; nothing if a mask decided.
+    /// Foreground is brighter than this. `None` if a mask decided.
     pub threshold: Option<f64>,
     /// Voxels of foreground, at the resampled spacing.
     pub n_voxels: usize,
     /// The same over all voxels.
     pub fraction: f64,
-}
-
-/// How much finer the network sees the head because it was cropped before it was stretched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResolutionGain {
-    /// Voxel size of the network input, in mm.
-    pub network_spacing_mm: [f64; 3],
-    /// What it would have been without cropping, in mm.
-    pub uncropped_spacing_mm: [f64; 3],
-    /// Voxels per mm gained on each axis: 0.35 is 35 % more.
-    pub gain_by_axis: [f64; 3],
-    /// The same over the three axes (geometric mean).
-    pub gain: f64,
 }
 
 /// Percentiles of intensity.
@@ -130,24 +116,6 @@ impl GridSummary {
     }
 }
 
-impl ResolutionGain {
-    /// Compares stretching `kept` to `size` voxels with stretching all of `grid`.
-    pub(crate) fn of(grid: &Grid, kept: [usize; 3], size: usize) -> Self {
-        let spacing = grid.spacing_mm();
-        let stretched = |dims: [usize; 3]| {
-            [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis] - 1) / as_f64(size - 1))
-        };
-        let (network_spacing_mm, uncropped_spacing_mm) = (stretched(kept), stretched(grid.dims()));
-        let ratio = [0, 1, 2].map(|axis| uncropped_spacing_mm[axis] / network_spacing_mm[axis]);
-        Self {
-            network_spacing_mm,
-            uncropped_spacing_mm,
-            gain_by_axis: ratio.map(|r| r - 1.0),
-            gain: ratio.iter().product::<f64>().cbrt() - 1.0,
-        }
-    }
-}
-
 impl IntensityPercentiles {
     /// Of finite values, at least one; they are reordered.
     pub(crate) fn of(values: &mut [f32]) -> Option<Self> {
@@ -157,3 +125,27 @@ impl IntensityPercentiles {
         Some(Self { minimum, p01, p05, p25, p50, p75, p95, p99, maximum })
     }
 }
+
+/// Columns of the scan as it was read.
+pub(crate) const FIELD_OF_VIEW: &[Metric] = &[
+    Metric::new("fov_lr_mm", "mm", "Field of view from left to right", |qc| Some(qc.field_of_view_mm[0])),
+    Metric::new("fov_pa_mm", "mm", "Field of view from posterior to anterior", |qc| {
+        Some(qc.field_of_view_mm[1])
+    }),
+    Metric::new("fov_is_mm", "mm", "Field of view from inferior to superior", |qc| {
+        Some(qc.field_of_view_mm[2])
+    }),
+];
+
+/// Columns of the foreground.
+pub(crate) const FOREGROUND_INTENSITY: &[Metric] = &[
+    Metric::new("intensity_p01", "scanner units", "1st percentile of the foreground's intensity", |qc| {
+        Some(qc.foreground_intensity.p01)
+    }),
+    Metric::new("intensity_p50", "scanner units", "Median of the foreground's intensity", |qc| {
+        Some(qc.foreground_intensity.p50)
+    }),
+    Metric::new("intensity_p99", "scanner units", "99th percentile of the foreground's intensity", |qc| {
+        Some(qc.foreground_intensity.p99)
+    }),
+];

@@ -26,7 +26,7 @@ fn chain_equals_nibabel_and_scipy() {
     );
     let config: PreprocessConfig = serde_json::from_value(Value::Object(settings)).unwrap();
 
-    let done = preprocess(&scan, &config).unwrap();
+    let done = preprocess(&scan, &config.validated().unwrap()).unwrap();
 
     let assert_affine = |got: &Affine, name: &str| {
         assert_close(&got.rows().concat(), &golden.array(name).data, Tolerance::absolute(1e-9));

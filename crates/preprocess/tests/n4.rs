@@ -65,7 +65,8 @@ fn fields_are_those_of_simple_itk() {
     for (name, case) in cases {
         let is_masked = case["mask"].as_bool().unwrap();
         let config: N4Config = serde_json::from_value(case["config"].clone()).unwrap();
-        let done = correct_bias(&image, is_masked.then_some(&mask), None, &config).unwrap();
+        let done =
+            correct_bias(&image, is_masked.then_some(&mask), None, &config.validated().unwrap()).unwrap();
         let theirs = golden.array(&format!("log_field_{name}"));
         let [ours, theirs] = log_fields(&done.field, theirs, |at| !is_masked || *mask.at(at));
         assert_same_field(name, &ours, &theirs);
@@ -77,7 +78,7 @@ fn weighted_field_is_that_of_ants() {
     let Phantom { image, mask, weights } = phantom(&Golden::load(env!("CARGO_MANIFEST_DIR"), "n4"));
     let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "n4_weights");
     let config: N4Config = serde_json::from_value(golden.parameters["config"].clone()).unwrap();
-    let done = correct_bias(&image, Some(&mask), Some(&weights), &config).unwrap();
+    let done = correct_bias(&image, Some(&mask), Some(&weights), &config.validated().unwrap()).unwrap();
     let theirs = golden.array("log_field_weights");
     let [ours, theirs] = log_fields(&done.field, theirs, |at| *mask.at(at));
     assert_same_field("weights", &ours, &theirs);

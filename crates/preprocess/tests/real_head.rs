@@ -13,7 +13,7 @@ fn whole_head_has_the_box_that_scipy_finds_and_the_same_bits_on_any_number_of_th
     let scan = nifti::read_f32(&path).unwrap();
     let run = |n_threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        pool.install(|| preprocess(&scan, &PreprocessConfig::whole_head())).unwrap()
+        pool.install(|| preprocess(&scan, &PreprocessConfig::whole_head().validated().unwrap())).unwrap()
     };
     let done = run(1);
     assert_eq!(done.stages.uncropped.dims(), [166, 226, 168]);

@@ -259,7 +259,7 @@ fn preprocess_step(
     }
     let step = Step {
         stage: "preprocess",
-        revision: preprocess::STAGE_REVISION,
+        revision: brainreel_preprocess::REVISION,
         parameters: &experiment.preprocess,
         inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.derivatives),
@@ -267,7 +267,7 @@ fn preprocess_step(
     let request = preprocess::Request {
         bids: &dataset.bids,
         derivatives: &layout.derivatives,
-        config: &experiment.preprocess,
+        config: &experiment.preprocess.clone().validated()?,
         sources,
         keep: &[],
         pictures: true,

@@ -234,7 +234,7 @@ impl BrainExtractor for Truth {
 
 /// The cube of 128 voxels that training sees, without N4 (the true field is taken out instead).
 pub(crate) fn network_input(head: &RenderedHead, brain: bool) -> Made {
-    let config = PreprocessConfig::whole_head();
+    let config = PreprocessConfig::whole_head().validated()?;
     let image = unbiased(head);
     if !brain {
         return Ok(brainreel_preprocess::preprocess(&image, &config)?.network_input);

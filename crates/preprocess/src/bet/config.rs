@@ -29,10 +29,9 @@ impl BetConfig {
     ///
     /// # Errors
     /// [`ConfigError::Range`] names the first field that is out of its range.
-    pub fn validated(self) -> Result<Self, ConfigError> {
+    pub fn validate(&self) -> Result<(), ConfigError> {
         check("bet.fractional_intensity", self.fractional_intensity, 0.05, 0.95, "0.05 to 0.95")?;
         check("bet.gradient", self.gradient, -1.0, 1.0, "-1 to 1")?;
-        check("bet.radius_mm", self.radius_mm.unwrap_or(80.0), 5.0, 200.0, "5 to 200 mm")?;
-        Ok(self)
+        check("bet.radius_mm", self.radius_mm.unwrap_or(80.0), 5.0, 200.0, "5 to 200 mm")
     }
 }

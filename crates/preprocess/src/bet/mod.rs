@@ -119,7 +119,8 @@ impl Bet {
     /// # Errors
     /// [`ConfigError::Range`] names the first setting that is out of its range.
     pub fn new(config: BetConfig) -> Result<Self, ConfigError> {
-        Ok(Self { config: config.validated()? })
+        config.validate()?;
+        Ok(Self { config })
     }
 
     /// The settings after some steps towards a smaller brain.

@@ -83,7 +83,7 @@ impl N4Config {
     ///
     /// # Errors
     /// [`ConfigError::Range`] names the first field that is out of its range.
-    pub fn validated(self) -> Result<Self, ConfigError> {
+    pub fn validated(self) -> Result<ValidN4Config, ConfigError> {
         check("n4.shrink_factor", as_f64(self.shrink_factor), 1.0, 32.0, "1 to 32")?;
         check("n4.n_iterations", as_f64(self.n_iterations.len()), 1.0, 8.0, "1 to 8 levels")?;
         for &n in &self.n_iterations {
@@ -101,7 +101,19 @@ impl N4Config {
         check("n4.n_histogram_bins", as_f64(self.n_histogram_bins), 10.0, 10_000.0, "10 to 10000 bins")?;
         check("n4.wiener_noise", self.wiener_noise, 1e-9, 100.0, "1e-9 to 100")?;
         check("n4.bias_fwhm", self.bias_fwhm, 1e-4, 10.0, "0.0001 to 10 in log intensity")?;
-        Ok(self)
+        Ok(ValidN4Config(self))
+    }
+}
+
+/// Settings that were checked. Made by [`N4Config::validated`], read like an [`N4Config`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidN4Config(N4Config);
+
+impl std::ops::Deref for ValidN4Config {
+    type Target = N4Config;
+
+    fn deref(&self) -> &N4Config {
+        &self.0
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
     fn defaults_are_those_of_ants() {
         let config: N4Config = serde_json::from_str("{}").unwrap();
         assert_eq!(config, N4Config::default());
-        assert_eq!(config.clone().validated(), Ok(config.clone()));
+        assert_eq!(*config.clone().validated().unwrap(), config);
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(
             text,

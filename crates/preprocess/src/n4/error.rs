@@ -1,7 +1,5 @@
 //! Why a bias field cannot be estimated.
 
-use crate::ConfigError;
-
 /// Why a bias field cannot be estimated; the caller adds which scan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -55,7 +53,4 @@ pub enum N4Error {
         /// How many are allowed.
         max: usize,
     },
-    /// The configuration is not usable.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
 }

@@ -16,7 +16,7 @@
 //! let tissue = |[i, j, k]: [usize; 3]| if (i / 4 + j / 4 + k / 4) % 2 == 0 { 100.0 } else { 60.0 };
 //! let shaded = Volume::from_fn(grid, |at| tissue(at) * (1.0 + 0.02 * at[0] as f32));
 //! let config = N4Config { shrink_factor: 1, n_iterations: vec![20; 2], ..N4Config::default() };
-//! let done = correct_bias(&shaded, None, None, &config)?;
+//! let done = correct_bias(&shaded, None, None, &config.validated()?)?;
 //! let ends = |volume: &Volume<f32>| volume.at([22, 1, 1]) / volume.at([1, 1, 1]);
 //! assert!(ends(&done.field) > 1.2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -34,7 +34,7 @@ mod estimate;
 mod samples;
 mod sharpen;
 
-pub use config::{N4Config, N4Mesh, NonPositive};
+pub use config::{N4Config, N4Mesh, NonPositive, ValidN4Config};
 pub use error::N4Error;
 
 use brainreel_volume::{Mask, Volume};
@@ -69,7 +69,7 @@ pub struct N4Output {
 ///
 /// # Errors
 /// [`N4Error`]: dimensions differ, a voxel is not finite, a weight is negative, mask and weights leave
-/// no voxel, none of them is positive, the configuration is out of range.
+/// no voxel, none of them is positive, the mesh is too fine.
 ///
 /// # Determinism
 /// The same bits for any number of threads.
@@ -80,12 +80,11 @@ pub fn correct_bias(
     volume: &Volume<f32>,
     mask: Option<&Mask>,
     weights: Option<&Volume<f32>>,
-    config: &N4Config,
+    config: &ValidN4Config,
 ) -> Result<N4Output, N4Error> {
-    let config = config.clone().validated()?;
-    let domain = Domain::new(volume.grid(), &config)?;
-    let samples = Samples::new(volume, mask, weights, &domain, &config)?;
-    let done = estimate(&samples, &domain, &config);
+    let domain = Domain::new(volume.grid(), config)?;
+    let samples = Samples::new(volume, mask, weights, &domain, config)?;
+    let done = estimate(&samples, &domain, config);
     drop(samples); // before the two images of the result are made
     Ok(divide(volume, &domain, done))
 }

@@ -4,6 +4,7 @@ use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::config::as_f64;
+use crate::qc::Metric;
 
 /// Every how many voxels one is looked at.
 const STRIDE: usize = 2;
@@ -87,6 +88,20 @@ impl Coarse {
 fn round(x: f64) -> usize {
     x.round() as usize
 }
+
+/// Columns of the table of quality numbers.
+pub(crate) const METRICS: &[Metric] = &[
+    Metric::new("symmetry_lr", "1", "Correlation with the mirror image, left to right", |qc| {
+        Some(qc.symmetry.left_right)
+    })
+    .marking_outliers(),
+    Metric::new("symmetry_pa", "1", "Correlation with the mirror image, posterior to anterior", |qc| {
+        Some(qc.symmetry.posterior_anterior)
+    }),
+    Metric::new("symmetry_is", "1", "Correlation with the mirror image, inferior to superior", |qc| {
+        Some(qc.symmetry.inferior_superior)
+    }),
+];
 
 #[cfg(test)]
 mod tests {

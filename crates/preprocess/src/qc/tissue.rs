@@ -5,7 +5,8 @@ use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
 use crate::config::as_f64;
-use crate::pipeline::inside;
+use crate::qc::Metric;
+use crate::scan::values_inside;
 
 const N_BINS: usize = 256;
 const MAX_ITERATIONS: usize = 100;
@@ -33,7 +34,7 @@ pub struct TissueContrast {
     /// Signal to noise of the bright class: its mean over its deviation.
     pub snr: f64,
     /// Standard deviation of the noise by the air in the upper corners of the head's image, in units of
-    /// that image; nothing where the scanner has set air to zero.
+    /// that image. `None` where the scanner has set air to zero.
     pub air_noise: Option<f64>,
 }
 
@@ -41,62 +42,66 @@ impl TissueContrast {
     /// Of a corrected image and its brain, and the head as it was read; nothing if the brain has fewer
     /// than three intensities.
     pub(crate) fn of(volume: &Volume<f32>, brain: &Mask, head: &Volume<f32>) -> Option<Self> {
-        let mut values = inside(volume, brain);
+        let mut values = values_inside(volume, brain);
         let range = percentiles(&mut values, &[0.5, 99.5]);
         let &[low, high] = range.as_slice() else { return None };
-        let classes = Classes::new(&values, low, high)?;
-        let [_, (grey, grey_deviation, _), (white, white_deviation, _)] = classes.0;
-        let difference = white - grey;
-        let deviations = (grey_deviation.powi(2) + white_deviation.powi(2)).sqrt();
-        let usable = difference > 0.0 && deviations > 0.0 && white_deviation > 0.0;
+        let classes = find_classes(&values, low, high)?;
+        let [_, grey, white] = classes;
+        let difference = white.mean - grey.mean;
+        let deviations = (grey.deviation.powi(2) + white.deviation.powi(2)).sqrt();
+        let usable = difference > 0.0 && deviations > 0.0 && white.deviation > 0.0;
         usable.then(|| Self {
-            means: classes.0.map(|class| class.0),
-            standard_deviations: classes.0.map(|class| class.1),
-            fractions: classes.0.map(|class| class.2),
+            means: classes.map(|class| class.mean),
+            standard_deviations: classes.map(|class| class.deviation),
+            fractions: classes.map(|class| class.fraction),
             cnr: difference / deviations,
-            cjv: (grey_deviation + white_deviation) / difference,
-            snr: white / white_deviation,
+            cjv: (grey.deviation + white.deviation) / difference,
+            snr: white.mean / white.deviation,
             air_noise: air_noise(head),
         })
     }
 }
 
-/// Mean, standard deviation and share of three classes.
-struct Classes([(f64, f64, f64); 3]);
+/// A class of intensities.
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    mean: f64,
+    deviation: f64,
+    fraction: f64,
+}
 
-impl Classes {
-    /// k-means on the histogram, from evenly spread starts.
-    fn new(values: &[f32], low: f64, high: f64) -> Option<Self> {
-        let width = (high - low) / as_f64(N_BINS);
-        if !width.is_finite() || width <= 0.0 {
+/// Finds three classes by k-means on the histogram, from evenly spread starts.
+fn find_classes(values: &[f32], low: f64, high: f64) -> Option<[Class; 3]> {
+    let width = (high - low) / as_f64(N_BINS);
+    if !width.is_finite() || width <= 0.0 {
+        return None;
+    }
+    let mut counts = [0_usize; N_BINS];
+    let within = |value: &&f32| (low..=high).contains(&f64::from(**value));
+    for &value in values.iter().filter(within) {
+        counts[bin_of((f64::from(value) - low) / width)] += 1;
+    }
+    let mut means = [0.15, 0.5, 0.85].map(|part| part * as_f64(N_BINS));
+    let mut sums = [[0.0; 3]; 3];
+    for _ in 0..MAX_ITERATIONS {
+        sums = sums_by_class(&counts, means);
+        let found = sums.map(|[n, sum, _]| sum / n);
+        if found.iter().any(|mean| !mean.is_finite()) {
             return None;
         }
-        let mut counts = [0_usize; N_BINS];
-        let within = |value: &&f32| (low..=high).contains(&f64::from(**value));
-        for &value in values.iter().filter(within) {
-            counts[bin_of((f64::from(value) - low) / width)] += 1;
+        let moved = found.iter().zip(means).any(|(new, old)| (new - old).abs() > 1e-6);
+        means = found;
+        if !moved {
+            break;
         }
-        let mut means = [0.15, 0.5, 0.85].map(|part| part * as_f64(N_BINS));
-        let mut sums = [[0.0; 3]; 3];
-        for _ in 0..MAX_ITERATIONS {
-            sums = sums_by_class(&counts, means);
-            let found = sums.map(|[n, sum, _]| sum / n);
-            if found.iter().any(|mean| !mean.is_finite()) {
-                return None;
-            }
-            let moved = found.iter().zip(means).any(|(new, old)| (new - old).abs() > 1e-6);
-            means = found;
-            if !moved {
-                break;
-            }
-        }
-        let total: f64 = sums.iter().map(|[n, _, _]| n).sum();
-        Some(Self(sums.map(|[n, sum, squares]| {
-            let mean = sum / n;
-            let variance = (squares / n - mean * mean).max(0.0);
-            (low + mean * width, variance.sqrt() * width, n / total)
-        })))
     }
+    let total: f64 = sums.iter().map(|[n, _, _]| n).sum();
+    Some(sums.map(|[n, sum, squares]| {
+        let mean = sum / n;
+        let variance = (squares / n - mean * mean).max(0.0);
+        let (mean, deviation) = (low + mean * width, variance.sqrt() * width);
+        Class { mean, deviation, fraction: n / total }
+    }))
 }
 
 /// Number, sum and sum of squares of the bins' centres nearest to each mean.
@@ -139,6 +144,23 @@ fn air_noise(head: &Volume<f32>) -> Option<f64> {
     let median = f64::midpoint(found[1], found[2]);
     (median > 0.0).then_some(median)
 }
+
+/// Columns of the table of quality numbers.
+pub(crate) const METRICS: &[Metric] = &[
+    Metric::new("cnr", "1", "Contrast to noise between grey and white (proxy, from three classes)", |qc| {
+        Some(qc.tissue?.cnr)
+    })
+    .marking_outliers(),
+    Metric::new("cjv", "1", "Coefficient of joint variation of grey and white (proxy)", |qc| {
+        Some(qc.tissue?.cjv)
+    })
+    .marking_outliers(),
+    Metric::new("snr", "1", "Signal to noise of the brightest class (proxy)", |qc| Some(qc.tissue?.snr))
+        .marking_outliers(),
+    Metric::new("air_noise", "scanner units", "Noise by the air in the upper corners", |qc| {
+        qc.tissue?.air_noise
+    }),
+];
 
 #[cfg(test)]
 mod tests {

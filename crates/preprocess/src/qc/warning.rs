@@ -97,61 +97,55 @@ const MOST_BIAS_RATIO: f64 = 4.0;
 /// by 0.07 or more.
 const SYMMETRY_MARGIN: f64 = 0.05;
 
-/// A record that is looked over.
-pub(crate) struct Examined<'a> {
-    pub(crate) qc: &'a QcRecord,
+/// Everything in a record that a person should look at.
+pub(crate) fn find_warnings(qc: &QcRecord) -> Vec<QcWarning> {
+    let mut warnings: Vec<_> = check_field_of_view(qc).collect();
+    warnings.extend(check_brain(qc));
+    warnings.extend(check_bias(qc));
+    warnings.extend(check_axes(qc));
+    warnings
 }
 
-impl Examined<'_> {
-    pub(crate) fn warnings(&self) -> Vec<QcWarning> {
-        let mut warnings: Vec<_> = self.field_of_view().collect();
-        warnings.extend(self.brain());
-        warnings.extend(self.bias());
-        warnings.extend(self.axes());
-        warnings
-    }
-
-    fn field_of_view(&self) -> impl Iterator<Item = QcWarning> {
-        AXES.into_iter()
-            .zip(self.qc.field_of_view_mm)
-            .filter(|(_, extent_mm)| *extent_mm < LEAST_FIELD_OF_VIEW_MM)
-            .map(|(axis, extent_mm)| QcWarning::SmallFieldOfView {
-                axis: axis.to_owned(),
-                extent_mm,
-                least_mm: LEAST_FIELD_OF_VIEW_MM,
-            })
-    }
-
-    fn brain(&self) -> Vec<QcWarning> {
-        let Some(brain) = &self.qc.brain else { return Vec::new() };
-        let [least_ml, most_ml] = BRAIN_ML;
-        let volume_ml = brain.volume_ml;
-        let unlikely = !(least_ml..=most_ml).contains(&volume_ml);
-        let volume = unlikely.then_some(QcWarning::BrainVolume { volume_ml, least_ml, most_ml });
-        let cut_off = brain.cut_off_mm2.iter().filter(|(_, area)| *area > CUT_OFF_MM2);
-        let cut_off = cut_off.map(|(face, area)| QcWarning::CutOff { face: face.clone(), area_mm2: *area });
-        volume.into_iter().chain(cut_off).collect()
-    }
-
-    fn bias(&self) -> Option<QcWarning> {
-        let bias = self.qc.bias.as_ref()?;
-        let (minimum, maximum) = (bias.p01, bias.p99);
-        (maximum > MOST_BIAS_RATIO * minimum).then_some(QcWarning::BiasRange {
-            minimum,
-            maximum,
-            most_ratio: MOST_BIAS_RATIO,
+fn check_field_of_view(qc: &QcRecord) -> impl Iterator<Item = QcWarning> {
+    AXES.into_iter()
+        .zip(qc.field_of_view_mm)
+        .filter(|(_, extent_mm)| *extent_mm < LEAST_FIELD_OF_VIEW_MM)
+        .map(|(axis, extent_mm)| QcWarning::SmallFieldOfView {
+            axis: axis.to_owned(),
+            extent_mm,
+            least_mm: LEAST_FIELD_OF_VIEW_MM,
         })
-    }
+}
 
-    /// Only of a brain: a head is cut off at the neck, which says nothing.
-    fn axes(&self) -> Option<QcWarning> {
-        self.qc.brain.as_ref()?;
-        let symmetry = self.qc.symmetry;
-        let left_right = symmetry.left_right;
-        [symmetry.posterior_anterior, symmetry.inferior_superior]
-            .into_iter()
-            .zip(&AXES[1..])
-            .find(|(other, _)| *other > left_right + SYMMETRY_MARGIN)
-            .map(|(other, axis)| QcWarning::Axes { axis: (*axis).to_owned(), other, left_right })
-    }
+fn check_brain(qc: &QcRecord) -> Vec<QcWarning> {
+    let Some(brain) = &qc.summaries.brain else { return Vec::new() };
+    let [least_ml, most_ml] = BRAIN_ML;
+    let volume_ml = brain.volume_ml;
+    let unlikely = !(least_ml..=most_ml).contains(&volume_ml);
+    let volume = unlikely.then_some(QcWarning::BrainVolume { volume_ml, least_ml, most_ml });
+    let cut_off = brain.cut_off.iter().filter(|part| part.area_mm2 > CUT_OFF_MM2);
+    let cut_off = cut_off.map(|part| QcWarning::CutOff { face: part.face.clone(), area_mm2: part.area_mm2 });
+    volume.into_iter().chain(cut_off).collect()
+}
+
+fn check_bias(qc: &QcRecord) -> Option<QcWarning> {
+    let bias = qc.summaries.bias.as_ref()?;
+    let (minimum, maximum) = (bias.p01, bias.p99);
+    (maximum > MOST_BIAS_RATIO * minimum).then_some(QcWarning::BiasRange {
+        minimum,
+        maximum,
+        most_ratio: MOST_BIAS_RATIO,
+    })
+}
+
+/// Checks brains only: a head is cut off at the neck, so its symmetry says nothing.
+fn check_axes(qc: &QcRecord) -> Option<QcWarning> {
+    qc.summaries.brain.as_ref()?;
+    let symmetry = qc.symmetry;
+    let left_right = symmetry.left_right;
+    [symmetry.posterior_anterior, symmetry.inferior_superior]
+        .into_iter()
+        .zip(&AXES[1..])
+        .find(|(other, _)| *other > left_right + SYMMETRY_MARGIN)
+        .map(|(other, axis)| QcWarning::Axes { axis: (*axis).to_owned(), other, left_right })
 }

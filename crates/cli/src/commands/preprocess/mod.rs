@@ -14,7 +14,9 @@ use brainreel_artifact::{ContentHash, FolderLock, hash_json, write_atomic};
 use brainreel_cohort::ScanTable;
 use brainreel_formats::bids::{self, BidsImage};
 use brainreel_formats::nifti;
-use brainreel_preprocess::{BiasCorrection, BiasRegion, ExtractorChoice, PreprocessConfig};
+use brainreel_preprocess::{
+    BiasCorrection, BiasRegion, ExtractorChoice, PreprocessConfig, ValidPreprocessConfig,
+};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -29,9 +31,6 @@ use gallery::Shown;
 use people::People;
 use quality::Graded;
 use scan::Done;
-
-/// Raise whenever the same scan and configuration give other numbers.
-pub(crate) const STAGE_REVISION: u32 = 3;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -244,7 +243,7 @@ pub(crate) struct Request<'a> {
     /// The folder to write to.
     pub(crate) derivatives: &'a Path,
     /// What is computed.
-    pub(crate) config: &'a PreprocessConfig,
+    pub(crate) config: &'a ValidPreprocessConfig,
     /// Files that the extractor needs.
     pub(crate) sources: Sources<'a>,
     /// Images between the steps that are kept.
@@ -259,7 +258,7 @@ pub(crate) struct Request<'a> {
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let config = args.config();
+    let config = args.config().validated()?;
     let request = Request {
         bids: &args.bids_dir,
         derivatives: &args.derivatives_dir,
@@ -334,7 +333,6 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
 
 /// Checks everything that can be checked before the first scan, and lists the scans.
 fn prepare(request: &Request<'_>) -> anyhow::Result<Vec<BidsImage>> {
-    request.config.clone().validated()?;
     folders::check_input(request.bids, "a BIDS dataset")?;
     folders::check_apart(request.bids, request.derivatives)?;
     if let Some(masks) = request.sources.masks {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use brainreel_artifact::{write_atomic, write_json};
-use brainreel_preprocess::QcRecord;
+use brainreel_preprocess::steps::METRICS;
+use brainreel_preprocess::{Metric, QcRecord};
 use serde_json::{Map, Value, json};
 
 /// Fewer scans than this have no spread to stand out from.
@@ -15,110 +16,6 @@ const OUTLIER_DEVIATIONS: f64 = 4.0;
 
 /// Standard deviation of normal numbers over their median absolute deviation.
 const NORMAL_MAD: f64 = 1.4826;
-
-/// One column of the table.
-pub(super) struct Metric {
-    pub(super) name: &'static str,
-    unit: &'static str,
-    description: &'static str,
-    value: fn(&QcRecord) -> Option<f64>,
-    /// Whether scans that stand out in it are marked.
-    watched: bool,
-}
-
-impl Metric {
-    const fn watched(
-        name: &'static str,
-        unit: &'static str,
-        description: &'static str,
-        value: fn(&QcRecord) -> Option<f64>,
-    ) -> Self {
-        Self { name, unit, description, value, watched: true }
-    }
-
-    const fn told(
-        name: &'static str,
-        unit: &'static str,
-        description: &'static str,
-        value: fn(&QcRecord) -> Option<f64>,
-    ) -> Self {
-        Self { name, unit, description, value, watched: false }
-    }
-}
-
-const METRICS: &[Metric] = &[
-    Metric::watched("brain_ml", "ml", "Volume of the brain mask on the scan's own voxels", |qc| {
-        Some(qc.brain.as_ref()?.volume_ml)
-    }),
-    Metric::watched("brain_lr_mm", "mm", "Extent of the brain mask from left to right", |qc| {
-        Some(qc.brain.as_ref()?.extent_mm[0])
-    }),
-    Metric::watched("brain_pa_mm", "mm", "Extent of the brain mask from posterior to anterior", |qc| {
-        Some(qc.brain.as_ref()?.extent_mm[1])
-    }),
-    Metric::watched("brain_is_mm", "mm", "Extent of the brain mask from inferior to superior", |qc| {
-        Some(qc.brain.as_ref()?.extent_mm[2])
-    }),
-    Metric::told("cut_off_mm2", "mm2", "Area of the brain mask on the edges of the field of view", |qc| {
-        Some(qc.brain.as_ref()?.cut_off_mm2.iter().map(|(_, area)| area).sum())
-    }),
-    Metric::told("fov_lr_mm", "mm", "Field of view from left to right", |qc| Some(qc.field_of_view_mm[0])),
-    Metric::told("fov_pa_mm", "mm", "Field of view from posterior to anterior", |qc| {
-        Some(qc.field_of_view_mm[1])
-    }),
-    Metric::told("fov_is_mm", "mm", "Field of view from inferior to superior", |qc| {
-        Some(qc.field_of_view_mm[2])
-    }),
-    Metric::told("field_p01", "gain", "1st percentile of the bias field, its median being one", |qc| {
-        Some(qc.bias.as_ref()?.p01)
-    }),
-    Metric::told("field_p99", "gain", "99th percentile of the bias field, its median being one", |qc| {
-        Some(qc.bias.as_ref()?.p99)
-    }),
-    Metric::watched("field_ratio", "1", "99th over 1st percentile of the bias field", |qc| {
-        qc.bias.as_ref().map(|bias| bias.p99 / bias.p01)
-    }),
-    Metric::told("intensity_p01", "scanner units", "1st percentile of the foreground's intensity", |qc| {
-        Some(qc.foreground_intensity.p01)
-    }),
-    Metric::told("intensity_p50", "scanner units", "Median of the foreground's intensity", |qc| {
-        Some(qc.foreground_intensity.p50)
-    }),
-    Metric::told("intensity_p99", "scanner units", "99th percentile of the foreground's intensity", |qc| {
-        Some(qc.foreground_intensity.p99)
-    }),
-    Metric::watched(
-        "cnr",
-        "1",
-        "Contrast to noise between grey and white (proxy, from three classes)",
-        |qc| Some(qc.tissue?.cnr),
-    ),
-    Metric::watched("cjv", "1", "Coefficient of joint variation of grey and white (proxy)", |qc| {
-        Some(qc.tissue?.cjv)
-    }),
-    Metric::watched("snr", "1", "Signal to noise of the brightest class (proxy)", |qc| Some(qc.tissue?.snr)),
-    Metric::told("air_noise", "scanner units", "Noise by the air in the upper corners", |qc| {
-        qc.tissue?.air_noise
-    }),
-    Metric::watched("symmetry_lr", "1", "Correlation with the mirror image, left to right", |qc| {
-        Some(qc.symmetry.left_right)
-    }),
-    Metric::told("symmetry_pa", "1", "Correlation with the mirror image, posterior to anterior", |qc| {
-        Some(qc.symmetry.posterior_anterior)
-    }),
-    Metric::told("symmetry_is", "1", "Correlation with the mirror image, inferior to superior", |qc| {
-        Some(qc.symmetry.inferior_superior)
-    }),
-    Metric::told("fraction_kept", "1", "Share of the resampled voxels that the crop keeps", |qc| {
-        Some(qc.fraction_kept)
-    }),
-    Metric::told(
-        "resolution_gain",
-        "1",
-        "Share of voxels per mm that cropping before the zoom gains: 0.35 is 35 % more",
-        |qc| Some(qc.resolution.gain),
-    ),
-];
 
 /// A scan and its record.
 pub(super) struct Graded<'a> {
@@ -158,8 +55,8 @@ pub(super) fn grade<'a>(scans: impl Iterator<Item = (String, &'a QcRecord)>) -> 
     if graded.len() < LEAST_SCANS {
         return graded;
     }
-    for metric in METRICS.iter().filter(|metric| metric.watched) {
-        let values: Vec<Option<f64>> = graded.iter().map(|scan| (metric.value)(scan.qc)).collect();
+    for metric in metrics().filter(|metric| metric.marks_outliers) {
+        let values: Vec<Option<f64>> = graded.iter().map(|scan| metric.value(scan.qc)).collect();
         let (center, deviation) = robust_spread(values.iter().copied().flatten().collect());
         for (scan, value) in graded.iter_mut().zip(values) {
             let Some(value) = value else { continue };
@@ -187,37 +84,44 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
+fn metrics() -> impl Iterator<Item = &'static Metric> {
+    METRICS.iter().copied().flatten()
+}
+
 /// Writes `qc.tsv`, and `qc.json` that says what its columns mean.
 pub(super) fn write(folder: &Path, scans: &[Graded<'_>]) -> anyhow::Result<()> {
     let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
-    let names = METRICS.iter().map(|metric| metric.name);
+    let has_values = |metric: &Metric| scans.iter().any(|scan| metric.value(scan.qc).is_some());
+    let metrics: Vec<&Metric> =
+        metrics().filter(|metric| !metric.is_optional || has_values(metric)).collect();
+    let names = metrics.iter().map(|metric| metric.name);
     writer.write_record(
         ["scan_id", "brain_extractor"].into_iter().chain(names).chain(["outlier_in", "warnings"]),
     )?;
     for scan in scans {
         let extractor = scan.qc.foreground.extractor.as_deref().unwrap_or("n/a");
-        let values = METRICS.iter().map(|metric| shown((metric.value)(scan.qc)));
+        let values = metrics.iter().map(|metric| shown(metric.value(scan.qc)));
         let warnings: Vec<String> = scan.qc.warnings.iter().map(ToString::to_string).collect();
         let texts = [or_nothing(&scan.names()), or_nothing(&warnings.join("; "))];
         let row = [scan.scan_id.clone(), extractor.to_owned()].into_iter().chain(values).chain(texts);
         writer.write_record(row)?;
     }
     write_atomic(&folder.join("qc.tsv"), &writer.into_inner().context("writing qc.tsv")?)?;
-    Ok(write_json(&folder.join("qc.json"), &columns())?)
+    Ok(write_json(&folder.join("qc.json"), &columns(&metrics))?)
 }
 
 /// The metrics that a person wants to see beside a picture.
 pub(super) fn highlights(qc: &QcRecord) -> Vec<(&'static str, String)> {
     let wanted = ["brain_ml", "field_ratio", "cnr", "cjv", "symmetry_lr"];
-    let metrics = METRICS.iter().filter(|metric| wanted.contains(&metric.name));
-    metrics.map(|metric| (metric.name, shown((metric.value)(qc)))).collect()
+    let metrics = metrics().filter(|metric| wanted.contains(&metric.name));
+    metrics.map(|metric| (metric.name, shown(metric.value(qc)))).collect()
 }
 
-fn columns() -> Value {
+fn columns(metrics: &[&Metric]) -> Value {
     let mut columns = Map::new();
     columns.insert("scan_id".into(), json!({"Description": "Subject, session and run"}));
     columns.insert("brain_extractor".into(), json!({"Description": "Who found the brain"}));
-    for metric in METRICS {
+    for metric in metrics {
         columns.insert(metric.name.into(), json!({"Description": metric.description, "Units": metric.unit}));
     }
     let outlier = format!(
@@ -255,7 +159,7 @@ mod tests {
             if (3..17).contains(&x) && y > 2 && z < depth { (50 + 3 * y + (x * z) % 5) as f32 } else { 1.0 }
         });
         let config = PreprocessConfig { spacing_mm: 8.0, size_voxels: 16, ..PreprocessConfig::whole_head() };
-        preprocess(&head, &config).unwrap().qc
+        preprocess(&head, &config.validated().unwrap()).unwrap().qc
     }
 
     #[test]

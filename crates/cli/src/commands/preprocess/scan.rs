@@ -8,14 +8,15 @@ use brainreel_artifact::{ContentHash, HashBuilder, Provenance, hash_file, write_
 use brainreel_formats::bids::{BidsImage, BidsName};
 use brainreel_formats::nifti;
 use brainreel_preprocess::{
-    Intermediates, NetworkTransform, Preprocessed, QcRecord, QcWarning, preprocess, preprocess_with_brain,
+    Intermediates, NetworkTransform, Preprocessed, QcRecord, QcWarning, REVISION, preprocess,
+    preprocess_with_brain,
 };
 use brainreel_volume::reorient::from_closest_canonical;
 use brainreel_volume::{Grid, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::extractor::{Extractors, ForScan};
-use super::{Keep, Request, STAGE_REVISION, picture};
+use super::{Keep, Request, picture};
 
 /// The JSON beside each network input.
 #[derive(Serialize, Deserialize)]
@@ -134,7 +135,7 @@ pub(super) fn preprocess_scan(
         identity if identity.is_empty() => hash_file(&image.path)?,
         identity => HashBuilder::new().part(hash_file(&image.path)?.as_str()).part(identity).finish(),
     };
-    let provenance = Provenance::new("preprocess", STAGE_REVISION, request.config, inputs);
+    let provenance = Provenance::new("preprocess", REVISION, request.config, inputs);
     let relative = files.network().relative_path_text();
     if let Some(earlier) = finished_before(&sidecar_path, &files, &provenance) {
         let (sha256, quality) = (earlier.image_sha256, earlier.quality);
@@ -198,7 +199,7 @@ fn write_stages(
             r#type: "Brain",
             sources: &sidecar.sources,
             brain_extractor: done.qc.foreground.extractor.as_deref().unwrap_or_default(),
-            volume_ml: done.qc.brain.as_ref().map(|brain| brain.volume_ml),
+            volume_ml: done.qc.summaries.brain.as_ref().map(|brain| brain.volume_ml),
         };
         write_json(&files.root.join(files.mask().with_extension_json()), &about)?;
     }
@@ -255,7 +256,7 @@ fn finished_before(sidecar: &Path, files: &Files<'_>, provenance: &Provenance) -
     }
     let intact =
         |path: &str, hash: &ContentHash| hash_file(&files.root.join(path)).is_ok_and(|now| now == *hash);
-    let quality = &sidecar.quality;
+    let quality = &sidecar.quality.summaries;
     let beside = files.wanted(quality.brain.is_some(), quality.bias.is_some());
     let all_intact = intact(&files.network().relative_path_text(), &sidecar.image_sha256)
         && beside.iter().all(|path| sidecar.files_sha256.get(path).is_some_and(|hash| intact(path, hash)));

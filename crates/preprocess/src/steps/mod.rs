@@ -1,0 +1,85 @@
+//! The steps of preprocessing: one file each, and this list of them.
+//!
+//! A step's file holds its settings, its name, what it does ([`Step::apply`]), the numbers that it reports
+//! and the columns of `qc.tsv` made from them. This file lists the steps three times: [`plan`] puts them in
+//! order, [`StepSummaries`] has a field for the numbers of each, [`METRICS`] has the columns.
+
+pub mod correct_bias;
+pub mod crop;
+pub mod extract_brain;
+mod reorient;
+mod resample;
+mod zoom;
+
+use brainreel_volume::Volume;
+use serde::{Deserialize, Serialize};
+
+use crate::qc::{self, Metric};
+use crate::scan::Scan;
+use crate::{BiasGrid, BrainExtractor, PreprocessError, ValidPreprocessConfig};
+use correct_bias::{BiasSummary, CorrectBias};
+use crop::Crop;
+use extract_brain::{BrainSummary, ExtractBrain};
+use reorient::Reorient;
+use resample::Resample;
+use zoom::Zoom;
+
+/// One step of preprocessing.
+pub(crate) trait Step {
+    /// Its name in the quality-control record.
+    fn name(&self) -> &'static str;
+
+    /// Refuses a scan that the step cannot work on, before the first step runs.
+    fn check(&self, _: &Volume<f32>) -> Result<(), PreprocessError> {
+        Ok(())
+    }
+
+    /// Does the step.
+    fn apply(&self, scan: &mut Scan<'_>) -> Result<(), PreprocessError>;
+}
+
+/// The steps that `config` asks for, in order.
+///
+/// Brain extraction comes before everything that looks at intensities. The bias field is removed inside the
+/// mask before anything depends on a threshold or a percentile. Only bias correction and resampling may
+/// change places.
+pub(crate) fn plan<'a>(
+    config: &'a ValidPreprocessConfig,
+    extractor: Option<&'a dyn BrainExtractor>,
+) -> Vec<Box<dyn Step + 'a>> {
+    let on_native_grid = config.bias_grid == BiasGrid::Native;
+    let steps = [
+        listed(Some(Reorient)),
+        listed(extractor.map(ExtractBrain::new)),
+        listed(CorrectBias::from_config(config).filter(|_| on_native_grid)),
+        listed(Resample::from_config(config)),
+        listed(CorrectBias::from_config(config).filter(|_| !on_native_grid)),
+        listed(Crop::from_config(config)),
+        listed(Some(Zoom::from_config(config))),
+    ];
+    steps.into_iter().flatten().collect()
+}
+
+fn listed<'a>(step: Option<impl Step + 'a>) -> Option<Box<dyn Step + 'a>> {
+    step.map(|step| Box::new(step) as Box<dyn Step + 'a>)
+}
+
+/// The numbers that steps report. A step that did not run has none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepSummaries {
+    /// The brain mask.
+    pub brain: Option<BrainSummary>,
+    /// The bias field.
+    pub bias: Option<BiasSummary>,
+}
+
+/// The columns of the table of quality numbers, in order.
+pub const METRICS: &[&[Metric]] = &[
+    extract_brain::METRICS,
+    qc::FIELD_OF_VIEW,
+    correct_bias::METRICS,
+    qc::FOREGROUND_INTENSITY,
+    qc::TISSUE,
+    qc::SYMMETRY,
+    crop::METRICS,
+];

@@ -1,0 +1,37 @@
+//! Zoom to the network's cube: the last step of every plan.
+
+use std::borrow::Cow;
+
+use brainreel_volume::crop::BoundingBox;
+use brainreel_volume::zoom::zoom;
+
+use super::Step;
+use crate::foreground::ForegroundRule;
+use crate::scan::Scan;
+use crate::{PreprocessError, ValidPreprocessConfig};
+
+/// The step.
+pub(super) struct Zoom {
+    foreground: ForegroundRule,
+    size_voxels: usize,
+}
+
+impl Zoom {
+    pub(super) fn from_config(config: &ValidPreprocessConfig) -> Self {
+        Self { foreground: config.foreground, size_voxels: config.size_voxels }
+    }
+}
+
+impl Step for Zoom {
+    fn name(&self) -> &'static str {
+        "zoom"
+    }
+
+    fn apply(&self, scan: &mut Scan<'_>) -> Result<(), PreprocessError> {
+        if scan.framing.is_none() {
+            scan.frame(self.foreground, |_, dims| BoundingBox::new([0; 3], dims))?;
+        }
+        scan.image = Cow::Owned(zoom(&scan.image, [self.size_voxels; 3])?);
+        Ok(())
+    }
+}
