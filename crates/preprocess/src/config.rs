@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bet::{Bet, BetConfig};
 use crate::foreground::ForegroundRule;
 use crate::n4::{N4Config, ValidN4Config};
+use crate::steps::clip::ClipConfig;
 use crate::steps::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
 use crate::steps::extract_brain::{ExtractorChoice, SynthStripSettings};
 
@@ -38,6 +39,9 @@ pub struct PreprocessConfig {
     pub bet: BetConfig,
     /// Settings of N4.
     pub n4: N4Config,
+    /// Clips intensities to percentiles of the brain, after bias correction. Off by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipConfig>,
 }
 
 impl Default for PreprocessConfig {
@@ -56,6 +60,7 @@ impl Default for PreprocessConfig {
             synthstrip: SynthStripSettings::default(),
             bet: BetConfig::default(),
             n4: N4Config::default(),
+            clip: None,
         }
     }
 }
@@ -100,6 +105,7 @@ impl PreprocessConfig {
         check("synthstrip.border_mm", self.synthstrip.border_mm, -20.0, 20.0, "-20 to 20 mm")?;
         let bet = Bet::new(self.bet)?;
         let n4 = self.n4.clone().validated()?;
+        self.clip.map_or(Ok(()), |clip| clip.validate())?;
         if self.has_bias_without_brain() {
             return Err(ConfigError::BiasWithoutBrain);
         }

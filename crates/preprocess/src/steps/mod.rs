@@ -4,6 +4,7 @@
 //! and the columns of `qc.tsv` made from them. This file lists the steps three times: [`plan`] puts them in
 //! order, [`StepSummaries`] has a field for the numbers of each, [`METRICS`] has the columns.
 
+pub mod clip;
 pub mod correct_bias;
 pub mod crop;
 pub mod extract_brain;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::qc::{self, Metric};
 use crate::scan::Scan;
 use crate::{BiasGrid, BrainExtractor, PreprocessError, ValidPreprocessConfig};
+use clip::{Clip, ClipSummary};
 use correct_bias::{BiasSummary, CorrectBias};
 use crop::Crop;
 use extract_brain::{BrainSummary, ExtractBrain};
@@ -54,6 +56,7 @@ pub(crate) fn plan<'a>(
         listed(CorrectBias::from_config(config).filter(|_| on_native_grid)),
         listed(Resample::from_config(config)),
         listed(CorrectBias::from_config(config).filter(|_| !on_native_grid)),
+        listed(Clip::from_config(config)),
         listed(Crop::from_config(config)),
         listed(Some(Zoom::from_config(config))),
     ];
@@ -71,6 +74,9 @@ pub struct StepSummaries {
     pub brain: Option<BrainSummary>,
     /// The bias field.
     pub bias: Option<BiasSummary>,
+    /// The intensity limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipSummary>,
 }
 
 /// The columns of the table of quality numbers, in order.
@@ -82,4 +88,5 @@ pub const METRICS: &[&[Metric]] = &[
     qc::TISSUE,
     qc::SYMMETRY,
     crop::METRICS,
+    clip::METRICS,
 ];
