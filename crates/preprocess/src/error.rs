@@ -75,3 +75,25 @@ pub enum PreprocessError {
     #[error(transparent)]
     Zoom(#[from] ZoomError),
 }
+
+/// Why a configuration is not usable.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A number is out of its range.
+    #[error("preprocess.{field} is {got}, expected {expected}")]
+    Range {
+        /// Name of the field.
+        field: &'static str,
+        /// What it was.
+        got: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// Settings that do not go together.
+    #[error(
+        "preprocess.bias_correction = \"n4\" with bias_region = \"brain\" needs a brain mask, but brain_extractor is \
+         \"none\""
+    )]
+    BiasWithoutBrain,
+}

@@ -22,28 +22,25 @@
 
 pub mod bet;
 mod brain;
-mod config;
 mod error;
-mod foreground;
 pub mod n4;
+mod numbers;
 mod pipeline;
-mod qc;
-mod scan;
 pub mod steps;
 
 pub use brain::{BrainExtractor, ExtractionError};
 pub use brainreel_volume::NetworkTransform;
-pub use config::{ConfigError, PreprocessConfig, ValidPreprocessConfig};
-pub use error::PreprocessError;
-pub use foreground::ForegroundRule;
+pub use error::{ConfigError, PreprocessError};
 pub use pipeline::{Intermediates, Preprocessed, preprocess, preprocess_with_brain};
-pub use qc::{
-    ForegroundSummary, GridSummary, IntensityPercentiles, Metric, MirrorSymmetry, QcRecord, QcWarning,
-    TissueContrast,
-};
-pub use scan::BiasStage;
+pub use steps::config::{PreprocessConfig, ValidPreprocessConfig};
 pub use steps::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
 pub use steps::extract_brain::{ExtractorChoice, SynthStripSettings};
+pub use steps::foreground::ForegroundRule;
+pub use steps::qc::{
+    ForegroundSummary, GridSummary, IntensityPercentiles, Metric, MirrorSymmetry, QcRecord, QcWarning,
+    ResolutionGain, TissueContrast,
+};
+pub use steps::scan::BiasStage;
 
 /// Revision of what this crate computes. Raise it whenever the same scan and configuration give other
 /// numbers: network inputs that were made under another revision are then made again.

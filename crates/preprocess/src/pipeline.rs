@@ -1,10 +1,12 @@
 //! The public functions: plan the steps, run them.
 
-use brainreel_volume::{Mask, NetworkTransform, Volume};
+use brainreel_volume::{Grid, Mask, NetworkTransform, Volume};
 
-use crate::scan::{BiasStage, Scan};
+use crate::numbers::{as_f64, extent_mm};
 use crate::steps::plan;
-use crate::{BrainExtractor, ExtractorChoice, PreprocessError, QcRecord, ValidPreprocessConfig};
+use crate::steps::qc::{self, GridSummary, MirrorSymmetry, QcRecord, ResolutionGain, TissueContrast};
+use crate::steps::scan::{BiasStage, Framing, Scan};
+use crate::{BrainExtractor, ExtractorChoice, PreprocessError, ValidPreprocessConfig};
 
 /// A preprocessed scan.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +85,36 @@ fn run(
         step.apply(&mut scan)?;
     }
     let names = steps.iter().map(|step| step.name().to_owned()).collect();
-    Ok(scan.finish(volume.grid(), names))
+    Ok(finish(scan, volume.grid(), names))
+}
+
+/// The result, after the last of `steps`.
+fn finish(scan: Scan<'_>, native: &Grid, steps: Vec<String>) -> Preprocessed {
+    let Scan { head, image, brain_mask, brain, bias, framing, summaries, .. } = scan;
+    let Framing { uncropped, foreground, crop_box } =
+        framing.expect("the last step of every plan frames the image");
+    let (head, network_input) = (head.into_owned(), image.into_owned());
+    let resampled = uncropped.grid();
+    let mut qc = QcRecord {
+        steps,
+        input: GridSummary::of(native),
+        field_of_view_mm: extent_mm(head.grid()),
+        resampled: GridSummary::of(resampled),
+        foreground: foreground.summary,
+        foreground_box: foreground.bounding_box,
+        crop_box,
+        fraction_kept: as_f64(crop_box.dims().iter().product()) / as_f64(resampled.n_voxels()),
+        resolution: ResolutionGain::of(resampled, crop_box.dims(), network_input.dims()[0]),
+        foreground_intensity: foreground.intensity,
+        summaries,
+        tissue: brain.as_ref().and_then(|brain| TissueContrast::of(&uncropped, brain, &head)),
+        symmetry: MirrorSymmetry::of(&uncropped, &foreground.mask),
+        warnings: Vec::new(),
+    };
+    qc.warnings = qc::find_warnings(&qc);
+    let transform = NetworkTransform::between(network_input.grid(), native);
+    let stages = Intermediates { head, brain_mask, bias, uncropped, foreground: foreground.mask };
+    Preprocessed { network_input, transform, qc, stages }
 }
 
 fn check_intensities(volume: &Volume<f32>) -> Result<(), PreprocessError> {

@@ -2,7 +2,7 @@
 
 use brainreel_volume::{Affine, Grid, Mask, Volume, morphology};
 
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Edge of the cells over which intensities are averaged, in mm.
 const BRIGHTNESS_MM: f64 = 8.0;

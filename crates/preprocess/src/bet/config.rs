@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
-use crate::config::check;
+use crate::numbers::check;
 
 /// How the brain's surface is found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

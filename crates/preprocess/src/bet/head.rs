@@ -2,7 +2,7 @@
 
 use super::samples::Samples;
 use super::vector::{Point, length, minus};
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Share of all voxels that are darker than the robust minimum.
 const DARK_SHARE: f64 = 0.02;

@@ -59,7 +59,7 @@ pub use config::BetConfig;
 use brainreel_volume::morphology::{fill_holes, largest_component};
 use brainreel_volume::{Mask, Volume};
 
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 use crate::{BrainExtractor, ConfigError, ExtractionError};
 use head::Head;
 use samples::Samples;

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::bet::sphere::Sphere;
     use crate::bet::vector::{cross, dot, plus, times};
-    use crate::config::as_f64;
+    use crate::numbers::as_f64;
     use brainreel_volume::Affine;
 
     fn mm3(grid: &Grid, vertices: &[Point], triangles: &[Triangle]) -> f64 {

@@ -4,7 +4,7 @@ use brainreel_volume::{Affine, Grid, Volume};
 use rayon::prelude::*;
 
 use super::vector::Point;
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Voxels of the copy are about this large: fine enough for a skull of 3 mm and more, and noise is
 /// averaged away.

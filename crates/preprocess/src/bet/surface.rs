@@ -7,7 +7,7 @@ use super::samples::{Samples, Way};
 use super::sphere::{Ring, Sphere, Triangle};
 use super::vector::{Point, cross, dot, length, minus, plus, times, unit};
 use crate::bet::BetConfig;
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Radii of curvature between which smoothing sets in, in mm.
 const SMALLEST_RADIUS_MM: f64 = 3.33;

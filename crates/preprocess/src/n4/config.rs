@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
-use crate::config::{as_f64, check};
+use crate::numbers::{as_f64, check};
 
 /// How the bias field is estimated; the defaults are those of ANTs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

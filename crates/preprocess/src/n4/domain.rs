@@ -4,7 +4,7 @@ use brainreel_kernels::{LatticeAxis, LatticeGrid};
 use brainreel_volume::Grid;
 
 use super::{N4Config, N4Error, N4Mesh};
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// The last sample of an axis lies this part of a step before the end of the domain, which is open
 /// (the B-spline epsilon of ITK).

@@ -7,7 +7,7 @@ use super::N4Config;
 use super::domain::Domain;
 use super::samples::Samples;
 use super::sharpen::{Histogram, Sharpening};
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Control points with less support than this, relative to the largest weight, stay zero: a tenth of
 /// `f32::EPSILON`, as in ITK where weights are one.

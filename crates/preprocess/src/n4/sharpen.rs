@@ -8,7 +8,7 @@ use std::f64::consts::{LN_2, PI};
 
 use super::N4Config;
 use super::samples::Samples;
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 
 /// Counts of corrected log intensities, each shared between the two nearest bins.
 #[derive(Debug)]

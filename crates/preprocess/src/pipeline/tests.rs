@@ -1,7 +1,7 @@
 use brainreel_volume::{Affine, Grid, Orientation};
 
 use super::*;
-use crate::config::as_f64;
+use crate::numbers::as_f64;
 use crate::{BiasCorrection, BiasGrid, ExtractionError, ForegroundRule, PreprocessConfig};
 
 fn preprocess(volume: &Volume<f32>, config: &PreprocessConfig) -> Result<Preprocessed, PreprocessError> {

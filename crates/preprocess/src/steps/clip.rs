@@ -4,11 +4,12 @@ use brainreel_kernels::percentiles;
 use serde::{Deserialize, Serialize};
 
 use super::Step;
-use crate::config::{as_f64, check};
-use crate::foreground::ForegroundRule;
-use crate::qc::Metric;
-use crate::scan::{Scan, values_inside};
-use crate::{ConfigError, PreprocessError, ValidPreprocessConfig};
+use super::foreground::ForegroundRule;
+use super::qc::Metric;
+use super::scan::Scan;
+use crate::numbers::values_inside;
+use crate::numbers::{as_f64, check};
+use crate::{ConfigError, PreprocessError};
 
 /// Settings of intensity clipping.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -46,8 +47,8 @@ pub(super) struct Clip {
 }
 
 impl Clip {
-    pub(super) fn from_config(config: &ValidPreprocessConfig) -> Option<Self> {
-        config.clip.map(|clip| Self { config: clip, foreground: config.foreground })
+    pub(super) fn new(config: ClipConfig, foreground: ForegroundRule) -> Self {
+        Self { config, foreground }
     }
 }
 

@@ -7,11 +7,12 @@ use brainreel_volume::Mask;
 use serde::{Deserialize, Serialize};
 
 use super::Step;
-use crate::foreground::ForegroundRule;
+use super::foreground::ForegroundRule;
+use super::qc::Metric;
+use super::scan::{BiasStage, Scan};
+use crate::PreprocessError;
 use crate::n4::{N4Output, ValidN4Config, correct_bias};
-use crate::qc::Metric;
-use crate::scan::{BiasStage, Scan, values_inside};
-use crate::{PreprocessError, ValidPreprocessConfig};
+use crate::numbers::values_inside;
 
 /// How the smooth bias field is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +54,8 @@ pub(super) struct CorrectBias<'a> {
 }
 
 impl<'a> CorrectBias<'a> {
-    pub(super) fn from_config(config: &'a ValidPreprocessConfig) -> Option<Self> {
-        let is_on = config.bias_correction == BiasCorrection::N4;
-        is_on.then(|| Self { n4: config.n4(), foreground: config.foreground })
+    pub(super) fn new(n4: &'a ValidN4Config, foreground: ForegroundRule) -> Self {
+        Self { n4, foreground }
     }
 }
 

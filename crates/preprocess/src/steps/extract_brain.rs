@@ -5,9 +5,10 @@ use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
 use super::Step;
-use crate::config::as_f64;
-use crate::qc::Metric;
-use crate::scan::{Scan, clear_outside};
+use super::qc::Metric;
+use super::scan::Scan;
+use crate::numbers::as_f64;
+use crate::numbers::clear_outside;
 use crate::{BrainExtractor, ExtractionError, PreprocessError};
 
 /// How the brain is cut out of the head.

@@ -5,25 +5,30 @@
 //! order, [`StepSummaries`] has a field for the numbers of each, [`METRICS`] has the columns.
 
 pub mod clip;
+pub(crate) mod config;
 pub mod correct_bias;
 pub mod crop;
 pub mod extract_brain;
+pub(crate) mod foreground;
+pub(crate) mod qc;
 mod reorient;
 mod resample;
+pub(crate) mod scan;
 mod zoom;
 
 use brainreel_volume::Volume;
 use serde::{Deserialize, Serialize};
 
-use crate::qc::{self, Metric};
-use crate::scan::Scan;
-use crate::{BiasGrid, BrainExtractor, PreprocessError, ValidPreprocessConfig};
+use crate::{BrainExtractor, PreprocessError};
 use clip::{Clip, ClipSummary};
-use correct_bias::{BiasSummary, CorrectBias};
+use config::ValidPreprocessConfig;
+use correct_bias::{BiasCorrection, BiasGrid, BiasSummary, CorrectBias};
 use crop::Crop;
 use extract_brain::{BrainSummary, ExtractBrain};
+use qc::Metric;
 use reorient::Reorient;
 use resample::Resample;
+use scan::Scan;
 use zoom::Zoom;
 
 /// One step of preprocessing.
@@ -49,16 +54,20 @@ pub(crate) fn plan<'a>(
     config: &'a ValidPreprocessConfig,
     extractor: Option<&'a dyn BrainExtractor>,
 ) -> Vec<Box<dyn Step + 'a>> {
-    let on_native_grid = config.bias_grid == BiasGrid::Native;
+    let foreground = config.foreground;
+    let correct_bias = |grid| {
+        let is_on = config.bias_correction == BiasCorrection::N4 && config.bias_grid == grid;
+        is_on.then(|| CorrectBias::new(config.n4(), foreground))
+    };
     let steps = [
         listed(Some(Reorient)),
         listed(extractor.map(ExtractBrain::new)),
-        listed(CorrectBias::from_config(config).filter(|_| on_native_grid)),
-        listed(Resample::from_config(config)),
-        listed(CorrectBias::from_config(config).filter(|_| !on_native_grid)),
-        listed(Clip::from_config(config)),
-        listed(Crop::from_config(config)),
-        listed(Some(Zoom::from_config(config))),
+        listed(correct_bias(BiasGrid::Native)),
+        listed(config.resample.then(|| Resample::new(config.spacing_mm))),
+        listed(correct_bias(BiasGrid::Resampled)),
+        listed(config.clip.map(|clip| Clip::new(clip, foreground))),
+        listed(config.crop.then(|| Crop::new(config.padding_voxels, foreground))),
+        listed(Some(Zoom::new(config.size_voxels, foreground))),
     ];
     steps.into_iter().flatten().collect()
 }

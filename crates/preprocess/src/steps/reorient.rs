@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use brainreel_volume::reorient::to_closest_canonical;
 
 use super::Step;
+use super::scan::Scan;
 use crate::PreprocessError;
-use crate::scan::Scan;
 
 /// The step.
 pub(super) struct Reorient;

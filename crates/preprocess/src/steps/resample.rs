@@ -6,9 +6,10 @@ use brainreel_volume::Volume;
 use brainreel_volume::resample::resample_to_spacing;
 
 use super::Step;
-use crate::config::as_f64;
-use crate::scan::{Scan, clear_outside, extent_mm};
-use crate::{PreprocessError, ValidPreprocessConfig};
+use super::scan::Scan;
+use crate::PreprocessError;
+use crate::numbers::as_f64;
+use crate::numbers::{clear_outside, extent_mm};
 
 /// Largest resampled volume, 512^3 voxels: larger than any head. A wrong spacing in a header cannot make
 /// us allocate more.
@@ -20,8 +21,8 @@ pub(super) struct Resample {
 }
 
 impl Resample {
-    pub(super) fn from_config(config: &ValidPreprocessConfig) -> Option<Self> {
-        config.resample.then_some(Self { spacing_mm: config.spacing_mm })
+    pub(super) fn new(spacing_mm: f64) -> Self {
+        Self { spacing_mm }
     }
 }
 

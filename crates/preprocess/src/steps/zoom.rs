@@ -6,9 +6,9 @@ use brainreel_volume::crop::BoundingBox;
 use brainreel_volume::zoom::zoom;
 
 use super::Step;
-use crate::foreground::ForegroundRule;
-use crate::scan::Scan;
-use crate::{PreprocessError, ValidPreprocessConfig};
+use super::foreground::ForegroundRule;
+use super::scan::Scan;
+use crate::PreprocessError;
 
 /// The step.
 pub(super) struct Zoom {
@@ -17,8 +17,8 @@ pub(super) struct Zoom {
 }
 
 impl Zoom {
-    pub(super) fn from_config(config: &ValidPreprocessConfig) -> Self {
-        Self { foreground: config.foreground, size_voxels: config.size_voxels }
+    pub(super) fn new(size_voxels: usize, foreground: ForegroundRule) -> Self {
+        Self { foreground, size_voxels }
     }
 }
 

@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 
 use brainreel_volume::crop::{BoundingBox, CropError, crop};
-use brainreel_volume::{Grid, Mask, NetworkTransform, Volume};
+use brainreel_volume::{Mask, Volume};
 
-use crate::config::as_f64;
-use crate::foreground::{Foreground, ForegroundRule};
-use crate::qc::{self, GridSummary, MirrorSymmetry, QcRecord, TissueContrast};
-use crate::steps::StepSummaries;
-use crate::steps::crop::ResolutionGain;
-use crate::{Intermediates, PreprocessError, Preprocessed};
+use super::StepSummaries;
+use super::foreground::{Foreground, ForegroundRule};
+use crate::PreprocessError;
 
 /// The image before bias correction and the field, on one grid. Inside the region the corrected image is
 /// their ratio.
@@ -46,9 +43,9 @@ pub(crate) struct Scan<'a> {
 
 /// The whole field of view, and what was cut out of it.
 pub(crate) struct Framing {
-    uncropped: Volume<f32>,
-    foreground: Foreground,
-    crop_box: BoundingBox,
+    pub(crate) uncropped: Volume<f32>,
+    pub(crate) foreground: Foreground,
+    pub(crate) crop_box: BoundingBox,
 }
 
 impl<'a> Scan<'a> {
@@ -87,54 +84,4 @@ impl<'a> Scan<'a> {
         self.framing = Some(Framing { uncropped, foreground, crop_box });
         Ok(())
     }
-
-    /// The result, after the last of `steps`.
-    pub(crate) fn finish(self, native: &Grid, steps: Vec<String>) -> Preprocessed {
-        let Self { head, image, brain_mask, brain, bias, framing, summaries, .. } = self;
-        let Framing { uncropped, foreground, crop_box } =
-            framing.expect("the last step of every plan frames the image");
-        let (head, network_input) = (head.into_owned(), image.into_owned());
-        let resampled = uncropped.grid();
-        let mut qc = QcRecord {
-            steps,
-            input: GridSummary::of(native),
-            field_of_view_mm: extent_mm(head.grid()),
-            resampled: GridSummary::of(resampled),
-            foreground: foreground.summary,
-            foreground_box: foreground.bounding_box,
-            crop_box,
-            fraction_kept: as_f64(crop_box.dims().iter().product()) / as_f64(resampled.n_voxels()),
-            resolution: ResolutionGain::of(resampled, crop_box.dims(), network_input.dims()[0]),
-            foreground_intensity: foreground.intensity,
-            summaries,
-            tissue: brain.as_ref().and_then(|brain| TissueContrast::of(&uncropped, brain, &head)),
-            symmetry: MirrorSymmetry::of(&uncropped, &foreground.mask),
-            warnings: Vec::new(),
-        };
-        qc.warnings = qc::find_warnings(&qc);
-        let transform = NetworkTransform::between(network_input.grid(), native);
-        let stages = Intermediates { head, brain_mask, bias, uncropped, foreground: foreground.mask };
-        Preprocessed { network_input, transform, qc, stages }
-    }
-}
-
-/// Edges of the field of view.
-pub(crate) fn extent_mm(grid: &Grid) -> [f64; 3] {
-    let (dims, spacing) = (grid.dims(), grid.spacing_mm());
-    [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis]))
-}
-
-/// Sets every voxel outside the mask to zero.
-pub(crate) fn clear_outside(volume: &mut Volume<f32>, mask: &Mask) {
-    for (value, inside) in volume.as_mut_slice().iter_mut().zip(mask.as_slice()) {
-        if !inside {
-            *value = 0.0;
-        }
-    }
-}
-
-/// The values inside a mask.
-pub(crate) fn values_inside(volume: &Volume<f32>, mask: &Mask) -> Vec<f32> {
-    let pairs = volume.as_slice().iter().zip(mask.as_slice());
-    pairs.filter(|(_, inside)| **inside).map(|(value, _)| *value).collect()
 }

@@ -3,8 +3,8 @@
 use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
-use crate::config::as_f64;
-use crate::qc::Metric;
+use super::Metric;
+use crate::numbers::as_f64;
 
 /// Every how many voxels one is looked at.
 const STRIDE: usize = 2;

@@ -4,9 +4,9 @@ use brainreel_kernels::percentiles;
 use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
-use crate::config::as_f64;
-use crate::qc::Metric;
-use crate::scan::values_inside;
+use super::Metric;
+use crate::numbers::as_f64;
+use crate::numbers::values_inside;
 
 const N_BINS: usize = 256;
 const MAX_ITERATIONS: usize = 100;

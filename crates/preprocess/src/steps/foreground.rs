@@ -5,9 +5,9 @@ use brainreel_volume::crop::{BoundingBox, foreground_box, mask_box};
 use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
 
-use crate::config::as_f64;
-use crate::scan::values_inside;
-use crate::{ForegroundSummary, IntensityPercentiles, PreprocessError};
+use super::qc::{ForegroundSummary, IntensityPercentiles};
+use crate::PreprocessError;
+use crate::numbers::{as_f64, values_inside};
 
 /// What counts as foreground.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use brainreel_volume::crop::BoundingBox;
 use brainreel_volume::{Grid, Orientation};
 use serde::{Deserialize, Serialize};
 
-use crate::steps::StepSummaries;
-use crate::steps::crop::ResolutionGain;
+use super::StepSummaries;
+use crate::numbers::as_f64;
 
 pub use metric::Metric;
 pub(crate) use symmetry::METRICS as SYMMETRY;
@@ -80,6 +80,38 @@ pub struct ForegroundSummary {
     pub n_voxels: usize,
     /// The same over all voxels.
     pub fraction: f64,
+}
+
+/// How much finer the network sees the head because it was cropped before it was stretched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolutionGain {
+    /// Voxel size of the network input, in mm.
+    pub network_spacing_mm: [f64; 3],
+    /// What it would have been without cropping, in mm.
+    pub uncropped_spacing_mm: [f64; 3],
+    /// Voxels per mm gained on each axis: 0.35 is 35 % more.
+    pub gain_by_axis: [f64; 3],
+    /// The same over the three axes (geometric mean).
+    pub gain: f64,
+}
+
+impl ResolutionGain {
+    /// Compares stretching `cropped` voxels to `size` voxels with stretching all of `grid`.
+    pub(crate) fn of(grid: &Grid, cropped: [usize; 3], size: usize) -> Self {
+        let spacing = grid.spacing_mm();
+        let stretched = |dims: [usize; 3]| {
+            [0, 1, 2].map(|axis| spacing[axis] * as_f64(dims[axis] - 1) / as_f64(size - 1))
+        };
+        let (network_spacing_mm, uncropped_spacing_mm) = (stretched(cropped), stretched(grid.dims()));
+        let ratio = [0, 1, 2].map(|axis| uncropped_spacing_mm[axis] / network_spacing_mm[axis]);
+        Self {
+            network_spacing_mm,
+            uncropped_spacing_mm,
+            gain_by_axis: ratio.map(|r| r - 1.0),
+            gain: ratio.iter().product::<f64>().cbrt() - 1.0,
+        }
+    }
 }
 
 /// Percentiles of intensity.

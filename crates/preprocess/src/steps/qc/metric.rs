@@ -1,6 +1,6 @@
 //! One number of the record, as a column of a table.
 
-use crate::QcRecord;
+use super::QcRecord;
 
 /// One number of a [`QcRecord`] with its name and meaning: a column of the table of all scans.
 #[derive(Debug, Clone, Copy)]

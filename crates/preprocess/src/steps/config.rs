@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clip::ClipConfig;
+use super::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
+use super::extract_brain::{ExtractorChoice, SynthStripSettings};
+use super::foreground::ForegroundRule;
+use crate::ConfigError;
 use crate::bet::{Bet, BetConfig};
-use crate::foreground::ForegroundRule;
 use crate::n4::{N4Config, ValidN4Config};
-use crate::steps::clip::ClipConfig;
-use crate::steps::correct_bias::{BiasCorrection, BiasGrid, BiasRegion};
-use crate::steps::extract_brain::{ExtractorChoice, SynthStripSettings};
+use crate::numbers::{as_f64, check};
 
 /// How a scan becomes a network input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,28 +65,6 @@ impl Default for PreprocessConfig {
             clip: None,
         }
     }
-}
-
-/// Why a configuration is not usable.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A number is out of its range.
-    #[error("preprocess.{field} is {got}, expected {expected}")]
-    Range {
-        /// Name of the field.
-        field: &'static str,
-        /// What it was.
-        got: f64,
-        /// What it may be.
-        expected: &'static str,
-    },
-    /// Settings that do not go together.
-    #[error(
-        "preprocess.bias_correction = \"n4\" with bias_region = \"brain\" needs a brain mask, but brain_extractor is \
-         \"none\""
-    )]
-    BiasWithoutBrain,
 }
 
 impl PreprocessConfig {
@@ -165,21 +145,6 @@ impl From<ValidPreprocessConfig> for PreprocessConfig {
     fn from(valid: ValidPreprocessConfig) -> Self {
         valid.config
     }
-}
-
-pub(crate) fn check(
-    field: &'static str,
-    got: f64,
-    low: f64,
-    high: f64,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
-    if (low..=high).contains(&got) { Ok(()) } else { Err(ConfigError::Range { field, got, expected }) }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "only compared with small bounds, or counts below 2^30")]
-pub(crate) const fn as_f64(n: usize) -> f64 {
-    n as f64
 }
 
 #[cfg(test)]
