@@ -23,7 +23,7 @@ const LATER: [Later; 2] = [
     Later {
         name: "cargo test -p brainreel-models",
         selection: &["-p", "brainreel-models", "-e", "normal,build,dev"],
-        compared: &["-p", "burn", "-e", "normal,build"],
+        compared: &["-p", "burn-core", "-e", "normal,build"],
     },
 ];
 
