@@ -15,8 +15,9 @@ struct Step {
 }
 
 /// Cheap steps first. Everything is built with one profile, so that the dependencies are checked once
-/// (clippy and rustdoc share that) and compiled once.
-const STEPS: [Step; 6] = [
+/// (clippy and rustdoc share that) and compiled once; but the crates with `unsafe` and those on top of them are
+/// tested once more with overflow checks and debug assertions, which needs few dependencies.
+const STEPS: [Step; 7] = [
     Step { name: "format", command: "cargo fmt --all --check" },
     Step { name: "tidy", command: "cargo xtask tidy" },
     Step {
@@ -25,6 +26,10 @@ const STEPS: [Step; 6] = [
     },
     Step { name: "doc", command: "RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps" },
     Step { name: "test", command: "cargo test --release --workspace" },
+    Step {
+        name: "checked",
+        command: "cargo test --locked --profile checked -p brainreel-kernels -p brainreel-engine",
+    },
     Step { name: "bench", command: "cargo bench --workspace --bench '*' --no-run" },
 ];
 

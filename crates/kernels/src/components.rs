@@ -21,8 +21,8 @@ impl Runs {
     fn new(mask: &[bool], dims: [usize; 3], wanted: bool) -> Self {
         let [nx, ny, nz] = dims;
         let mut found = Self { runs: Vec::new(), row_starts: vec![0], parent: Vec::new() };
-        for (row_idx, row) in mask.chunks_exact(nx.max(1)).enumerate() {
-            found.add_row(row, wanted);
+        for row_idx in 0..ny * nz {
+            found.add_row(&mask[row_idx * nx..][..nx], wanted);
             let (y, z) = (row_idx % ny, row_idx / ny);
             if y > 0 {
                 found.join_rows(row_idx - 1, row_idx);

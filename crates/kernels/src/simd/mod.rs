@@ -63,7 +63,7 @@ pub(crate) trait Lanes16: Copy {
     /// # Safety
     /// `to` points to sixteen writable numbers.
     unsafe fn store(self, to: *mut f32);
-    /// `self * b + c`, rounded once.
+    /// `self * b + c`, rounded once; by the scalar set twice.
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// Sum.
     fn add(self, other: Self) -> Self;
@@ -71,9 +71,10 @@ pub(crate) trait Lanes16: Copy {
     fn sub(self, other: Self) -> Self;
     /// Product.
     fn mul(self, other: Self) -> Self;
-    /// The larger of each pair; `other` where that is not a number.
+    /// The larger of each pair; `other` where that is not a number. NEON gives NaN where either is one, and +0 of
+    /// two zeros.
     fn max(self, other: Self) -> Self;
-    /// The smaller of each pair; `other` where that is not a number.
+    /// The smaller of each pair; as [`Lanes16::max`].
     fn min(self, other: Self) -> Self;
     /// Sum of all lanes, by halves: lane `i` and `i + 8`, then `i + 4`, `i + 2`, `i + 1`.
     fn sum(self) -> f32;
