@@ -28,7 +28,7 @@ const STEPS: [Step; 7] = [
     Step { name: "test", command: "cargo test --release --workspace" },
     Step {
         name: "checked",
-        command: "cargo test --locked --profile checked -p brainreel-kernels -p brainreel-engine",
+        command: "cargo test --locked --profile checked -p brainreel-kernels -p brainreel-engine --test properties --test network",
     },
     Step { name: "bench", command: "cargo bench --workspace --bench '*' --no-run" },
 ];
