@@ -1,4 +1,4 @@
-"""Writes tiny checkpoints with PyTorch, in both of its formats, for the tests of the crate `models`.
+"""Writes tiny checkpoints with PyTorch, in both of its formats, for the tests of the crate `checkpoint`.
 
     python reference/checkpoint.py
 
@@ -68,7 +68,7 @@ def main():
     for name, tensor in state.items():
         if tensor.dtype.is_floating_point:
             arrays[name] = tensor.detach().float().numpy()
-    save("models", "checkpoint", arrays, generator=__file__, tools=["torch", "numpy"], seed=20264)
+    save("checkpoint", "checkpoint", arrays, generator=__file__, tools=["torch", "numpy"], seed=20264)
 
 
 if __name__ == "__main__":

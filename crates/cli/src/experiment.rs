@@ -10,6 +10,7 @@ use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::catalogue;
 use crate::commands::preprocess::{self, Extractors, Sources};
 use crate::folders;
 use crate::run_inputs::{self, RunInputs};
@@ -90,7 +91,8 @@ impl Experiment {
             *relative = folder.join(&*relative);
         }
         if let Some(weights) = &mut train.weights {
-            *weights = brainreel_weights::resolve_in(folder, weights)
+            *weights = catalogue()
+                .resolve_in(folder, weights)
                 .with_context(|| format!("{}: train.weights", path.display()))?;
         }
         experiment.check().with_context(|| path.display().to_string())?;

@@ -4,6 +4,7 @@
 //! by Ctrl-C with a checkpoint.
 
 mod batch;
+mod catalogue;
 mod commands;
 mod defaults;
 mod experiment;

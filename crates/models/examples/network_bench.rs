@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use brainreel_models::{Architecture, DeviceKind, FreezePolicy, Network, Random, StateDict};
+use brainreel_models::{Architecture, DeviceKind, FreezePolicy, Network, NetworkWeights, Random};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (edge, batch): (usize, usize) = (edge.parse()?, batch.parse()?);
     let n_repeats: usize = repeats.first().map_or(Ok(1), |n| n.parse())?;
     let device = DeviceKind::Cpu.open()?;
-    let weights = StateDict::random_of(architecture, 0).fitted_to([edge; 3])?;
+    let weights = NetworkWeights::random(architecture, 0).fitted_to([edge; 3])?;
     let mut network = Network::new(&weights, policy, &device)?;
     drop(weights);
     let mut random = Random::new(1);

@@ -11,7 +11,7 @@ use crate::math::Math;
 use crate::native;
 use crate::network::ParameterVisitor;
 use crate::norm::{BatchNorm, NormStatistics, to_host};
-use crate::state::{HostTensor, StateDict};
+use brainreel_checkpoint::{HostTensor, StateDict};
 
 /// How the batch norms on the way normalise.
 pub(crate) enum Pass<'a> {

@@ -1,10 +1,10 @@
 //! Video classification networks on Burn, split into a frozen trunk and a trained head.
 //!
 //! ```
-//! use brainreel_models::{DeviceKind, FreezePolicy, Network, StateDict};
+//! use brainreel_models::{Architecture, DeviceKind, FreezePolicy, Network, NetworkWeights};
 //! # fn main() -> Result<(), brainreel_models::ModelError> {
 //! let device = DeviceKind::Cpu.open()?;
-//! let weights = StateDict::random(7);
+//! let weights = NetworkWeights::random(Architecture::R3d18, 7);
 //! let network = Network::new(&weights, FreezePolicy::Thesis, &device)?;
 //! assert_eq!(network.n_parameters().total, 33_148_482);
 //! assert_eq!(network.n_parameters().trainable, 24_909_826);
@@ -18,7 +18,6 @@
 mod architecture;
 mod axes;
 mod block;
-mod checkpoint;
 mod cost;
 mod device;
 mod import;
@@ -28,27 +27,25 @@ mod native;
 mod network;
 mod norm;
 mod positions;
-mod state;
-mod synthstrip;
+mod published;
+mod weights;
 
-pub use architecture::{Architecture, ParameterCounts, Role, TensorSpec, r3d18_tensors};
+pub use architecture::{Architecture, ParameterCounts, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
 pub use brainreel_artifact::Random;
+pub use brainreel_checkpoint::{HostTensor, Role, StemConversion, TensorSpec};
 pub use brainreel_engine::InstructionSet;
-pub use checkpoint::CheckpointError;
 pub use cost::{MemoryUse, NetworkCost, Speed, Work};
 pub use device::{DeviceKind, EngineKind};
-pub use import::{
-    ImportOptions, StemConversion, decode_safetensors, decode_tensors, read_tensors, read_weights,
-};
+pub use import::{ImportOptions, read_weights};
 pub use math::Precision;
 pub use native::whole_network;
 pub use network::{FreezePolicy, Gradients, Head, Network, ParameterVisitor, TrainingPass, Trunk};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
-pub use state::{HostTensor, StateDict};
-pub use synthstrip::{SynthStripConv, SynthStripWeights, synthstrip_convs, synthstrip_network};
+pub use published::published_weights;
+pub use weights::NetworkWeights;
 
-use std::path::PathBuf;
+use brainreel_checkpoint::CheckpointError;
 
 /// Classes told apart: cognitively normal (0) and Alzheimer's disease (1).
 pub const N_CLASSES: usize = 2;
@@ -57,98 +54,9 @@ pub const N_CLASSES: usize = 2;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The weights file cannot be read.
-    #[error("cannot read weights {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The weights file is larger than any network of ours.
-    #[error("weights {} are {got_bytes} bytes, expected at most {limit_bytes}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        got_bytes: u64,
-        /// The largest accepted size.
-        limit_bytes: u64,
-    },
-    /// The file is not in the safetensors format.
-    #[error("{} is not a safetensors file: {detail}", path.display())]
-    NotSafetensors {
-        /// The file.
-        path: PathBuf,
-        /// What the parser says.
-        detail: String,
-    },
-    /// The file is a checkpoint of PyTorch, but not one that is read.
-    #[error("{} is a checkpoint of PyTorch that brainreel does not read", path.display())]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: CheckpointError,
-    },
-    /// A tensor of the network is not in the file.
-    #[error("no tensor {name} in {origin}, expected shape {expected:?}")]
-    MissingTensor {
-        /// The tensor, in torchvision's naming.
-        name: String,
-        /// The file or other source of the weights.
-        origin: String,
-        /// Its shape in the network.
-        expected: Vec<usize>,
-    },
-    /// A tensor is of a part that the network does not have.
-    #[error("tensor {name} in {origin} is of another network than {network}")]
-    ForeignTensor {
-        /// The tensor.
-        name: String,
-        /// The file.
-        origin: String,
-        /// The network.
-        network: &'static str,
-    },
-    /// A tensor has another shape than the network's.
-    #[error("tensor {name} in {origin} has shape {got:?}, expected {expected:?}")]
-    Shape {
-        /// The tensor, in torchvision's naming.
-        name: String,
-        /// The file or other source of the weights.
-        origin: String,
-        /// Shape found.
-        got: Vec<usize>,
-        /// Shape of the network.
-        expected: Vec<usize>,
-    },
-    /// A tensor holds numbers of a type that is not a floating-point one.
-    #[error("tensor {name} in {origin} has type {got}, expected F32, F64, F16 or BF16")]
-    DataType {
-        /// The tensor.
-        name: String,
-        /// The file.
-        origin: String,
-        /// The type found.
-        got: String,
-    },
-    /// A tensor holds NaN or infinity, or a negative variance.
-    #[error("tensor {name} in {origin} holds {got} at {index}, expected {expected}")]
-    Value {
-        /// The tensor.
-        name: String,
-        /// The file.
-        origin: String,
-        /// The value found.
-        got: f32,
-        /// Where, counted through the tensor in C order.
-        index: usize,
-        /// What may stand there.
-        expected: &'static str,
-    },
+    /// The weights cannot be read, or do not fit the network.
+    #[error(transparent)]
+    Weights(#[from] CheckpointError),
     /// No network has this name.
     #[error("unknown architecture {name}, expected one of: {}", Architecture::ALL.map(Architecture::name).join(", "))]
     UnknownArchitecture {

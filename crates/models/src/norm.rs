@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::network::ParameterVisitor;
-use crate::state::{HostTensor, StateDict};
+use brainreel_checkpoint::{HostTensor, StateDict};
 
 /// Added to the variance before the root.
 pub(crate) const EPSILON: f64 = 1e-5;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::architecture::{Architecture, HEAD_CHANNELS, token_grid};
-use crate::state::HostTensor;
+use brainreel_checkpoint::HostTensor;
 
 /// Interpolates the positional tensors of `tensors`, laid out for inputs of `from` voxels, to those of `to`.
 ///

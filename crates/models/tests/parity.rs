@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use brainreel_models::{
-    Architecture, EngineKind, FreezePolicy, HostTensor, Network, NormTally, StateDict, r3d18_tensors,
+    Architecture, EngineKind, FreezePolicy, HostTensor, Network, NetworkWeights, NormTally, r3d18_tensors,
 };
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use burn::tensor::{Device, Tensor};
@@ -139,7 +139,7 @@ fn train_mode_uses_batch_statistics_and_moves_the_running_ones() {
     let features = network.trunk.forward_batch(formula::volume("odd", [2, 1, 24, 33, 40]));
     let got = values(network.head.forward_train(features));
     assert_close(&got, &golden.array("logits_train_odd").data, Tolerance::relative(1e-3));
-    let state = network.to_state_dict();
+    let state = network.to_weights();
     for name in [
         "stem.1.running_mean",
         "stem.1.running_var",
@@ -202,9 +202,9 @@ impl brainreel_models::ParameterVisitor for GradientBits<'_> {
 fn weights_pass_through_the_network_unchanged() {
     let weights = formula::state_dict_of(Architecture::R3d18);
     let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
-    assert_eq!(network.to_state_dict(), weights);
+    assert_eq!(network.to_weights(), weights);
     let tensors: BTreeMap<String, HostTensor> =
         weights.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
     assert_eq!(tensors.len(), r3d18_tensors().len());
-    assert_eq!(StateDict::new(tensors, "formula").unwrap(), weights);
+    assert_eq!(NetworkWeights::new(Architecture::R3d18, tensors, "formula").unwrap(), weights);
 }

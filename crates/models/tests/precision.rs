@@ -1,13 +1,15 @@
 //! Mixed precision, by Burn on the CPU: the same operations as on a GPU.
 
-use brainreel_models::{Architecture, EngineKind, FreezePolicy, Network, Precision, StateDict, TrainingPass};
+use brainreel_models::{
+    Architecture, EngineKind, FreezePolicy, Network, NetworkWeights, Precision, TrainingPass,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 
 const DIMS: [usize; 3] = [16, 32, 32];
 
 fn pass(architecture: Architecture, precision: Precision) -> TrainingPass {
     let weights =
-        StateDict::random_of(architecture, 5).fitted_to(DIMS).expect("the networks take such inputs");
+        NetworkWeights::random(architecture, 5).fitted_to(DIMS).expect("the networks take such inputs");
     let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).expect("the CPU is there");
     let mut network = network.with_engine(EngineKind::Burn).with_precision(precision);
     let [d, h, w] = DIMS;

@@ -110,7 +110,7 @@ fn policies_train_what_they_say() {
             (FreezePolicy::Discriminative, &[""]),
         ] {
             let mut network = network(architecture, policy);
-            let before = network.to_state_dict();
+            let before = network.to_weights();
             let some = training_pass(&mut network).gradients;
             let is_trained = |name: &str| trained.iter().any(|start| name.starts_with(start));
             let expected: Gradients = all.clone().into_iter().filter(|(name, _)| is_trained(name)).collect();
@@ -128,7 +128,7 @@ fn policies_train_what_they_say() {
                 );
             }
             // A pass moves running statistics, but no parameter.
-            let after = network.to_state_dict();
+            let after = network.to_weights();
             let parameter = |name: &str| !name.contains("running_");
             assert_eq!(before.hash(parameter), after.hash(parameter), "{architecture} {policy:?}");
         }

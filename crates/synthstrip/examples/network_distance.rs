@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use brainreel_formats::nifti;
-use brainreel_models::SynthStripWeights;
-use brainreel_synthstrip::{SynthStrip, SynthStripConfig, conform, scale_intensities};
+use brainreel_synthstrip::{SynthStrip, SynthStripConfig, SynthStripWeights, conform, scale_intensities};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

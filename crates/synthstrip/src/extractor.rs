@@ -1,12 +1,12 @@
 //! The extractor.
 
-use brainreel_models::SynthStripWeights;
 use brainreel_preprocess::{BrainExtractor, ExtractionError};
 use brainreel_volume::morphology::{fill_holes, largest_component};
 use brainreel_volume::{Mask, Volume};
 
 use crate::conform::{conform_by_depth, scale_intensities};
 use crate::distance::{BEYOND_MM, resample_distance};
+use crate::network::SynthStripWeights;
 use crate::programs::Programs;
 
 /// What can be chosen.

@@ -9,9 +9,8 @@
 //! use std::error::Error;
 //! use std::path::Path;
 //!
-//! use brainreel_models::SynthStripWeights;
 //! use brainreel_preprocess::BrainExtractor;
-//! use brainreel_synthstrip::{SynthStrip, SynthStripConfig};
+//! use brainreel_synthstrip::{SynthStrip, SynthStripConfig, SynthStripWeights};
 //! use brainreel_volume::{Mask, Volume};
 //!
 //! fn brain_of(head: &Volume<f32>) -> Result<Mask, Box<dyn Error>> {
@@ -21,7 +20,7 @@
 //! }
 //! ```
 //!
-//! It computes on the CPU, reads no files and has no weights of its own.
+//! It computes on the CPU and has no weights of its own: [`SynthStripWeights`] reads them from a file.
 //!
 //! # Reference
 //! Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image, NeuroImage 260,
@@ -30,8 +29,12 @@
 mod conform;
 mod distance;
 mod extractor;
+mod network;
 mod programs;
 
 pub use conform::{ConformError, conform, conformed_grid, scale_intensities};
 pub use distance::resample_distance;
 pub use extractor::{ConfigError, Extracted, SynthStrip, SynthStripConfig};
+pub use network::{
+    PUBLISHED, SynthStripConv, SynthStripWeights, synthstrip_convs, synthstrip_network, synthstrip_tensors,
+};

@@ -5,9 +5,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use brainreel_models::{SynthStripWeights, synthstrip_convs};
 use brainreel_preprocess::BrainExtractor;
-use brainreel_synthstrip::{SynthStrip, SynthStripConfig, conform, conformed_grid, scale_intensities};
+use brainreel_synthstrip::{
+    SynthStrip, SynthStripConfig, SynthStripWeights, conform, conformed_grid, scale_intensities,
+    synthstrip_convs,
+};
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use brainreel_volume::{Affine, Grid, Volume};
 use safetensors::tensor::{Dtype, TensorView};

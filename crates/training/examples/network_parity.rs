@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 
 use brainreel_artifact::write_json;
-use brainreel_models::{Architecture, EngineKind, FreezePolicy, HostTensor, Network, StateDict};
+use brainreel_models::{Architecture, EngineKind, FreezePolicy, HostTensor, Network, NetworkWeights};
 use brainreel_training::{AdamW, AdamWConfig, training_step, warm_restart_factor, weighted_cross_entropy};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn write_gradients(
-    weights: &StateDict,
+    weights: &NetworkWeights,
     gradients: brainreel_models::Gradients,
     path: &Path,
 ) -> Result<(), Box<dyn Error>> {

@@ -9,7 +9,9 @@ use std::fs;
 use std::time::Instant;
 
 use brainreel_artifact::hash_bytes;
-use brainreel_models::{DeviceKind, EngineKind, FreezePolicy, Network, Random, StateDict, volume_tensor};
+use brainreel_models::{
+    Architecture, DeviceKind, EngineKind, FreezePolicy, Network, NetworkWeights, Random, volume_tensor,
+};
 use brainreel_training::{
     AdamW, AdamWConfig, CacheConfig, FeatureCache, Features, TrainError, training_step,
 };
@@ -23,7 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let engine = if engine == ["burn"] { EngineKind::Burn } else { EngineKind::Native };
     let (edge, n_steps): (usize, usize) = (edge.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
-    let mut network = Network::new(&StateDict::random(0), FreezePolicy::Thesis, &device)?.with_engine(engine);
+    let mut network =
+        Network::new(&NetworkWeights::random(Architecture::R3d18, 0), FreezePolicy::Thesis, &device)?
+            .with_engine(engine);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let folder = std::env::temp_dir().join(format!("brainreel-step-bench-{}", std::process::id()));
     let max_bytes = if mode == "cached" { 1 << 30 } else { 0 };

@@ -7,7 +7,9 @@
 use std::error::Error;
 use std::time::Instant;
 
-use brainreel_models::{Architecture, DeviceKind, FreezePolicy, Network, Random, StateDict, volume_tensor};
+use brainreel_models::{
+    Architecture, DeviceKind, FreezePolicy, Network, NetworkWeights, Random, volume_tensor,
+};
 use brainreel_training::{AdamW, TrainConfig, training_step};
 use burn::tensor::Tensor;
 
@@ -25,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (edge, batch, n_steps): (usize, u64, usize) = (edge.parse()?, batch.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
-    let weights = StateDict::random_of(architecture, 0).fitted_to([edge; 3])?;
+    let weights = NetworkWeights::random(architecture, 0).fitted_to([edge; 3])?;
     let mut network = Network::new(&weights, freeze, &device)?;
     drop(weights);
     let mut optimizer = AdamW::new(TrainConfig::default().optimizer(architecture));

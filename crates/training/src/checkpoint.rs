@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use brainreel_artifact::{
     ArtifactError, ContentHash, HashBuilder, hash_bytes, link_atomic, write_durable_with,
 };
-use brainreel_models::{Architecture, HostTensor, StateDict, decode_safetensors};
+use brainreel_checkpoint::{HostTensor, decode_safetensors};
+use brainreel_models::{Architecture, NetworkWeights};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -136,7 +137,7 @@ pub struct Checkpoint {
     /// The state of the loop.
     pub state: CheckpointState,
     /// All weights of the network.
-    pub weights: StateDict,
+    pub weights: NetworkWeights,
     /// The optimizer's moments by parameter.
     pub moments: BTreeMap<String, Moments>,
 }
@@ -193,7 +194,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
-    pub fn read_weights(path: &Path) -> Result<(CheckpointState, StateDict), TrainError> {
+    pub fn read_weights(path: &Path) -> Result<(CheckpointState, NetworkWeights), TrainError> {
         let (bytes, state) = read_state(path)?;
         let tensors = decode_safetensors(&bytes, path, |name| !name.starts_with("optimizer."))?;
         let weights = weights_of(&state, tensors, path)?;
@@ -205,8 +206,8 @@ fn weights_of(
     state: &CheckpointState,
     tensors: BTreeMap<String, HostTensor>,
     path: &Path,
-) -> Result<StateDict, TrainError> {
-    Ok(StateDict::of_input(state.architecture, state.dims, tensors, &path.display().to_string())?)
+) -> Result<NetworkWeights, TrainError> {
+    Ok(NetworkWeights::for_input(state.architecture, state.dims, tensors, &path.display().to_string())?)
 }
 
 /// The safetensors header, padded to a multiple of 8 bytes. `digest` is that of all values.

@@ -213,6 +213,9 @@ pub enum TrainError {
     /// Weights or device.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The weights of a checkpoint cannot be decoded.
+    #[error(transparent)]
+    Weights(#[from] brainreel_checkpoint::CheckpointError),
     /// Reading or writing files.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
 use brainreel_augmentation::Draw;
 use brainreel_models::{
-    Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, N_CLASSES, Network, NormTally,
-    ParameterCounts, Random, StateDict, read_weights,
+    Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, N_CLASSES, Network, NetworkWeights,
+    NormTally, ParameterCounts, Random, read_weights,
 };
 use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
@@ -311,7 +311,7 @@ impl<'a> Run<'a> {
         self.state.n_steps = self.optimizer.n_steps();
         let checkpoint = Checkpoint {
             state: self.state.clone(),
-            weights: self.network.to_state_dict(),
+            weights: self.network.to_weights(),
             moments: self.optimizer.moments().clone(),
         };
         Ok(checkpoint.write_last(self.run_dir)?)
@@ -391,10 +391,10 @@ fn require_scans(training: &[&CheckedScan], validation: &[&CheckedScan]) -> Resu
     check("validation", validation, !validation.is_empty(), "at least one scan")
 }
 
-fn initial_weights(config: &TrainConfig) -> Result<StateDict, TrainError> {
+fn initial_weights(config: &TrainConfig) -> Result<NetworkWeights, TrainError> {
     let (seed, architecture) = (config.seed, config.architecture);
     match &config.weights {
-        None => Ok(StateDict::random_of(architecture.unwrap_or_default(), seed)),
+        None => Ok(NetworkWeights::random(architecture.unwrap_or_default(), seed)),
         Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture })?),
     }
 }

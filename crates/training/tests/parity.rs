@@ -30,7 +30,7 @@ fn three_steps_are_pytorchs() {
     let first = step(&mut network, &mut optimizer, 0);
     let expected = &golden.array("losses").data;
     assert_close(&[first.loss], &expected[..1], Tolerance::relative(1e-4));
-    let state = network.to_state_dict();
+    let state = network.to_weights();
     for name in [
         "fc.weight",
         "fc.bias",

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::{hash_file, write_atomic, write_json};
+use brainreel_checkpoint::Published;
 use serde::{Deserialize, Serialize};
 
-use crate::{Published, WeightsError, all_published};
+use crate::{Catalogue, WeightsError};
 
 /// The variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "BRAINREEL_CACHE_DIR";
@@ -140,9 +141,12 @@ impl Cache {
         Ok(if is_whole { Health::Whole } else { Health::Damaged })
     }
 
-    /// All models with what their records say.
-    pub fn list(&self) -> impl Iterator<Item = (&'static Published, Option<Cached>)> {
-        all_published().iter().map(|model| (model, self.find(model).ok()))
+    /// All entries of the catalogue with what their records say.
+    pub fn list<'a>(
+        &self,
+        catalogue: &'a Catalogue,
+    ) -> impl Iterator<Item = (&'a Published, Option<Cached>)> {
+        catalogue.entries().iter().map(|model| (model, self.find(model).ok()))
     }
 
     /// Writes a file, then its record.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use brainreel_artifact::ArtifactError;
-use brainreel_models::ModelError;
+use brainreel_checkpoint::CheckpointError;
 
 /// Why weights cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +153,7 @@ pub enum WeightsError {
         names: String,
         /// What is wrong with it.
         #[source]
-        source: Box<ModelError>,
+        source: Box<CheckpointError>,
     },
     /// The file cannot be read.
     #[error("cannot read {}", path.display())]

@@ -4,8 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use brainreel_artifact::hash_file;
-
-use crate::Published;
+use brainreel_checkpoint::Published;
 
 /// The folders in which `torch.hub` keeps checkpoints: below `$TORCH_HOME`, below `torch` in
 /// `$XDG_CACHE_HOME`, below `~/.cache/torch`. They need not exist.

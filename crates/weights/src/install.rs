@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use brainreel_artifact::hash_bytes;
-use brainreel_models::ModelError;
+use brainreel_checkpoint::{CheckpointError, Digest, Published};
 
+use crate::WeightsError;
 use crate::cache::{Cache, Cached, Health, Record};
 use crate::download::{Request, download};
-use crate::{Digest, Published, WeightsError, all_published};
 
 /// What the record says of a file that the user brought.
 const IMPORTED: &str = "import";
@@ -144,28 +144,31 @@ fn take_from_hub(
     Ok(None)
 }
 
-/// Takes a file of the user's into the cache; of which model shows in what it holds, unless that is given. A
-/// file of the right network that is not the published one is taken too, and its record says so.
+/// Copies a file of the user's into the cache. Its tensors show which of the `candidates` it is. A file of the
+/// right network that is not the published one is accepted too, and its record says so.
 ///
 /// # Errors
 /// [`WeightsError`]: it is no known network, too large, or another file than the one that is there
 /// (unless `replace`).
-pub fn import(
+///
+/// # Panics
+/// If there are no candidates.
+pub fn import<'a>(
     cache: &Cache,
-    model: Option<&'static Published>,
+    candidates: &'a [Published],
     file: &Path,
     replace: bool,
-) -> Result<(&'static Published, Installed), WeightsError> {
-    let candidates = model.map_or_else(all_published, std::slice::from_ref);
+) -> Result<(&'a Published, Installed), WeightsError> {
     let limit_bytes = candidates.iter().map(|model| model.max_bytes).max().unwrap_or(0);
     let Some(bytes) = read_at_most(file, limit_bytes)? else {
-        let (origin, name) = (file.display().to_string(), model.map_or("any network", |model| model.name));
+        let name = if let [model] = candidates { model.name } else { "any network" };
+        let origin = file.display().to_string();
         return Err(WeightsError::TooLarge { name, origin, limit_bytes });
     };
     let (model, refused) = recognise(candidates, &bytes, file);
     let Some(model) = model else {
         let names = candidates.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
-        let source = Box::new(refused.expect("the table of models is not empty"));
+        let source = Box::new(refused.expect("there are candidates"));
         return Err(WeightsError::NotTheNetwork { names, source });
     };
     if bytes.len() as u64 > model.max_bytes {
@@ -185,16 +188,16 @@ fn recognise<'a>(
     candidates: &'a [Published],
     bytes: &[u8],
     file: &Path,
-) -> (Option<&'a Published>, Option<ModelError>) {
+) -> (Option<&'a Published>, Option<CheckpointError>) {
     // A wrong value says more than a wrong shape, and that more than a name that is not there.
-    let rank = |error: &ModelError| match error {
-        ModelError::Value { .. } => 2,
-        ModelError::Shape { .. } => 1,
+    let rank = |error: &CheckpointError| match error {
+        CheckpointError::Value { .. } => 2,
+        CheckpointError::Shape { .. } => 1,
         _ => 0,
     };
-    let mut refused: Option<ModelError> = None;
+    let mut refused: Option<CheckpointError> = None;
     for model in candidates {
-        match model.network.check(bytes, file) {
+        match model.check(bytes, file) {
             Ok(_) => return (Some(model), None),
             Err(error) if refused.as_ref().is_none_or(|known| rank(&error) > rank(known)) => {
                 refused = Some(error);
@@ -217,8 +220,7 @@ pub fn verify(cache: &Cache, model: &Published) -> Result<(Cached, usize), Weigh
         return Err(WeightsError::TooLarge { name: model.name, origin, limit_bytes });
     };
     Cache::check_digest(model, &cached, hash_bytes(&bytes).as_str())?;
-    let n_parameters =
-        model.network.check(&bytes, &cached.path).map_err(|source| not_the_network(model, source))?;
+    let n_parameters = model.check(&bytes, &cached.path).map_err(|source| not_the_network(model, source))?;
     Ok((cached, n_parameters))
 }
 
@@ -259,10 +261,10 @@ fn refuse_change(
 }
 
 fn check_network(model: &Published, bytes: &[u8], path: &Path) -> Result<(), WeightsError> {
-    model.network.check(bytes, path).map(|_| ()).map_err(|source| not_the_network(model, source))
+    model.check(bytes, path).map(|_| ()).map_err(|source| not_the_network(model, source))
 }
 
-fn not_the_network(model: &Published, source: brainreel_models::ModelError) -> WeightsError {
+fn not_the_network(model: &Published, source: CheckpointError) -> WeightsError {
     WeightsError::NotTheNetwork { names: model.name.to_owned(), source: Box::new(source) }
 }
 

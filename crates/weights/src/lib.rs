@@ -1,15 +1,15 @@
 //! Published weights: where they are, how they come here, and whether they are what they should be.
 //!
-//! A [`Published`] model says where its authors keep its weights, under which licence, and which bytes are
-//! right. [`fetch`] downloads them, [`import`] takes a file that the user has; either way they enter the
+//! A [`Published`] entry of the [`Catalogue`] says where the authors keep the weights, under which licence, and
+//! which bytes are right. The crates of the networks provide the entries. [`fetch`] downloads them, [`import`] takes a file that the user has; either way they enter the
 //! [`Cache`] only after they were recognised as the network, with a record of their hash beside them.
 //!
 //! ```no_run
-//! use brainreel_weights::{Cache, FetchOptions, fetch, published};
+//! use brainreel_weights::{Cache, Catalogue, FetchOptions, fetch};
 //!
-//! # fn main() -> Result<(), brainreel_weights::WeightsError> {
+//! # fn run(catalogue: &Catalogue) -> Result<(), brainreel_weights::WeightsError> {
 //! let cache = Cache::of_user()?;
-//! let model = published("synthstrip")?;
+//! let model = catalogue.find("synthstrip")?;
 //! fetch(&cache, model, &FetchOptions::default(), |_| {})?;
 //! let cached = cache.find(model)?;
 //! println!("{} has SHA-256 {}", cached.path.display(), cached.record.sha256);
@@ -20,17 +20,16 @@
 //! This is the only crate that talks to a network, and only when [`fetch`] is called.
 
 mod cache;
+mod catalogue;
 mod download;
 mod error;
 mod hub;
 mod install;
-mod registry;
 mod resolve;
-mod video;
 
+pub use brainreel_checkpoint::{Digest, Published};
 pub use cache::{CACHE_VARIABLE, Cache, Cached, Health, Record};
+pub use catalogue::Catalogue;
 pub use error::WeightsError;
 pub use hub::torch_hub_folders;
 pub use install::{FetchEvent, FetchOptions, Installed, Origin, fetch, import, verify};
-pub use registry::{Digest, NetworkKind, Published, all_published, published};
-pub use resolve::{resolve, resolve_in};

@@ -3,41 +3,47 @@
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::hash_file;
+use brainreel_checkpoint::Published;
 
 use crate::hub::published_file_in;
-use crate::{Cache, Published, WeightsError, all_published, published, torch_hub_folders};
+use crate::{Cache, Catalogue, WeightsError, torch_hub_folders};
 
-/// The collection that the published video networks are in.
-const COLLECTION: &str = "kinetics400";
-
-/// The file of weights that `given` means: itself if it exists, else the file in the user's cache that
-/// `brainreel weights fetch` puts there under this name (`kinetics400/r3d_18`), else the published file where
-/// PyTorch keeps it. A path that is no name is returned as it is, for whoever opens it to name.
-///
-/// # Errors
-/// [`WeightsError::Missing`] says how to get published weights, [`WeightsError::Unknown`] which there are,
-/// [`WeightsError::Damaged`] that the file in the cache is not what it was.
-pub fn resolve(given: &Path) -> Result<PathBuf, WeightsError> {
-    match published_name(given) {
-        Some(name) if !given.exists() => located(published(name)?, &Cache::of_user()?, &torch_hub_folders()),
-        _ => Ok(given.to_owned()),
+impl Catalogue {
+    /// The weight file that `given` means: itself if it exists, else the file in the user's cache that was
+    /// fetched under this name (`kinetics400/r3d_18`), else the published file where PyTorch keeps it. A path
+    /// that is no name is returned as it is, for whoever opens it to name.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`] if published weights are not on this machine, [`WeightsError::Unknown`] if
+    /// there are none of this name, [`WeightsError::Damaged`] if the file in the cache has changed.
+    pub fn resolve(&self, given: &Path) -> Result<PathBuf, WeightsError> {
+        match self.published_name(given) {
+            Some(name) if !given.exists() => {
+                located(self.find(name)?, &Cache::of_user()?, &torch_hub_folders())
+            }
+            _ => Ok(given.to_owned()),
+        }
     }
-}
 
-/// As [`resolve`], with relative paths meant from `folder`, as in a file of settings that lies there.
-///
-/// # Errors
-/// As [`resolve`].
-pub fn resolve_in(folder: &Path, given: &Path) -> Result<PathBuf, WeightsError> {
-    let beside = folder.join(given);
-    if beside.exists() || published_name(given).is_none() { Ok(beside) } else { resolve(given) }
-}
+    /// As [`Catalogue::resolve`], with relative paths meant from `folder`, as in a file of settings that lies
+    /// there.
+    ///
+    /// # Errors
+    /// As [`Catalogue::resolve`].
+    pub fn resolve_in(&self, folder: &Path, given: &Path) -> Result<PathBuf, WeightsError> {
+        let beside = folder.join(given);
+        if beside.exists() || self.published_name(given).is_none() { Ok(beside) } else { self.resolve(given) }
+    }
 
-/// The name, if `given` is written like that of published weights.
-fn published_name(given: &Path) -> Option<&str> {
-    let name = given.to_str()?;
-    let in_collection = name.split_once('/').is_some_and(|(collection, _)| collection == COLLECTION);
-    (in_collection || all_published().iter().any(|model| model.name == name)).then_some(name)
+    /// The name, if `given` is written like that of published weights: known, or in a collection
+    /// (`kinetics400/`) that has known ones.
+    fn published_name<'a>(&self, given: &'a Path) -> Option<&'a str> {
+        let name = given.to_str()?;
+        let collection = |name: &str| name.split_once('/').map(|(collection, _)| collection.to_owned());
+        let wanted = collection(name);
+        let is_named = |known: &str| known == name || (wanted.is_some() && collection(known) == wanted);
+        self.names().any(is_named).then_some(name)
+    }
 }
 
 /// The file of a model: in the cache, compared with its record, or in one of PyTorch's folders, compared with
@@ -53,8 +59,30 @@ fn located(model: &Published, cache: &Cache, hub_folders: &[PathBuf]) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use brainreel_checkpoint::{Digest, Role, TensorSpec};
+
     use super::*;
+
+    pub(crate) fn entry(name: &'static str, digits: &'static str) -> Published {
+        Published {
+            name,
+            title: "a test",
+            file_name: "testnet.pth",
+            url: "https://example.org/testnet.pth",
+            licence: "MIT",
+            citation: "nobody",
+            digest: Digest::Prefix(digits),
+            max_bytes: 192 << 20,
+            network: "testnet",
+            prefixes: &[],
+            tensors: || vec![TensorSpec::new("w", &[3], Role::Beta)],
+        }
+    }
+
+    fn catalogue() -> Catalogue {
+        Catalogue::new([entry("kinetics400/r3d_18", "b3b3"), entry("kinetics400/mvit_v2_s", "c4c4")])
+    }
 
     #[test]
     fn paths_win_and_names_are_names() {
@@ -62,13 +90,16 @@ mod tests {
         let path = dir.path().join("kinetics400/r3d_18");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "a file of that name").unwrap();
-        assert_eq!(resolve_in(dir.path(), Path::new("kinetics400/r3d_18")).unwrap(), path);
-        assert_eq!(resolve(&path).unwrap(), path);
+        assert_eq!(catalogue().resolve_in(dir.path(), Path::new("kinetics400/r3d_18")).unwrap(), path);
+        assert_eq!(catalogue().resolve(&path).unwrap(), path);
         for path in ["weights.pth", "kinetics/r3d_18", "/data/kinetics400/r3d_18"] {
-            assert_eq!(resolve(Path::new(path)).unwrap(), Path::new(path));
-            assert_eq!(resolve_in(Path::new("a"), Path::new(path)).unwrap(), Path::new("a").join(path));
+            assert_eq!(catalogue().resolve(Path::new(path)).unwrap(), Path::new(path));
+            assert_eq!(
+                catalogue().resolve_in(Path::new("a"), Path::new(path)).unwrap(),
+                Path::new("a").join(path)
+            );
         }
-        let unknown = resolve(Path::new("kinetics400/r4d")).unwrap_err().to_string();
+        let unknown = catalogue().resolve(Path::new("kinetics400/r4d")).unwrap_err().to_string();
         assert!(
             unknown.contains("kinetics400/r4d") && unknown.contains("kinetics400/mvit_v2_s"),
             "{unknown}"
@@ -79,7 +110,7 @@ mod tests {
     fn what_is_missing_or_damaged_in_the_cache_is_said() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::in_folder(dir.path());
-        let model = published("kinetics400/r3d_18").unwrap();
+        let model = &entry("kinetics400/r3d_18", "b3b3");
         let missing = located(model, &cache, &[]).unwrap_err().to_string();
         assert!(missing.contains("brainreel weights fetch kinetics400/r3d_18"), "{missing}");
         let record = crate::Record {
@@ -104,14 +135,13 @@ mod tests {
             std::fs::write(hub.join("testnet.pth"), content).unwrap();
         }
         let sha256 = brainreel_artifact::hash_bytes(b"weights").to_string();
-        let digest = crate::Digest::Prefix(Box::leak(sha256[..8].to_owned().into_boxed_str()));
-        let kinetics = *published("kinetics400/r3d_18").unwrap();
-        let model = Published { file_name: "testnet.pth", digest, ..kinetics };
+        let digest = Digest::Prefix(Box::leak(sha256[..8].to_owned().into_boxed_str()));
+        let model = Published { digest, ..entry("kinetics400/r3d_18", "") };
         assert_eq!(located(&model, &cache, &hubs).unwrap(), hubs[2].join("testnet.pth"));
         assert!(matches!(located(&model, &cache, &hubs[..2]), Err(WeightsError::Missing { .. })));
         let small = Published { max_bytes: 6, ..model };
         assert!(located(&small, &cache, &hubs).is_err(), "too large to be it");
-        let unknown = Published { digest: crate::Digest::FirstUse, ..model };
+        let unknown = Published { digest: Digest::FirstUse, ..model };
         assert!(located(&unknown, &cache, &hubs).is_err(), "anything might be there");
     }
 }

@@ -8,29 +8,43 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
-use brainreel_models::{Architecture, synthstrip_convs};
+use brainreel_checkpoint::{Role, TensorSpec};
 use brainreel_weights::{
-    Cache, Digest, FetchEvent, FetchOptions, Health, NetworkKind, Origin, Published, WeightsError, fetch,
-    import, published, verify,
+    Cache, Digest, FetchEvent, FetchOptions, Health, Origin, Published, WeightsError, fetch, import, verify,
 };
 use safetensors::tensor::{Dtype, TensorView};
 
-/// SynthStrip's network with one value everywhere.
+/// A network with kernels, biases and a batch norm.
+fn small_tensors() -> Vec<TensorSpec> {
+    vec![
+        TensorSpec::new("stem.weight", &[64, 3, 3, 7, 7], Role::Kernel),
+        TensorSpec::new("norm.running_var", &[64], Role::RunningVar),
+        TensorSpec::new("fc.weight", &[400, 64], Role::LinearWeight),
+        TensorSpec::new("fc.bias", &[400], Role::LinearBias { fan_in: 64 }),
+    ]
+}
+
+/// The same with another kernel.
+fn flat_tensors() -> Vec<TensorSpec> {
+    let mut tensors = small_tensors();
+    tensors[0].shape[2] = 1;
+    tensors
+}
+
+/// The small network with one value everywhere.
 fn network_file(value: f32) -> Vec<u8> {
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = synthstrip_convs()
-        .into_iter()
-        .flat_map(|conv| {
-            let weight = vec![conv.shape.channels_out, conv.shape.channels_in, 3, 3, 3];
-            [("weight", weight), ("bias", vec![conv.shape.channels_out])].map(|(part, shape)| {
-                let bytes = value.to_le_bytes().repeat(shape.iter().product());
-                (format!("{}.conv.{part}", conv.name), shape, bytes)
-            })
-        })
-        .collect();
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+    file_of(&small_tensors(), value)
+}
+
+/// These tensors with one value everywhere, and a counter of a batch norm.
+fn file_of(specs: &[TensorSpec], value: f32) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> =
+        specs.iter().map(|spec| value.to_le_bytes().repeat(spec.n_elements())).collect();
+    let counter = ("norm.num_batches_tracked", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap());
+    let views = specs.iter().zip(&bytes).map(|(spec, bytes)| {
+        (spec.name.as_str(), TensorView::new(Dtype::F32, spec.shape.clone(), bytes).unwrap())
     });
-    safetensors::serialize(views, None::<HashMap<String, String>>).unwrap()
+    safetensors::serialize(views.chain([counter]), None::<HashMap<String, String>>).unwrap()
 }
 
 /// A server that gives the same answer to every request for the same path.
@@ -74,7 +88,9 @@ fn model(url: String, digest: Digest) -> Published {
         citation: "nobody",
         digest,
         max_bytes: 20 << 20,
-        network: NetworkKind::SynthStrip,
+        network: "testnet",
+        prefixes: &[],
+        tensors: small_tensors,
     }
 }
 
@@ -120,7 +136,7 @@ fn the_published_file_is_fetched_once_recorded_and_verified() {
     assert_eq!(names(cache.folder()), ["testnet.pt", "testnet.pt.json"]);
     let record = fs::read_to_string(cache.folder().join("testnet.pt.json")).unwrap();
     assert!(!record.contains(&folder.path().display().to_string()), "no path of this machine: {record}");
-    assert_eq!(verify(&cache, &model).unwrap().1, 2_566_561);
+    assert_eq!(verify(&cache, &model).unwrap().1, 54_224);
     // There and whole: not even a server is needed, and being offline is no matter.
     let gone = Published { url: "https://weights.invalid/w.pt", ..model };
     let offline = FetchOptions { offline: true, ..FetchOptions::default() };
@@ -140,12 +156,12 @@ fn the_published_file_is_fetched_once_recorded_and_verified() {
 fn offline_and_missing_say_how_to_get_them() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::in_folder(folder.path());
-    let model = published("synthstrip").unwrap();
+    let model = &model("https://weights.invalid/w.pt".to_owned(), Digest::Sha256("00"));
     let offline = FetchOptions { offline: true, ..FetchOptions::default() };
     let error = fetch(&cache, model, &offline, |_| {}).unwrap_err().to_string();
     assert!(error.contains("offline") && error.contains("weights import"), "{error}");
     let error = cache.find(model).unwrap_err().to_string();
-    assert!(error.contains("weights fetch synthstrip") && error.contains("weights import"), "{error}");
+    assert!(error.contains("weights fetch testnet") && error.contains("weights import"), "{error}");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -231,11 +247,12 @@ fn what_is_not_the_network_does_not_enter() {
     let server = serve(|_, stream| send_file(stream, b"<html>please log in</html>"));
     let error = get(&cache, &model(server + "/w.pt", Digest::FirstUse)).unwrap_err();
     assert!(matches!(error, WeightsError::NotTheNetwork { .. }), "{error}");
+    let any = model("https://weights.invalid/w.pt".to_owned(), Digest::FirstUse);
     let page = folder.path().join("page.pt");
     fs::write(&page, "<html>").unwrap();
-    assert!(matches!(import(&cache, None, &page, false), Err(WeightsError::NotTheNetwork { .. })));
+    assert!(matches!(import(&cache, &[any], &page, false), Err(WeightsError::NotTheNetwork { .. })));
     assert!(matches!(
-        import(&cache, None, &folder.path().join("none"), false),
+        import(&cache, &[any], &folder.path().join("none"), false),
         Err(WeightsError::Read { .. })
     ));
     assert_eq!(names(cache.folder()), [""; 0]);
@@ -248,14 +265,15 @@ fn imported_files_are_recognised_and_not_replaced_by_accident() {
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     fs::write(&one, network_file(0.5)).unwrap();
     fs::write(&other, network_file(0.75)).unwrap();
-    let (model, installed) = import(&cache, None, &one, false).unwrap();
-    assert_eq!(model.name, "synthstrip");
+    let candidates = [model("https://weights.invalid/w.pt".to_owned(), Digest::Sha256("00"))];
+    let (model, installed) = import(&cache, &candidates, &one, false).unwrap();
+    assert_eq!(model.name, "testnet");
     assert_eq!(installed.cached.record.published, Some(false), "the network, but not the published file");
     assert_eq!(installed.cached.record.source, "import");
-    import(&cache, Some(model), &one, false).unwrap();
-    let error = import(&cache, Some(model), &other, false).unwrap_err();
+    import(&cache, &candidates, &one, false).unwrap();
+    let error = import(&cache, &candidates, &other, false).unwrap_err();
     assert!(matches!(error, WeightsError::Changed { .. }), "{error}");
-    import(&cache, Some(model), &other, true).unwrap();
+    import(&cache, &candidates, &other, true).unwrap();
     assert_eq!(verify(&cache, model).unwrap().0.record.sha256, sha256(&network_file(0.75)));
 }
 
@@ -292,61 +310,35 @@ fn what_pytorch_has_is_taken_if_it_is_the_published_file() {
     assert!(matches!(fetch(&other, &unknown, &options, |_| {}), Err(WeightsError::Offline { .. })));
 }
 
-/// A video network of torchvision, for colour films and 400 classes, with one value everywhere.
-fn video_file(architecture: Architecture, value: f32, change: impl Fn(&str, &mut Vec<usize>)) -> Vec<u8> {
-    let mut specs = architecture.tensors(architecture.native_dims());
-    let [stem, .., weight, bias] = specs.as_mut_slice() else { unreachable!() };
-    (stem.shape[1], weight.shape[0], bias.shape[0]) = (3, 400, 400);
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = specs
-        .into_iter()
-        .map(|spec| {
-            let mut shape = spec.shape;
-            change(&spec.name, &mut shape);
-            let bytes = value.to_le_bytes().repeat(shape.iter().product());
-            (spec.name, shape, bytes)
-        })
-        .collect();
-    let counter = ("stem.1.num_batches_tracked", TensorView::new(Dtype::I64, vec![], &[0; 8]).unwrap());
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        (name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
-    });
-    safetensors::serialize(views.chain([counter]), None::<HashMap<String, String>>).unwrap()
-}
-
 #[test]
-fn video_networks_are_recognised_and_told_apart() {
+fn networks_are_recognised_and_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let cache = Cache::in_folder(folder.path().join("cache"));
     let file = folder.path().join("film.pth");
-    let taken = |bytes: Vec<u8>| {
+    let small = model("https://weights.invalid/w.pt".to_owned(), Digest::Prefix("b3b3"));
+    let flat = Published { name: "flatnet", file_name: "flatnet.pt", tensors: flat_tensors, ..small };
+    let candidates = [small, flat];
+    let accepted = |bytes: Vec<u8>| {
         fs::write(&file, bytes).unwrap();
-        import(&cache, None, &file, true).map(|(model, _)| model.name)
+        import(&cache, &candidates, &file, true).map(|(model, _)| model.name)
     };
-    for (architecture, name) in [
-        (Architecture::Mc318, "kinetics400/mc3_18"),
-        (Architecture::R3d18, "kinetics400/r3d_18"),
-        (Architecture::MvitV2S, "kinetics400/mvit_v2_s"),
-    ] {
-        assert_eq!(taken(video_file(architecture, 0.5, |_, _| {})).unwrap(), name);
-    }
-    let (cached, n_parameters) = verify(&cache, published("kinetics400/mc3_18").unwrap()).unwrap();
-    assert_eq!(n_parameters, 11_695_440);
+    assert_eq!(accepted(file_of(&small_tensors(), 0.5)).unwrap(), "testnet");
+    assert_eq!(accepted(file_of(&flat_tensors(), 0.5)).unwrap(), "flatnet");
+    let (cached, n_parameters) = verify(&cache, &flat).unwrap();
+    assert_eq!(n_parameters, 64 * 3 * 49 + 64 * 400 + 400);
     assert_eq!(cached.record.published, Some(false), "the network, but not the published file");
     let refusal = |bytes| {
-        let error = taken(bytes).unwrap_err();
+        let error = accepted(bytes).unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(matches!(error, WeightsError::NotTheNetwork { .. }), "{error}");
         cause
     };
-    let grey = |name: &str, shape: &mut Vec<usize>| {
-        if name == "stem.0.weight" {
-            shape[1] = 1;
-        }
-    };
-    let cause = refusal(video_file(Architecture::Mc318, 0.5, grey));
-    assert!(cause.contains("stem.0.weight") && cause.contains("[64, 3, 3, 7, 7]"), "{cause}");
-    let cause = refusal(video_file(Architecture::Mc318, f32::NAN, |_, _| {}));
+    let mut grey = small_tensors();
+    grey[0].shape[1] = 1;
+    let cause = refusal(file_of(&grey, 0.5));
+    assert!(cause.contains("stem.weight") && cause.contains("[64, 3, 3, 7, 7]"), "{cause}");
+    let cause = refusal(network_file(f32::NAN));
     assert!(cause.contains("NaN"), "{cause}");
-    let cause = refusal(video_file(Architecture::Mc318, -1.0, |_, _| {}));
+    let cause = refusal(network_file(-1.0));
     assert!(cause.contains("running_var"), "{cause}");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, TOOL_VERSION, hash_bytes, hash_file, write_atomic, write_json};
-use brainreel_models::{Architecture, StateDict, TensorSpec};
+use brainreel_models::{Architecture, NetworkWeights, TensorSpec};
 use brainreel_training::{Checkpoint, CheckpointKind, CheckpointState};
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -206,7 +206,7 @@ impl ExportFiles {
 fn record_of(
     args: &ExportArgs,
     state: &CheckpointState,
-    weights: &StateDict,
+    weights: &NetworkWeights,
     inputs: RunInputs,
     lines: &str,
 ) -> anyhow::Result<ExportRecord> {

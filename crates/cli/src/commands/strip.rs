@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::TOOL_VERSION;
 use brainreel_formats::nifti;
-use brainreel_models::SynthStripWeights;
 use brainreel_preprocess::BrainExtractor;
 use brainreel_preprocess::bet::{Bet, BetConfig};
-use brainreel_synthstrip::{Extracted, SynthStrip, SynthStripConfig};
+use brainreel_synthstrip::{Extracted, SynthStrip, SynthStripConfig, SynthStripWeights};
 use brainreel_volume::reorient::{from_closest_canonical, to_closest_canonical};
 use brainreel_volume::{Mask, Volume};
-use brainreel_weights::{Cache, published};
+use brainreel_weights::Cache;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use crate::catalogue::catalogue;
 use crate::commands::weights::locate;
 use crate::failures::Failure;
 use crate::finish::Finish;
@@ -205,7 +205,7 @@ impl Extractor {
 
 /// SynthStrip with the weights of a file, or those in the cache.
 pub(crate) fn synthstrip(weights: Option<&Path>, border_mm: f64) -> anyhow::Result<SynthStrip> {
-    let model = published("synthstrip")?;
+    let model = catalogue().find(brainreel_synthstrip::PUBLISHED.name)?;
     let (path, cached) = locate(model, weights)?;
     let weights = SynthStripWeights::read(&path)?;
     if let Some(cached) = cached {

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use brainreel_weights::{
-    Cache, Cached, FetchEvent, FetchOptions, Origin, Published, WeightsError, all_published, fetch, import,
-    published, torch_hub_folders, verify,
+    Cache, Cached, FetchEvent, FetchOptions, Origin, Published, WeightsError, fetch, import,
+    torch_hub_folders, verify,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::catalogue::catalogue;
 use crate::finish::Finish;
 use crate::ui::{Progress, Ui, table};
 
@@ -129,7 +130,7 @@ pub(crate) fn execute(args: &WeightsArgs, offline: bool, ui: &Ui) -> anyhow::Res
 }
 
 fn run_fetch(cache: &Cache, args: &FetchArgs, offline: bool, ui: &Ui) -> anyhow::Result<ModelReport> {
-    let model = published(&args.name)?;
+    let model = catalogue().find(&args.name)?;
     ui.note(format!("{:>12} {}", "weights", model.title));
     ui.note(format!("{:>12} {}", "licence", model.licence));
     ui.note(format!("{:>12} {}", "please cite", model.citation));
@@ -171,8 +172,11 @@ fn show(event: &FetchEvent<'_>, bar: &Progress, ui: &Ui) {
 }
 
 fn run_import(cache: &Cache, args: &ImportArgs, ui: &Ui) -> anyhow::Result<ModelReport> {
-    let model = args.name.as_deref().map(published).transpose()?;
-    let (model, installed) = import(cache, model, &args.file, args.replace)?;
+    let candidates = match &args.name {
+        Some(name) => std::slice::from_ref(catalogue().find(name)?),
+        None => catalogue().entries(),
+    };
+    let (model, installed) = import(cache, candidates, &args.file, args.replace)?;
     ui.note(format!("{:>12} {}", "licence", model.licence));
     describe(model, &installed.cached, ui);
     Ok(ModelReport::new(model, Some(&installed.cached), None))
@@ -192,7 +196,7 @@ fn describe(model: &Published, cached: &Cached, ui: &Ui) {
 
 fn run_list(cache: &Cache, ui: &Ui) -> Vec<ModelReport> {
     let rows: Vec<Vec<String>> = cache
-        .list()
+        .list(catalogue())
         .map(|(model, cached)| {
             let state = cached.as_ref().map_or("not in the cache".to_owned(), state_of);
             let size = cached.map_or(String::new(), |cached| megabytes(cached.record.n_bytes));
@@ -201,7 +205,7 @@ fn run_list(cache: &Cache, ui: &Ui) -> Vec<ModelReport> {
         .collect();
     ui.note(format!("{:>12} {}", "cache", cache.folder().display()));
     ui.result(table(&["name", "state", "MB", "what"], &rows));
-    cache.list().map(|(model, cached)| ModelReport::new(model, cached.as_ref(), None)).collect()
+    cache.list(catalogue()).map(|(model, cached)| ModelReport::new(model, cached.as_ref(), None)).collect()
 }
 
 fn state_of(cached: &Cached) -> String {
@@ -220,10 +224,10 @@ fn megabytes(n_bytes: u64) -> String {
 }
 
 fn run_verify(cache: &Cache, name: Option<&str>, ui: &Ui) -> anyhow::Result<Vec<ModelReport>> {
-    let named = name.map(published).transpose()?;
+    let named = name.map(|name| catalogue().find(name)).transpose()?;
     let chosen: Vec<&'static Published> = match named {
         Some(model) => vec![model],
-        None => all_published().iter().filter(|model| cache.path_of(model).is_file()).collect(),
+        None => catalogue().entries().iter().filter(|model| cache.path_of(model).is_file()).collect(),
     };
     if chosen.is_empty() {
         ui.note(format!("{:>12} no weights in {}", "verify", cache.folder().display()));

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 use brainreel_formats::nifti;
-use brainreel_models::synthstrip_convs;
+use brainreel_synthstrip::synthstrip_convs;
 use brainreel_volume::{Affine, Grid, Volume};
 use safetensors::tensor::{Dtype, TensorView};
 

@@ -5,52 +5,13 @@ mod residual;
 
 use std::str::FromStr;
 
+use brainreel_checkpoint::TensorSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 
 pub(crate) use mvit::{HEAD_CHANNELS, LAYER_NORM_EPSILON, N_BLOCKS, PATCH, TokenBlockSpec, token_grid};
 pub(crate) use residual::{BlockSpec, ConvNormSpec, StageSpec};
-
-/// What a tensor is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Convolution kernel `[out, in, d, h, w]`.
-    Kernel,
-    /// Scale of a batch or layer norm.
-    Gamma,
-    /// Shift of a batch or layer norm.
-    Beta,
-    /// Batch-norm running mean (a buffer, not a parameter).
-    RunningMean,
-    /// Batch-norm running variance (a buffer, not a parameter).
-    RunningVar,
-    /// Weight of the final linear layer `[classes, features]`.
-    LinearWeight,
-    /// Bias of the final linear layer.
-    LinearBias,
-    /// Kernel of a transformer's patch embedding or pooling `[out, in / groups, d, h, w]`.
-    PatchKernel,
-    /// Bias of the patch embedding.
-    PatchBias,
-    /// Weight of a transformer's linear layer `[out, in]`, the final one's included.
-    DenseWeight,
-    /// Bias of a transformer's linear layer.
-    DenseBias,
-    /// Class token, absolute or relative positions.
-    Position,
-}
-
-/// One tensor of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// torchvision's name, for example `layer2.0.downsample.1.running_var`.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// What it is for.
-    pub role: Role,
-}
 
 /// Number of parameters (buffers not counted).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,24 +22,6 @@ pub struct ParameterCounts {
     pub trainable: usize,
     /// Those it does not.
     pub frozen: usize,
-}
-
-impl TensorSpec {
-    fn new(name: String, shape: &[usize], role: Role) -> Self {
-        Self { name, shape: shape.to_vec(), role }
-    }
-
-    /// Number of elements.
-    #[must_use]
-    pub fn n_elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it counts as a parameter.
-    #[must_use]
-    pub fn is_parameter(&self) -> bool {
-        !matches!(self.role, Role::RunningMean | Role::RunningVar)
-    }
 }
 
 /// Width of the features that the final linear layer of a residual network sees.

@@ -1,6 +1,8 @@
 //! The multiscale vision transformers: MViT v1-B and MViT v2-S.
 
-use super::{Architecture, Role, TensorSpec};
+use brainreel_checkpoint::{Role, TensorSpec};
+
+use super::Architecture;
 use crate::N_CLASSES;
 
 /// Blocks of either network.
@@ -155,11 +157,10 @@ impl Architecture {
     pub(super) fn token_tensors(self, dims: [usize; 3]) -> Vec<TensorSpec> {
         let [t, h, w] = token_grid(dims);
         let mut tensors = Vec::new();
-        let mut add =
-            |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name.to_owned(), shape, role));
+        let mut add = |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name, shape, role));
         let [kd, kh, kw] = PATCH[0];
         add("conv_proj.weight", &[HEAD_CHANNELS, 1, kd, kh, kw], Role::PatchKernel);
-        add("conv_proj.bias", &[HEAD_CHANNELS], Role::PatchBias);
+        add("conv_proj.bias", &[HEAD_CHANNELS], Role::PatchBias { fan_in: kd * kh * kw });
         add("pos_encoding.class_token", &[HEAD_CHANNELS], Role::Position);
         if self == Self::MvitV1B {
             add("pos_encoding.spatial_pos", &[h * w, HEAD_CHANNELS], Role::Position);
@@ -167,8 +168,7 @@ impl Architecture {
             add("pos_encoding.class_pos", &[HEAD_CHANNELS], Role::Position);
         }
         tensors.extend(self.token_blocks(dims).iter().flat_map(TokenBlockSpec::tensors));
-        let mut add =
-            |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name.to_owned(), shape, role));
+        let mut add = |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name, shape, role));
         add("norm.weight", &[N_TOKEN_FEATURES], Role::Gamma);
         add("norm.bias", &[N_TOKEN_FEATURES], Role::Beta);
         add("head.1.weight", &[N_CLASSES, N_TOKEN_FEATURES], Role::DenseWeight);

@@ -1,6 +1,8 @@
 //! The residual networks: R3D-18, MC3-18, R(2+1)D-18.
 
-use super::{Architecture, N_FEATURES, Role, TensorSpec};
+use brainreel_checkpoint::{Role, TensorSpec};
+
+use super::{Architecture, N_FEATURES};
 use crate::N_CLASSES;
 
 /// A convolution followed by a batch norm, as torchvision names and shapes it.
@@ -144,8 +146,8 @@ impl Architecture {
         let stages = self.stages();
         let mut tensors: Vec<TensorSpec> =
             stages.iter().flat_map(StageSpec::convolutions).flat_map(ConvNormSpec::tensors).collect();
-        tensors.push(TensorSpec::new("fc.weight".to_owned(), &[N_CLASSES, N_FEATURES], Role::LinearWeight));
-        tensors.push(TensorSpec::new("fc.bias".to_owned(), &[N_CLASSES], Role::LinearBias));
+        tensors.push(TensorSpec::new("fc.weight", &[N_CLASSES, N_FEATURES], Role::LinearWeight));
+        tensors.push(TensorSpec::new("fc.bias", &[N_CLASSES], Role::LinearBias { fan_in: N_FEATURES }));
         tensors
     }
 }

@@ -10,10 +10,12 @@ mod tokens;
 
 use std::ops::{Add, AddAssign, Mul};
 
+use brainreel_checkpoint::TensorSpec;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
-use crate::architecture::{Architecture, ParameterCounts, TensorSpec};
+
+use crate::architecture::{Architecture, ParameterCounts};
 use crate::network::FreezePolicy;
 use crate::norm::FrozenNorm;
 
@@ -169,7 +171,7 @@ fn count(architecture: Architecture, policy: FreezePolicy, dims: [usize; 3]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceKind, Network, StateDict};
+    use crate::{DeviceKind, Network, NetworkWeights};
 
     fn cost(architecture: Architecture, policy: FreezePolicy, edge: usize, batch_size: usize) -> NetworkCost {
         NetworkCost::new(architecture, policy, FrozenNorm::Calibrated, [edge; 3], batch_size).unwrap()
@@ -179,7 +181,7 @@ mod tests {
     fn parameters_are_the_networks() {
         let device = DeviceKind::Cpu.open().unwrap();
         for architecture in Architecture::ALL {
-            let weights = StateDict::random_of(architecture, 0).fitted_to([32; 3]).unwrap();
+            let weights = NetworkWeights::random(architecture, 0).fitted_to([32; 3]).unwrap();
             for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly, FreezePolicy::Discriminative] {
                 let network = Network::new(&weights, policy, &device).unwrap();
                 let counted = cost(architecture, policy, 32, 1).parameters;

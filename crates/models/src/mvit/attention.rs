@@ -11,7 +11,7 @@ use crate::architecture::{HEAD_CHANNELS, TokenBlockSpec};
 use crate::math::Math;
 use crate::native::{TokenOp, operand, token_op};
 use crate::network::ParameterVisitor;
-use crate::state::StateDict;
+use brainreel_checkpoint::StateDict;
 
 /// Queries whose scores are held at a time where Burn computes.
 const QUERIES_AT_A_TIME: usize = 1024;

@@ -7,7 +7,7 @@ use super::parts::{LayerNorm, Linear, gelu};
 use crate::architecture::TokenBlockSpec;
 use crate::math::Math;
 use crate::network::ParameterVisitor;
-use crate::state::StateDict;
+use brainreel_checkpoint::StateDict;
 
 /// A block of a transformer.
 #[derive(Debug, Clone)]

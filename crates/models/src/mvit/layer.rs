@@ -12,7 +12,8 @@ use crate::math::Math;
 use crate::native;
 use crate::network::{Collect, Gradients, ParameterVisitor, TrainingPass};
 use crate::norm::to_host;
-use crate::state::{HostTensor, StateDict};
+use crate::weights::NetworkWeights;
+use brainreel_checkpoint::HostTensor;
 
 /// Patches of the volume as tokens, with a class token in front and, in v1, their positions.
 #[derive(Debug, Clone)]
@@ -34,18 +35,19 @@ struct Positions {
 }
 
 impl Embedding {
-    fn load(weights: &StateDict, device: &Device) -> Self {
+    fn load(weights: &NetworkWeights, device: &Device) -> Self {
         let architecture = weights.architecture();
-        let position = |name: &str| load(&format!("pos_encoding.{name}_pos"), weights, device);
+        let state = weights.state();
+        let position = |name: &str| load(&format!("pos_encoding.{name}_pos"), state, device);
         Self {
             dims: weights.dims().unwrap_or(architecture.native_dims()),
-            kernel: load("conv_proj.weight", weights, device),
-            bias: load("conv_proj.bias", weights, device),
-            class_token: load("pos_encoding.class_token", weights, device),
+            kernel: load("conv_proj.weight", state, device),
+            bias: load("conv_proj.bias", state, device),
+            class_token: load("pos_encoding.class_token", state, device),
             positions: (architecture == Architecture::MvitV1B).then(|| Positions {
                 spatial: position("spatial"),
                 temporal: position("temporal"),
-                class: load("pos_encoding.class_pos", weights, device),
+                class: load("pos_encoding.class_pos", state, device),
             }),
         }
     }
@@ -152,7 +154,7 @@ pub(crate) struct Layers {
 
 impl Layers {
     /// The first `n_frozen` layers on the first device, the others, trained, on the second.
-    pub(crate) fn load(weights: &StateDict, n_frozen: usize, devices: [&Device; 2]) -> (Self, Self) {
+    pub(crate) fn load(weights: &NetworkWeights, n_frozen: usize, devices: [&Device; 2]) -> (Self, Self) {
         let dims = weights.dims().unwrap_or(weights.architecture().native_dims());
         let blocks = weights.architecture().token_blocks(dims);
         let layer = |idx: usize| {
@@ -160,10 +162,12 @@ impl Layers {
             match idx {
                 0 => Layer::Embedding(Box::new(Embedding::load(weights, device))),
                 _ if idx <= N_BLOCKS => {
-                    Layer::Block(Box::new(Block::load(&blocks[idx - 1], weights, device)))
+                    Layer::Block(Box::new(Block::load(&blocks[idx - 1], weights.state(), device)))
                 }
-                _ if idx == N_BLOCKS + 1 => Layer::Norm(LayerNorm::load("norm".to_owned(), weights, device)),
-                _ => Layer::Final(Linear::load("head.1".to_owned(), weights, device)),
+                _ if idx == N_BLOCKS + 1 => {
+                    Layer::Norm(LayerNorm::load("norm".to_owned(), weights.state(), device))
+                }
+                _ => Layer::Final(Linear::load("head.1".to_owned(), weights.state(), device)),
             }
         };
         let math = Math::default();

@@ -6,7 +6,7 @@ use crate::architecture::LAYER_NORM_EPSILON;
 use crate::math::Math;
 use crate::native::{TokenOp, operand, token_op};
 use crate::network::ParameterVisitor;
-use crate::state::StateDict;
+use brainreel_checkpoint::StateDict;
 
 /// Loads a tensor by name onto a device.
 pub(super) fn load<const D: usize>(name: &str, weights: &StateDict, device: &Device) -> Tensor<D> {

@@ -9,13 +9,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::architecture::{BlockSpec, ConvNormSpec, StageSpec};
 use crate::norm::{EPSILON, NormStatistics};
-use crate::state::StateDict;
+use crate::weights::NetworkWeights;
+use brainreel_checkpoint::StateDict;
 
 /// All stages of a network, for the engine alone: up to the maps that are averaged in front of the final
 /// layer.
 #[must_use]
-pub fn whole_network(weights: &StateDict) -> (Network, Node) {
-    let built = network(&weights.architecture().stages(), weights);
+pub fn whole_network(weights: &NetworkWeights) -> (Network, Node) {
+    let built = network(&weights.architecture().stages(), weights.state());
     (built.network, built.output)
 }
 

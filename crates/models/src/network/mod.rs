@@ -6,6 +6,7 @@ mod residual;
 use std::collections::BTreeMap;
 
 use brainreel_artifact::{ContentHash, HashBuilder};
+use brainreel_checkpoint::{HostTensor, StateDict};
 use burn::tensor::{Device, Gradients as TensorGradients, Tensor};
 
 use crate::architecture::{Architecture, ParameterCounts};
@@ -13,7 +14,7 @@ use crate::device::EngineKind;
 use crate::math::{Math, Precision};
 use crate::mvit::Layers;
 use crate::norm::NormTally;
-use crate::state::{HostTensor, StateDict};
+use crate::weights::NetworkWeights;
 use crate::{ModelError, N_CLASSES};
 
 pub use policy::FreezePolicy;
@@ -81,7 +82,7 @@ impl Network {
     ///
     /// # Errors
     /// None today; a device may come to refuse.
-    pub fn new(weights: &StateDict, policy: FreezePolicy, device: &Device) -> Result<Self, ModelError> {
+    pub fn new(weights: &NetworkWeights, policy: FreezePolicy, device: &Device) -> Result<Self, ModelError> {
         let (plain, autodiff) = (device.clone().without_autodiff(), device.clone().autodiff());
         let architecture = weights.architecture();
         let (trunk, head) = if architecture.is_transformer() {
@@ -90,8 +91,8 @@ impl Network {
         } else {
             let stages = architecture.stages();
             let (frozen, trained) = stages.split_at(policy.n_frozen_stages());
-            let trunk = ResidualTrunk::load(frozen, weights, &plain);
-            let head = ResidualHead::load(trained, weights, &autodiff);
+            let trunk = ResidualTrunk::load(frozen, weights.state(), &plain);
+            let head = ResidualHead::load(trained, weights.state(), &autodiff);
             (TrunkKind::Residual(Box::new(trunk)), HeadKind::Residual(Box::new(head)))
         };
         let network = Self {
@@ -195,14 +196,14 @@ impl Network {
 
     /// Copies all weights to host memory.
     #[must_use]
-    pub fn to_state_dict(&self) -> StateDict {
+    pub fn to_weights(&self) -> NetworkWeights {
         let mut tensors = BTreeMap::new();
         self.trunk.export(&mut tensors);
         match &self.head.0 {
             HeadKind::Residual(head) => head.export(&mut tensors),
             HeadKind::Tokens(layers) => layers.export(&mut tensors),
         }
-        StateDict::unchecked(self.architecture, self.dims, tensors)
+        NetworkWeights::from_network(self.architecture, self.dims, StateDict::from_network(tensors))
     }
 }
 
@@ -328,7 +329,7 @@ impl Trunk {
         };
         let mut tensors = BTreeMap::new();
         self.export(&mut tensors);
-        let weights = StateDict::unchecked(Architecture::default(), None, tensors).hash(|_| true);
+        let weights = StateDict::from_network(tensors).hash(|_| true);
         HashBuilder::new().part(tag).part(weights.as_str()).finish()
     }
 
@@ -377,16 +378,5 @@ impl Head {
             HeadKind::Residual(head) => head.visit_parameters(visitor),
             HeadKind::Tokens(layers) => layers.visit_parameters(visitor),
         }
-    }
-}
-
-impl StateDict {
-    /// Tensors that come out of a network and therefore need no check.
-    fn unchecked(
-        architecture: Architecture,
-        dims: Option<[usize; 3]>,
-        tensors: BTreeMap<String, HostTensor>,
-    ) -> Self {
-        Self { architecture, dims, tensors }
     }
 }

@@ -7,13 +7,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::ParameterVisitor;
 use crate::N_CLASSES;
-use crate::architecture::{Architecture, N_FEATURES, StageSpec};
+use crate::architecture::{N_FEATURES, StageSpec};
 use crate::block::{Pass, Stage};
 use crate::device::EngineKind;
 use crate::math::{Math, Precision};
 use crate::native::{self, NativeTrunk};
 use crate::norm::{NormStatistics, NormTally, to_host};
-use crate::state::{HostTensor, StateDict};
+use brainreel_checkpoint::{HostTensor, StateDict};
 
 /// The frozen stages.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl ResidualTrunk {
     fn native_network(&self) -> native::Built {
         let mut tensors = BTreeMap::new();
         self.export(&mut tensors);
-        native::network(&self.specs, &StateDict::unchecked(Architecture::default(), None, tensors))
+        native::network(&self.specs, &StateDict::from_network(tensors))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{Architecture, HostTensor, Role, StateDict, TensorSpec};
+use brainreel_models::{Architecture, HostTensor, NetworkWeights, Role, TensorSpec};
 use burn::tensor::{Device, Tensor, TensorData};
 
 fn fnv1a(name: &str) -> u64 {
@@ -29,9 +29,9 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
         Role::RunningMean => 0.4 * (u - 0.5),
         Role::RunningVar => 0.5 + u,
         Role::Kernel => (6.0 / fan_out as f64).sqrt() * (2.0 * u - 1.0),
-        Role::LinearWeight | Role::LinearBias => (2.0 * u - 1.0) / 512.0_f64.sqrt(),
+        Role::LinearWeight | Role::LinearBias { .. } => (2.0 * u - 1.0) / 512.0_f64.sqrt(),
         Role::PatchKernel | Role::DenseWeight => (3.0 / fan_in as f64).sqrt() * (2.0 * u - 1.0),
-        Role::PatchBias | Role::DenseBias => 0.2 * (u - 0.5),
+        Role::PatchBias { .. } | Role::DenseBias => 0.2 * (u - 0.5),
         Role::Position => 0.5 * (2.0 * u - 1.0),
         Role::Gamma => 0.8 + 0.4 * u,
         Role::Beta => 0.2 * (u - 0.5),
@@ -41,11 +41,11 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
 }
 
 /// The formula's weights, for inputs of the published weights' size.
-pub(crate) fn state_dict_of(architecture: Architecture) -> StateDict {
+pub(crate) fn state_dict_of(architecture: Architecture) -> NetworkWeights {
     let specs = architecture.tensors(architecture.native_dims());
     let tensors: BTreeMap<String, HostTensor> =
         specs.iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
-    StateDict::of(architecture, tensors, "formula").expect("the formula fills every tensor")
+    NetworkWeights::new(architecture, tensors, "formula").expect("the formula fills every tensor")
 }
 
 /// The formula's input.

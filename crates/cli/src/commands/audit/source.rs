@@ -9,6 +9,7 @@ use brainreel_audit::{TrainingRecord, WeightsOrigin};
 use brainreel_cohort::{ClaimedSplit, Partition, SPLIT_MARK, ScanId, ScanTable, SessionId, SubjectId};
 
 use super::AuditArgs;
+use crate::catalogue::catalogue;
 use crate::commands::train::DERIVATIVES;
 use crate::folders::{self, Kind};
 use crate::run_inputs::RunInputs;
@@ -169,8 +170,6 @@ pub(crate) fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
 /// Where weights of this digest come from.
 pub(crate) fn origin_of(weights: Option<&ContentHash>) -> WeightsOrigin {
     let Some(sha256) = weights else { return WeightsOrigin::Random };
-    let published = brainreel_weights::all_published()
-        .iter()
-        .find(|model| model.digest.agrees(sha256.as_str()) == Some(true));
-    published.map_or(WeightsOrigin::Unknown, |model| WeightsOrigin::Published(model.name.to_owned()))
+    let published = catalogue().name_of_digest(sha256.as_str());
+    published.map_or(WeightsOrigin::Unknown, |name| WeightsOrigin::Published(name.to_owned()))
 }

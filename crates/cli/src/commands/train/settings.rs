@@ -9,6 +9,8 @@ use brainreel_models::{
 use brainreel_training::{AugmentationPreset, TrainConfig};
 use clap::{Args, ValueEnum};
 
+use crate::catalogue::catalogue;
+
 /// Settings of a run; each wins over the file of `--config`.
 #[derive(Default, Args)]
 #[command(next_help_heading = "Settings of the run (they win over --config)")]
@@ -182,9 +184,9 @@ impl Settings {
         }
         let beside = self.config.as_deref().and_then(Path::parent);
         if let Some(weights) = &self.weights {
-            config.weights = Some(brainreel_weights::resolve(weights).context("pretrained weights")?);
+            config.weights = Some(catalogue().resolve(weights).context("pretrained weights")?);
         } else if let (Some(weights), Some(folder)) = (&mut config.weights, beside) {
-            *weights = brainreel_weights::resolve_in(folder, weights).context("pretrained weights")?;
+            *weights = catalogue().resolve_in(folder, weights).context("pretrained weights")?;
         }
         if let (Some(directory), Some(folder)) = (&mut config.cache.directory, beside) {
             *directory = folder.join(&*directory);

@@ -1,23 +1,36 @@
 //! SynthStrip's weights, from the published checkpoint or from safetensors.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use brainreel_artifact::{ContentHash, hash_bytes};
+use brainreel_checkpoint::{CheckpointError, Digest, Published, Role, StateDict, TensorSpec, read_bytes};
 use brainreel_engine::{Network, Node};
 
 use super::{synthstrip_convs, synthstrip_network};
-use crate::ModelError;
-use crate::import::{decode_tensors, read_bounded};
-use crate::state::HostTensor;
 
-/// Parts of the network; other things in a checkpoint (an optimizer's state, say) are passed over.
-const PARTS: [&str; 3] = ["encoder.", "decoder.", "remaining."];
+/// The weights that the authors publish.
+pub const PUBLISHED: Published = Published {
+    name: "synthstrip",
+    title: "SynthStrip, version 1: brain extraction",
+    file_name: "synthstrip.1.pt",
+    url: "https://surfer.nmr.mgh.harvard.edu/docs/synthstrip/requirements/synthstrip.1.pt",
+    licence: "MIT or CC BY 4.0 at your choice, as far as we know; what its authors say at \
+              https://surfer.nmr.mgh.harvard.edu/docs/synthstrip/ decides",
+    citation: "Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image, \
+               NeuroImage 260, 119474",
+    // The key of the file in the annex of FreeSurfer's repository.
+    digest: Digest::Sha256("37417f802196186441aae3e7f385d94f8a98c64a88acaeaa2723af995c653e33"),
+    max_bytes: 64 << 20,
+    network: "SynthStrip",
+    // Other things in a checkpoint (an optimizer's state, say) are ignored.
+    prefixes: &["encoder.", "decoder.", "remaining."],
+    tensors: synthstrip_tensors,
+};
 
 /// The weights of SynthStrip, each tensor known to be there, in shape and finite.
 #[derive(Debug, Clone)]
 pub struct SynthStripWeights {
-    tensors: BTreeMap<String, HostTensor>,
+    state: StateDict,
     sha256: ContentHash,
 }
 
@@ -26,37 +39,18 @@ impl SynthStripWeights {
     /// names.
     ///
     /// # Errors
-    /// [`ModelError`] names the file, the tensor, what was found and what was expected.
-    pub fn read(path: &Path) -> Result<Self, ModelError> {
-        Self::decode(&read_bounded(path)?, path)
+    /// [`CheckpointError`] names the file, the tensor, what was found and what was expected.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        Self::decode(&read_bytes(path)?, path)
     }
 
     /// As [`SynthStripWeights::read`], of a file that is in memory; `path` is what messages call it.
     ///
     /// # Errors
     /// As [`SynthStripWeights::read`].
-    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, ModelError> {
-        let origin = path.display().to_string();
-        let of_network = |name: &str| PARTS.iter().any(|part| name.starts_with(part));
-        let mut found = decode_tensors(bytes, path, of_network)?;
-        let mut tensors = BTreeMap::new();
-        for (name, shape) in synthstrip_tensors() {
-            let Some(tensor) = found.remove(&name) else {
-                return Err(ModelError::MissingTensor { name, origin, expected: shape });
-            };
-            if tensor.shape != shape {
-                return Err(ModelError::Shape { name, origin, got: tensor.shape, expected: shape });
-            }
-            if let Some(index) = tensor.values.iter().position(|value| !value.is_finite()) {
-                let (got, expected) = (tensor.values[index], "a finite number");
-                return Err(ModelError::Value { name, origin, got, index, expected });
-            }
-            tensors.insert(name, tensor);
-        }
-        match found.into_keys().next() {
-            Some(name) => Err(ModelError::ForeignTensor { name, origin, network: "SynthStrip" }),
-            None => Ok(Self { tensors, sha256: hash_bytes(bytes) }),
-        }
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<Self, CheckpointError> {
+        let state = PUBLISHED.decode(bytes, path, &synthstrip_tensors())?;
+        Ok(Self { state, sha256: hash_bytes(bytes) })
     }
 
     /// SHA-256 of the file.
@@ -68,25 +62,29 @@ impl SynthStripWeights {
     /// Numbers in all tensors.
     #[must_use]
     pub fn n_parameters(&self) -> usize {
-        self.tensors.values().map(|tensor| tensor.values.len()).sum()
+        self.state.iter().map(|(_, tensor)| tensor.values.len()).sum()
     }
 
     /// The network with these weights, for the engine.
     #[must_use]
     pub fn network(&self) -> (Network, Node) {
-        synthstrip_network(|name| self.tensors[name].values.clone())
+        synthstrip_network(|name| self.state.tensor(name).values.clone())
     }
 }
 
-/// Names and shapes of all tensors.
-fn synthstrip_tensors() -> impl Iterator<Item = (String, Vec<usize>)> {
-    synthstrip_convs().into_iter().flat_map(|conv| {
+/// All tensors of the network.
+#[must_use]
+pub fn synthstrip_tensors() -> Vec<TensorSpec> {
+    let of_conv = |conv: super::SynthStripConv| {
         let (name, shape) = (conv.name, conv.shape);
+        let fan_in = shape.channels_in * shape.n_taps();
+        let kernel = [shape.channels_out, shape.channels_in, 3, 3, 3];
         [
-            (format!("{name}.conv.weight"), vec![shape.channels_out, shape.channels_in, 3, 3, 3]),
-            (format!("{name}.conv.bias"), vec![shape.channels_out]),
+            TensorSpec::new(format!("{name}.conv.weight"), &kernel, Role::PatchKernel),
+            TensorSpec::new(format!("{name}.conv.bias"), &[shape.channels_out], Role::PatchBias { fan_in }),
         ]
-    })
+    };
+    synthstrip_convs().into_iter().flat_map(of_conv).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +97,8 @@ mod tests {
 
     /// A safetensors file with the network's tensors, after `change`.
     fn file(change: impl Fn(&mut Vec<(String, Vec<usize>)>), value: f32) -> Vec<u8> {
-        let mut tensors: Vec<_> = synthstrip_tensors().collect();
+        let mut tensors: Vec<_> =
+            synthstrip_tensors().into_iter().map(|spec| (spec.name, spec.shape)).collect();
         change(&mut tensors);
         let bytes: Vec<Vec<u8>> =
             tensors.iter().map(|(_, shape)| value.to_le_bytes().repeat(shape.iter().product())).collect();
@@ -109,7 +108,7 @@ mod tests {
         safetensors::serialize(views, None::<HashMap<String, String>>).unwrap()
     }
 
-    fn read(bytes: &[u8]) -> Result<SynthStripWeights, ModelError> {
+    fn read(bytes: &[u8]) -> Result<SynthStripWeights, CheckpointError> {
         SynthStripWeights::decode(bytes, Path::new("w.safetensors"))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::CheckpointError;
+use super::TorchError;
 use super::pickle::{Pickled, Value, read};
 
 /// The first pickle: a magic number.
@@ -23,12 +23,12 @@ pub(super) struct Legacy<'a> {
 }
 
 /// Reads everything but the numbers.
-pub(super) fn open(file: &[u8]) -> Result<Legacy<'_>, CheckpointError> {
+pub(super) fn open(file: &[u8]) -> Result<Legacy<'_>, TorchError> {
     let mut rest = &file[MAGIC.len()..];
     let version = next(&mut rest, &mut Pickled::default())?;
     if version != Value::Int(VERSION) {
         let (found, expected) = ("another version of the format", "1001");
-        return Err(CheckpointError::Unexpected { found, expected, at: MAGIC.len() });
+        return Err(TorchError::Unexpected { found, expected, at: MAGIC.len() });
     }
     check_byte_order(&mut rest)?;
     let mut pickled = Pickled::default();
@@ -39,18 +39,18 @@ pub(super) fn open(file: &[u8]) -> Result<Legacy<'_>, CheckpointError> {
 }
 
 /// Reads one pickle and goes on behind it.
-fn next<'a>(rest: &mut &'a [u8], pickled: &mut Pickled<'a>) -> Result<Value<'a>, CheckpointError> {
+fn next<'a>(rest: &mut &'a [u8], pickled: &mut Pickled<'a>) -> Result<Value<'a>, TorchError> {
     let (value, length) = read(rest, pickled)?;
     *rest = &rest[length..];
     Ok(value)
 }
 
 /// The third pickle says what kind of machine wrote the numbers.
-fn check_byte_order(rest: &mut &[u8]) -> Result<(), CheckpointError> {
+fn check_byte_order(rest: &mut &[u8]) -> Result<(), TorchError> {
     let mut pickled = Pickled::default();
     let Value::Dict(system) = next(rest, &mut pickled)? else { return Ok(()) };
     let big = (Value::Text("little_endian"), Value::Bool(false));
-    if pickled.dicts[system].contains(&big) { Err(CheckpointError::BigEndian) } else { Ok(()) }
+    if pickled.dicts[system].contains(&big) { Err(TorchError::BigEndian) } else { Ok(()) }
 }
 
 /// Behind the pickles: for each key a count of elements and their bytes.
@@ -58,9 +58,8 @@ fn storages<'a>(
     mut bytes: &'a [u8],
     keys: Value<'a>,
     pickled: &Pickled<'a>,
-) -> Result<BTreeMap<&'a str, &'a [u8]>, CheckpointError> {
-    let wrong =
-        CheckpointError::Unexpected { found: "something else", expected: "a list of storages", at: 0 };
+) -> Result<BTreeMap<&'a str, &'a [u8]>, TorchError> {
+    let wrong = TorchError::Unexpected { found: "something else", expected: "a list of storages", at: 0 };
     let Value::Sequence(keys) = keys else { return Err(wrong) };
     let widths: BTreeMap<&str, usize> =
         pickled.storages.iter().map(|storage| (storage.key, storage.element.width())).collect();
@@ -68,11 +67,11 @@ fn storages<'a>(
     for key in &pickled.sequences[keys] {
         let Value::Text(key) = *key else { return Err(wrong) };
         let width = *widths.get(key).ok_or(wrong.clone())?;
-        let missing = |got| CheckpointError::Storage { key: key.to_owned(), got, expected: 8 };
+        let missing = |got| TorchError::Storage { key: key.to_owned(), got, expected: 8 };
         let (count, rest) = bytes.split_first_chunk::<8>().ok_or(missing(bytes.len()))?;
         let n_bytes = usize::try_from(u64::from_le_bytes(*count)).ok().and_then(|n| n.checked_mul(width));
         let n_bytes = n_bytes.unwrap_or(usize::MAX);
-        let numbers = rest.get(..n_bytes).ok_or_else(|| CheckpointError::Storage {
+        let numbers = rest.get(..n_bytes).ok_or_else(|| TorchError::Storage {
             key: key.to_owned(),
             got: rest.len(),
             expected: n_bytes,

@@ -3,7 +3,7 @@
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 
 use super::pickle::{Pickled, Value, read};
-use super::{CheckpointError, Refusal, decode, is_torch};
+use super::{Refused, TorchError, decode, is_torch};
 
 const NAMES: [&str; 10] = [
     "encoder.0.0.conv.weight",
@@ -51,7 +51,7 @@ fn integers_are_refused_only_where_they_are_asked_for() {
     let golden = golden();
     for name in ["zip", "legacy"] {
         let refused = decode(&file(&golden, name), |tensor| tensor == "num_batches_tracked");
-        assert!(matches!(refused, Err(Refusal::DataType { ref got, .. }) if got == "I64"), "{refused:?}");
+        assert!(matches!(refused, Err(Refused::DataType { ref got, .. }) if got == "I64"), "{refused:?}");
     }
 }
 
@@ -98,7 +98,7 @@ fn changed_bytes_never_panic_and_never_change_numbers_of_a_zip_unnoticed() {
     }
 }
 
-fn unpickle(program: &[u8]) -> Result<(), CheckpointError> {
+fn unpickle(program: &[u8]) -> Result<(), TorchError> {
     read(program, &mut Pickled::default()).map(|_| ())
 }
 
@@ -113,7 +113,7 @@ fn code_is_refused_by_name() {
         (b"\x80\x02ctorch._utils\n_rebuild_tensor_v2.__globals__\n.", "__globals__"),
     ] {
         let error = unpickle(program).unwrap_err();
-        assert!(matches!(error, CheckpointError::Global { .. }), "{error}");
+        assert!(matches!(error, TorchError::Global { .. }), "{error}");
         assert!(error.to_string().contains(name), "{error}");
     }
     let long = [b"\x80\x02c".as_slice(), &[b'a'; 5000], b"\n\x1b[2J\n."].concat();
@@ -159,12 +159,12 @@ fn cycles_and_nesting_end() {
     let program = b"\x80\x02}q\x00X\x0a\x00\x00\x00state_dicth\x00s.";
     let mut pickled = Pickled::default();
     let (root, _) = read(program, &mut pickled).unwrap();
-    assert!(matches!(super::state_dict(&pickled, root), Err(CheckpointError::NoStateDict { .. })));
+    assert!(matches!(super::state_dict(&pickled, root), Err(TorchError::NoStateDict { .. })));
     // Tuples in tuples, deeper than any stack of calls.
     let deep = [b"\x80\x02)".as_slice(), &[0x85; 900_000], b"."].concat();
     unpickle(&deep).unwrap();
     let endless = [b"\x80\x02".as_slice(), &[b'N'; 2_000_000], b"."].concat();
-    assert!(matches!(unpickle(&endless), Err(CheckpointError::Limit { .. })));
+    assert!(matches!(unpickle(&endless), Err(TorchError::Limit { .. })));
     // Every step doubles what the last one holds: only references are kept, nothing is copied.
     let mut laughs = b"\x80\x02)".to_vec();
     for _ in 0..1000 {
@@ -238,7 +238,7 @@ fn archives_of_another_kind_are_refused() {
         let mut bytes = whole.clone();
         bytes[at] = byte;
         match decode(&bytes, |_| true).unwrap_err() {
-            Refusal::Checkpoint(error) => error.to_string(),
+            Refused::Torch(error) => error.to_string(),
             other => panic!("{other:?}"),
         }
     };
@@ -250,7 +250,7 @@ fn archives_of_another_kind_are_refused() {
     let order = find(b"little");
     assert!(change(order, b'b').contains("big-endian"));
     let error = decode(b"PK\x03\x04 and so on", |_| true).unwrap_err();
-    assert!(matches!(error, Refusal::Checkpoint(CheckpointError::Archive { .. })), "{error:?}");
+    assert!(matches!(error, Refused::Torch(TorchError::Archive { .. })), "{error:?}");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_damaged_storage_is_noticed() {
     let mut bytes = whole;
     bytes[at] ^= 1;
     let error = decode(&bytes, |tensor| tensor == "scalar").unwrap_err();
-    assert!(matches!(error, Refusal::Checkpoint(CheckpointError::Checksum { .. })), "{error:?}");
+    assert!(matches!(error, Refused::Torch(TorchError::Checksum { .. })), "{error:?}");
     decode(&bytes, |tensor| tensor == "view").unwrap();
 }
 

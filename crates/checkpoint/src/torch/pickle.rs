@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::CheckpointError;
+use super::TorchError;
 use super::element::Element;
 
 /// Longest pickle that is read; that of R3D-18 with its optimizer state has about 100,000 bytes.
@@ -80,10 +80,7 @@ pub(super) struct Pickled<'a> {
 }
 
 /// Reads one pickle from the start of `bytes`; gives the object and how many bytes it took.
-pub(super) fn read<'a>(
-    bytes: &'a [u8],
-    pickled: &mut Pickled<'a>,
-) -> Result<(Value<'a>, usize), CheckpointError> {
+pub(super) fn read<'a>(bytes: &'a [u8], pickled: &mut Pickled<'a>) -> Result<(Value<'a>, usize), TorchError> {
     let bytes = &bytes[..bytes.len().min(MAX_PICKLE_BYTES)];
     let mut machine =
         Machine { bytes, at: 0, stack: Vec::new(), marks: Vec::new(), memo: BTreeMap::new(), pickled };
@@ -96,7 +93,7 @@ pub(super) fn read<'a>(
         }
         machine.step(code, start)?;
     }
-    Err(CheckpointError::Limit { what: "instructions in its pickle", limit: MAX_INSTRUCTIONS })
+    Err(TorchError::Limit { what: "instructions in its pickle", limit: MAX_INSTRUCTIONS })
 }
 
 struct Machine<'a, 'p> {
@@ -109,13 +106,13 @@ struct Machine<'a, 'p> {
     pickled: &'p mut Pickled<'a>,
 }
 
-const fn unexpected(found: &'static str, expected: &'static str, at: usize) -> CheckpointError {
-    CheckpointError::Unexpected { found, expected, at }
+const fn unexpected(found: &'static str, expected: &'static str, at: usize) -> TorchError {
+    TorchError::Unexpected { found, expected, at }
 }
 
 impl<'a> Machine<'a, '_> {
     /// Follows one instruction. The codes are those of `pickletools`.
-    fn step(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn step(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         match code {
             0x80 => self.protocol(at)?,
             0x95 => drop(self.array::<8>()?), // a frame's length: only a hint for buffering
@@ -135,30 +132,30 @@ impl<'a> Machine<'a, '_> {
             b'R' | 0x81 => self.call(at)?,
             b'b' => self.build(at)?,
             b'Q' => self.persistent(at)?,
-            _ => return Err(CheckpointError::Opcode { code, at }),
+            _ => return Err(TorchError::Opcode { code, at }),
         }
         Ok(())
     }
 
-    fn take(&mut self, n: usize) -> Result<&'a [u8], CheckpointError> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8], TorchError> {
         let rest = &self.bytes[self.at..];
         if n > rest.len() {
             return Err(if self.bytes.len() == MAX_PICKLE_BYTES {
-                CheckpointError::Limit { what: "bytes of pickle", limit: MAX_PICKLE_BYTES }
+                TorchError::Limit { what: "bytes of pickle", limit: MAX_PICKLE_BYTES }
             } else {
-                CheckpointError::Truncated { at: self.bytes.len() }
+                TorchError::Truncated { at: self.bytes.len() }
             });
         }
         self.at += n;
         Ok(&rest[..n])
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CheckpointError> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], TorchError> {
         let bytes = self.take(N)?;
         Ok(bytes.try_into().expect("as many bytes were taken"))
     }
 
-    fn line(&mut self) -> Result<&'a [u8], CheckpointError> {
+    fn line(&mut self) -> Result<&'a [u8], TorchError> {
         let rest = &self.bytes[self.at..];
         let n = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         let line = self.take(n)?;
@@ -166,18 +163,18 @@ impl<'a> Machine<'a, '_> {
         Ok(line)
     }
 
-    fn pop(&mut self, at: usize) -> Result<Value<'a>, CheckpointError> {
+    fn pop(&mut self, at: usize) -> Result<Value<'a>, TorchError> {
         let bottom = self.marks.last().copied().unwrap_or(0);
         let value = (self.stack.len() > bottom).then(|| self.stack.pop()).flatten();
         value.ok_or(unexpected("an empty stack", "a value", at))
     }
 
-    fn pop_to_mark(&mut self, at: usize) -> Result<Vec<Value<'a>>, CheckpointError> {
+    fn pop_to_mark(&mut self, at: usize) -> Result<Vec<Value<'a>>, TorchError> {
         let mark = self.marks.pop().ok_or(unexpected("no mark", "a mark", at))?;
         Ok(self.stack.split_off(mark))
     }
 
-    fn top(&self, at: usize) -> Result<Value<'a>, CheckpointError> {
+    fn top(&self, at: usize) -> Result<Value<'a>, TorchError> {
         self.stack.last().copied().ok_or(unexpected("an empty stack", "a value", at))
     }
 
@@ -191,7 +188,7 @@ impl<'a> Machine<'a, '_> {
         self.stack.push(Value::Dict(self.pickled.dicts.len() - 1));
     }
 
-    fn protocol(&mut self, at: usize) -> Result<(), CheckpointError> {
+    fn protocol(&mut self, at: usize) -> Result<(), TorchError> {
         let [version] = self.array()?;
         if (2..=5).contains(&version) {
             Ok(())
@@ -200,13 +197,13 @@ impl<'a> Machine<'a, '_> {
         }
     }
 
-    fn duplicate(&mut self, at: usize) -> Result<(), CheckpointError> {
+    fn duplicate(&mut self, at: usize) -> Result<(), TorchError> {
         let top = self.top(at)?;
         self.stack.push(top);
         Ok(())
     }
 
-    fn memo(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn memo(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let key = match code {
             b'h' | b'q' => u32::from(self.array::<1>()?[0]),
             b'j' | b'r' => u32::from_le_bytes(self.array()?),
@@ -222,7 +219,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn scalar(&mut self, code: u8) -> Result<(), CheckpointError> {
+    fn scalar(&mut self, code: u8) -> Result<(), TorchError> {
         let value = match code {
             b'N' => Value::None,
             0x88 => Value::Bool(true),
@@ -241,7 +238,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// An integer of up to 255 bytes, two's complement, little-endian.
-    fn long(&mut self) -> Result<Value<'a>, CheckpointError> {
+    fn long(&mut self) -> Result<Value<'a>, TorchError> {
         let [n] = self.array()?;
         let bytes = self.take(n.into())?;
         if bytes.len() > 8 {
@@ -253,7 +250,7 @@ impl<'a> Machine<'a, '_> {
         Ok(Value::Int(i64::from_le_bytes(word)))
     }
 
-    fn text(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn text(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let n = match code {
             0x8c | b'U' | b'C' => usize::from(self.array::<1>()?[0]),
             0x8d => usize::try_from(u64::from_le_bytes(self.array()?)).unwrap_or(usize::MAX),
@@ -270,7 +267,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn sequence(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn sequence(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let values = match code {
             b't' | b'l' => self.pop_to_mark(at)?,
             _ => {
@@ -286,7 +283,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn append(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn append(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let values = if code == b'e' { self.pop_to_mark(at)? } else { vec![self.pop(at)?] };
         match self.top(at)? {
             Value::Sequence(idx) => self.pickled.sequences[idx].extend(values),
@@ -295,7 +292,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn items(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn items(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let values = if code == b's' {
             let value = self.pop(at)?;
             vec![self.pop(at)?, value]
@@ -318,7 +315,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn global(&mut self, code: u8, at: usize) -> Result<(), CheckpointError> {
+    fn global(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         let (module, name) = if code == b'c' {
             let not_text = |_| unexpected("a name that is not UTF-8", "UTF-8", at);
             let module = std::str::from_utf8(self.line()?).map_err(not_text)?;
@@ -332,14 +329,14 @@ impl<'a> Machine<'a, '_> {
         };
         let known = known(module, name).ok_or_else(|| {
             let full = format!("{module}.{name}");
-            CheckpointError::Global { name: full.escape_debug().take(SHOWN_NAME).collect() }
+            TorchError::Global { name: full.escape_debug().take(SHOWN_NAME).collect() }
         })?;
         self.stack.push(Value::Known(known));
         Ok(())
     }
 
     /// What a known name makes of its arguments.
-    fn call(&mut self, at: usize) -> Result<(), CheckpointError> {
+    fn call(&mut self, at: usize) -> Result<(), TorchError> {
         let Value::Sequence(arguments) = self.pop(at)? else {
             return Err(unexpected("something else", "a tuple of arguments", at));
         };
@@ -362,7 +359,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// `OrderedDict([(key, value), ..])`, as Python 2 wrote it.
-    fn dict_of_pairs(&mut self, pairs: usize, at: usize) -> Result<(), CheckpointError> {
+    fn dict_of_pairs(&mut self, pairs: usize, at: usize) -> Result<(), TorchError> {
         let mut items = Vec::new();
         for pair in &self.pickled.sequences[pairs] {
             match pair {
@@ -378,7 +375,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// Attributes of an object: a state dict has `_metadata`, which says nothing about its tensors.
-    fn build(&mut self, at: usize) -> Result<(), CheckpointError> {
+    fn build(&mut self, at: usize) -> Result<(), TorchError> {
         self.pop(at)?;
         match self.top(at)? {
             Value::Dict(_) | Value::Inert => Ok(()),
@@ -387,7 +384,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// `("storage", class, key, location, number of elements)`, which PyTorch keeps outside of the pickle.
-    fn persistent(&mut self, at: usize) -> Result<(), CheckpointError> {
+    fn persistent(&mut self, at: usize) -> Result<(), TorchError> {
         let wrong = unexpected("an odd persistent id", "that of a storage", at);
         let Value::Sequence(id) = self.pop(at)? else { return Err(wrong) };
         let (Value::Text("storage"), Value::Known(Known::Storage(element)), Value::Text(key), n) =
@@ -404,7 +401,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    fn tensor(&mut self, arguments: [Value<'a>; 4], at: usize) -> Result<(), CheckpointError> {
+    fn tensor(&mut self, arguments: [Value<'a>; 4], at: usize) -> Result<(), TorchError> {
         let wrong = unexpected("odd arguments", "storage, offset, size and stride", at);
         let [Value::Storage(storage), offset, Value::Sequence(size), Value::Sequence(stride)] = arguments
         else {
@@ -420,7 +417,7 @@ impl<'a> Machine<'a, '_> {
         let n_elements = self.pickled.storages[storage].n_elements;
         let tensor = Tensor { storage, offset, shape, strides };
         if !tensor.fits(n_elements) {
-            return Err(CheckpointError::View { shape: tensor.shape, n_elements });
+            return Err(TorchError::View { shape: tensor.shape, n_elements });
         }
         self.pickled.tensors.push(tensor);
         self.stack.push(Value::Tensor(self.pickled.tensors.len() - 1));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use flate2::Crc;
 
-use super::CheckpointError;
+use super::TorchError;
 
 /// Most entries that are listed.
 const MAX_ENTRIES: usize = 1 << 16;
@@ -29,13 +29,13 @@ pub(super) struct Archive<'a> {
     folder: &'a str,
 }
 
-const fn damaged(problem: &'static str) -> CheckpointError {
-    CheckpointError::Archive { problem }
+const fn damaged(problem: &'static str) -> TorchError {
+    TorchError::Archive { problem }
 }
 
 impl<'a> Archive<'a> {
     /// Lists the entries.
-    pub(super) fn open(file: &'a [u8]) -> Result<Self, CheckpointError> {
+    pub(super) fn open(file: &'a [u8]) -> Result<Self, TorchError> {
         let directory = Directory::find(file)?;
         let mut rest = directory.bytes;
         let mut entries = BTreeMap::new();
@@ -50,12 +50,12 @@ impl<'a> Archive<'a> {
         let archive = Self { entries, folder };
         match archive.entry("byteorder") {
             Some(Entry { bytes: b"little", .. }) | None => Ok(archive),
-            Some(_) => Err(CheckpointError::BigEndian),
+            Some(_) => Err(TorchError::BigEndian),
         }
     }
 
     /// The pickle.
-    pub(super) fn pickle(&self) -> Result<&'a [u8], CheckpointError> {
+    pub(super) fn pickle(&self) -> Result<&'a [u8], TorchError> {
         let entry = self.entry("data.pkl").ok_or(damaged("holds no data.pkl"))?;
         entry.checked("data.pkl")
     }
@@ -72,14 +72,14 @@ impl<'a> Archive<'a> {
 
 impl<'a> Entry<'a> {
     /// The bytes, if they have the checksum of the archive.
-    pub(super) fn checked(&self, key: &str) -> Result<&'a [u8], CheckpointError> {
+    pub(super) fn checked(&self, key: &str) -> Result<&'a [u8], TorchError> {
         let mut crc = Crc::new();
         crc.update(self.bytes);
         if crc.sum() == self.crc {
             Ok(self.bytes)
         } else {
             let (got, expected) = (crc.sum(), self.crc);
-            Err(CheckpointError::Checksum { key: key.to_owned(), got, expected })
+            Err(TorchError::Checksum { key: key.to_owned(), got, expected })
         }
     }
 }
@@ -91,7 +91,7 @@ struct Directory<'a> {
 }
 
 impl<'a> Directory<'a> {
-    fn find(file: &'a [u8]) -> Result<Self, CheckpointError> {
+    fn find(file: &'a [u8]) -> Result<Self, TorchError> {
         let first = file.len().saturating_sub(END_BYTES + LONGEST_COMMENT);
         let found = file[first..].windows(END_BYTES).rposition(|window| window.starts_with(b"PK\x05\x06"));
         let end = first + found.ok_or(damaged("has no end record: the file is cut off"))?;
@@ -109,7 +109,7 @@ impl<'a> Directory<'a> {
         }
         let n_entries = usize::try_from(n_entries).unwrap_or(usize::MAX);
         if n_entries > MAX_ENTRIES {
-            return Err(CheckpointError::Limit { what: "entries in its archive", limit: MAX_ENTRIES });
+            return Err(TorchError::Limit { what: "entries in its archive", limit: MAX_ENTRIES });
         }
         let size = usize::try_from(size).map_err(|_| damaged("has a list of entries beyond its end"))?;
         Ok(Self { bytes: slice(file, start, size)?, n_entries })
@@ -117,7 +117,7 @@ impl<'a> Directory<'a> {
 }
 
 /// One entry of the list, and the length of its record.
-fn central_entry<'a>(file: &'a [u8], list: &'a [u8]) -> Result<(&'a str, Entry<'a>, usize), CheckpointError> {
+fn central_entry<'a>(file: &'a [u8], list: &'a [u8]) -> Result<(&'a str, Entry<'a>, usize), TorchError> {
     let record = Fields(list);
     if !list.starts_with(b"PK\x01\x02") {
         return Err(damaged("has fewer entries than its end record says"));
@@ -168,7 +168,7 @@ fn long_fields(mut extra: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 /// `length` bytes from `start`, if they are there.
-fn slice(bytes: &[u8], start: u64, length: usize) -> Result<&[u8], CheckpointError> {
+fn slice(bytes: &[u8], start: u64, length: usize) -> Result<&[u8], TorchError> {
     let outside = damaged("points beyond its end: the file is cut off or damaged");
     let start = usize::try_from(start).map_err(|_| outside.clone())?;
     let end = start.checked_add(length).ok_or(outside.clone())?;
@@ -179,20 +179,20 @@ fn slice(bytes: &[u8], start: u64, length: usize) -> Result<&[u8], CheckpointErr
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
-    fn word<const N: usize>(&self, at: usize) -> Result<[u8; N], CheckpointError> {
+    fn word<const N: usize>(&self, at: usize) -> Result<[u8; N], TorchError> {
         let bytes = slice(self.0, at as u64, N)?;
         Ok(bytes.try_into().expect("as many bytes were cut"))
     }
 
-    fn u16(&self, at: usize) -> Result<u16, CheckpointError> {
+    fn u16(&self, at: usize) -> Result<u16, TorchError> {
         self.word(at).map(u16::from_le_bytes)
     }
 
-    fn u32(&self, at: usize) -> Result<u32, CheckpointError> {
+    fn u32(&self, at: usize) -> Result<u32, TorchError> {
         self.word(at).map(u32::from_le_bytes)
     }
 
-    fn u64(&self, at: usize) -> Result<u64, CheckpointError> {
+    fn u64(&self, at: usize) -> Result<u64, TorchError> {
         self.word(at).map(u64::from_le_bytes)
     }
 }

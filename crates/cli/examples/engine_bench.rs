@@ -18,10 +18,11 @@ use brainreel_kernels::{
     Buffer, DirectConv, Epilogue, Input, InstructionSet, Layout, Map, MapMut, PlanarConv, TileSize,
     WinogradConv, from_blocked, to_blocked,
 };
-use brainreel_models::{Architecture, synthstrip_convs, synthstrip_network, whole_network};
+use brainreel_models::{Architecture, whole_network};
+use brainreel_synthstrip::{synthstrip_convs, synthstrip_network};
 
 #[expect(dead_code, reason = "the tests use more of it")]
-#[path = "../tests/formula/mod.rs"]
+#[path = "../../models/tests/formula/mod.rs"]
 mod formula;
 
 /// Something to time.

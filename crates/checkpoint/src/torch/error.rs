@@ -3,7 +3,7 @@
 /// What is wrong with a checkpoint of PyTorch. Positions are bytes from the start of the pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CheckpointError {
+pub enum TorchError {
     /// The bytes end before the object does.
     #[error("its pickle is cut off at byte {at}")]
     Truncated {

@@ -7,20 +7,20 @@
 
 mod element;
 mod error;
+mod legacy;
 mod pickle;
 #[cfg(test)]
 mod tests;
-mod torch_legacy;
-mod torch_zip;
+mod zip;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-pub use error::CheckpointError;
+pub use error::TorchError;
 use pickle::{Pickled, Storage, Tensor, Value};
-use torch_zip::Archive;
+use zip::Archive;
 
-use crate::state::HostTensor;
+use crate::HostTensor;
 
 /// Most numbers that are decoded in all: eight times those of R3D-18.
 const MAX_VALUES: usize = 1 << 28;
@@ -29,8 +29,8 @@ const STATE_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
 
 /// Why a tensor of a readable checkpoint is not taken.
 #[derive(Debug)]
-pub(crate) enum Refusal {
-    Checkpoint(CheckpointError),
+pub(crate) enum Refused {
+    Torch(TorchError),
     /// The numbers of the named tensor are no floating-point ones.
     DataType {
         name: String,
@@ -38,24 +38,24 @@ pub(crate) enum Refusal {
     },
 }
 
-impl From<CheckpointError> for Refusal {
-    fn from(error: CheckpointError) -> Self {
-        Self::Checkpoint(error)
+impl From<TorchError> for Refused {
+    fn from(error: TorchError) -> Self {
+        Self::Torch(error)
     }
 }
 
 /// Whether a file starts like a checkpoint of PyTorch.
 pub(crate) fn is_torch(file: &[u8]) -> bool {
-    file.starts_with(b"PK\x03\x04") || torch_legacy::is_legacy(file)
+    file.starts_with(b"PK\x03\x04") || legacy::is_legacy(file)
 }
 
 /// Decodes the tensors whose names `select` accepts to single precision.
 pub(crate) fn decode(
     file: &[u8],
     select: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, HostTensor>, Refusal> {
-    if torch_legacy::is_legacy(file) {
-        let legacy = torch_legacy::open(file)?;
+) -> Result<BTreeMap<String, HostTensor>, Refused> {
+    if legacy::is_legacy(file) {
+        let legacy = legacy::open(file)?;
         let bytes_of = |storage: &Storage<'_>| {
             let bytes = legacy.storages.get(storage.key).copied().unwrap_or_default();
             sized(storage, bytes)
@@ -83,22 +83,22 @@ pub(crate) fn decode(
 }
 
 /// The bytes, if there are as many as the storage's elements take.
-fn sized<'a>(storage: &Storage<'_>, bytes: &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+fn sized<'a>(storage: &Storage<'_>, bytes: &'a [u8]) -> Result<&'a [u8], TorchError> {
     let expected = storage.n_elements.saturating_mul(storage.element.width());
     if bytes.len() == expected {
         Ok(bytes)
     } else {
         let (key, got) = (storage.key.escape_debug().take(40).collect(), bytes.len());
-        Err(CheckpointError::Storage { key, got, expected })
+        Err(TorchError::Storage { key, got, expected })
     }
 }
 
 fn gather<'a>(
     pickled: &Pickled<'_>,
     root: Value<'_>,
-    bytes_of: impl Fn(&Storage<'_>) -> Result<&'a [u8], CheckpointError>,
+    bytes_of: impl Fn(&Storage<'_>) -> Result<&'a [u8], TorchError>,
     select: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, HostTensor>, Refusal> {
+) -> Result<BTreeMap<String, HostTensor>, Refused> {
     let mut found = BTreeMap::new();
     let mut n_values = 0_usize;
     for (key, value) in state_dict(pickled, root)? {
@@ -110,10 +110,10 @@ fn gather<'a>(
         let storage = &pickled.storages[tensor.storage];
         n_values = n_values.saturating_add(tensor.n_elements());
         if n_values > MAX_VALUES {
-            return Err(CheckpointError::Limit { what: "numbers in its tensors", limit: MAX_VALUES }.into());
+            return Err(TorchError::Limit { what: "numbers in its tensors", limit: MAX_VALUES }.into());
         }
         let Some(to_f32) = storage.element.to_f32() else {
-            return Err(Refusal::DataType {
+            return Err(Refused::DataType {
                 name: (*name).to_owned(),
                 got: format!("{:?}", storage.element).to_uppercase(),
             });
@@ -127,9 +127,9 @@ fn gather<'a>(
 type Item<'a> = (Value<'a>, Value<'a>);
 
 /// The dict of tensors: the root itself, or what it has under one of the usual keys.
-fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [Item<'a>], CheckpointError> {
+fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [Item<'a>], TorchError> {
     let Value::Dict(root) = root else {
-        return Err(CheckpointError::NoStateDict { found: "something else than a dict" });
+        return Err(TorchError::NoStateDict { found: "something else than a dict" });
     };
     let items = |idx: usize| pickled.dicts[idx].as_slice();
     let has_tensor = |items: &[Item<'_>]| items.iter().any(|(_, value)| matches!(value, Value::Tensor(_)));
@@ -143,7 +143,7 @@ fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [
     if has_tensor(found) {
         Ok(found)
     } else {
-        Err(CheckpointError::NoStateDict { found: "a dict without tensors" })
+        Err(TorchError::NoStateDict { found: "a dict without tensors" })
     }
 }
 

@@ -10,7 +10,7 @@
 
 mod weights;
 
-pub use weights::SynthStripWeights;
+pub use weights::{PUBLISHED, SynthStripWeights, synthstrip_tensors};
 
 use brainreel_engine::{Activation, Conv, ConvShape, Network, Node};
 

@@ -1,0 +1,15 @@
+//! The published weights that this program knows.
+
+use std::sync::LazyLock;
+
+use brainreel_weights::Catalogue;
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    let networks = brainreel_models::published_weights().iter().copied();
+    Catalogue::new([brainreel_synthstrip::PUBLISHED].into_iter().chain(networks))
+});
+
+/// SynthStrip's and those of all video networks.
+pub(crate) fn catalogue() -> &'static Catalogue {
+    &CATALOGUE
+}
