@@ -37,6 +37,15 @@ impl Provenance {
         }
     }
 
+    /// Whether two outputs come from the same work: same stage, revision, settings and inputs.
+    ///
+    /// The version of the program is recorded, not compared: a release that changes no numbers makes nothing out of date.
+    #[must_use]
+    pub fn is_same_work(&self, other: &Self) -> bool {
+        (&self.stage, self.stage_revision, &self.parameters, &self.inputs)
+            == (&other.stage, other.stage_revision, &other.parameters, &other.inputs)
+    }
+
     /// Reads the stamp stored at `path`; `None` if there is no such file or it is not a stamp,
     /// both of which mean that the work has to be done.
     #[must_use]

@@ -1,13 +1,32 @@
 //! What to do about an error: one table.
 
 use brainreel_artifact::ArtifactError;
+use brainreel_pipeline::{Remedy, StageError};
 use brainreel_preprocess::ConfigError;
 
 /// The advice for an error, found by the kinds of its causes.
 pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
-    let mut hints: Vec<String> = error.chain().filter_map(for_cause).collect();
+    let remedy = error.downcast_ref::<StageError>().and_then(StageError::remedy).map(for_remedy);
+    let mut hints: Vec<String> =
+        remedy.map(str::to_owned).into_iter().chain(error.chain().filter_map(for_cause)).collect();
     hints.dedup();
     hints
+}
+
+/// What to type. The match names every remedy, so that a new one cannot be forgotten.
+const fn for_remedy(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::ChooseAnotherFolder => "wait for it to end, or write to another folder",
+        Remedy::ReplaceDataset => "pass --replace to lose those images, or convert into another folder",
+        Remedy::AllowLeaky => {
+            "choose another strategy, or pass --allow-leaky for a demonstration, whose every result is marked leaky"
+        }
+        Remedy::OverrideAudit => "correct the split, or pass --override-audit REASON to go on, on record",
+        Remedy::NameDerivatives => "pass the derivatives with --derivatives if they have moved",
+        Remedy::ResumeFromPrevious => {
+            "pass --resume-from previous to go on from the checkpoint before, or move the run folder away"
+        }
+    }
 }
 
 fn for_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {

@@ -174,6 +174,20 @@ impl Progress {
         self.plain_line();
     }
 
+    /// Shows how far a phase of a stage has got.
+    pub(crate) fn show(&self, update: &brainreel_pipeline::ProgressUpdate<'_>) {
+        if update.done == update.resumed_from && update.resumed_from > 0 {
+            self.bar.set_position(update.done);
+            self.bar.reset_eta();
+        }
+        self.bar.set_length(update.total.unwrap_or(0).max(update.done));
+        self.bar.set_position(update.done);
+        if self.bar.message() != update.message {
+            self.bar.set_message(update.message.to_owned());
+        }
+        self.plain_line();
+    }
+
     /// So many bytes of a download are there, of so many if that is known.
     pub(crate) fn set_bytes(&self, done: u64, total: Option<u64>) {
         self.bar.set_length(total.unwrap_or(0).max(done));
