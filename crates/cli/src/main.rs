@@ -87,9 +87,9 @@ struct GlobalArgs {
     #[arg(long, global = true)]
     offline: bool,
     /// Only results, warnings and errors
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// More about what is going on; twice for even more
+    /// Show details: why a stage runs again; -vv one line per scan
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
 }
@@ -113,12 +113,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.global.verbose);
     if let Err(mistake) = InstructionSet::from_environment() {
         Cli::command().error(ErrorKind::ValueValidation, mistake).exit();
     }
     let offline = cli.global.offline || is_told_offline();
-    let ui = Ui::new(cli.global.quiet, cli.global.json);
+    let ui = Ui::new(cli.global.quiet, cli.global.json).with_verbosity(cli.global.verbose);
     let ready = start_threads(cli.global.threads.into()).and_then(|()| ui.check_summary());
     match ready.and_then(|()| execute(&cli.command, offline, &ui)) {
         Ok(finish) => finish.into(),
@@ -154,18 +153,6 @@ fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> 
 /// Whether the environment forbids the network.
 fn is_told_offline() -> bool {
     std::env::var_os("BRAINREEL_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0")
-}
-
-fn start_logging(verbose: u8) {
-    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BRAINREEL_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("error,brainreel={level}")));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
 }
 
 fn start_threads(n_threads: usize) -> anyhow::Result<()> {

@@ -1,6 +1,6 @@
 //! A running stage on the terminal.
 
-use brainreel_pipeline::{FailedItem, Observer, ProgressUpdate, Stage, Unit};
+use brainreel_pipeline::{Detail, FailedItem, Observer, ProgressUpdate, Stage, Unit};
 use brainreel_training::TrainEvent;
 
 use crate::interrupt;
@@ -63,6 +63,12 @@ impl Observer for TerminalObserver<'_> {
 
     fn note(&mut self, stage: Stage, text: &str) {
         self.ui.note(format!("{stage:>12} {text}"));
+    }
+
+    fn detail(&mut self, stage: Stage, level: Detail, text: &str) {
+        if self.ui.shows(level) {
+            self.ui.note(format!("{stage:>12} {text}"));
+        }
     }
 
     fn warning(&mut self, stage: Stage, text: &str) {

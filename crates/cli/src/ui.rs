@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use brainreel_pipeline::Detail;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -21,6 +22,8 @@ const PEEK_BYTES: u64 = 64;
 /// The terminal, as the subcommands see it.
 pub(crate) struct Ui {
     quiet: bool,
+    /// Deepest details that are shown.
+    details: Option<Detail>,
     interactive: bool,
     bars: MultiProgress,
     json: Option<PathBuf>,
@@ -31,7 +34,22 @@ impl Ui {
     pub(crate) fn new(quiet: bool, json: Option<PathBuf>) -> Self {
         let interactive = io::stderr().is_terminal() && !quiet;
         let target = if interactive { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { quiet, interactive, bars: MultiProgress::with_draw_target(target), json }
+        Self { quiet, details: None, interactive, bars: MultiProgress::with_draw_target(target), json }
+    }
+
+    /// Shows details: 0 none, 1 about stages, 2 or more about single scans too.
+    pub(crate) fn with_verbosity(mut self, verbosity: u8) -> Self {
+        self.details = match verbosity {
+            0 => None,
+            1 => Some(Detail::Stage),
+            _ => Some(Detail::Item),
+        };
+        self
+    }
+
+    /// Whether details of this level are shown.
+    pub(crate) fn shows(&self, level: Detail) -> bool {
+        self.details.is_some_and(|deepest| level <= deepest)
     }
 
     /// A progress bar with rate and time left. Off the terminal it becomes a line every ten seconds.

@@ -26,6 +26,6 @@ mod reporter;
 mod stage;
 
 pub use error::{Fault, IoContext, Remedy, ResultExt, StageError};
-pub use observer::{FailedItem, Observer, ProgressUpdate, Silent, Unit};
+pub use observer::{Detail, FailedItem, Observer, ProgressUpdate, Silent, Unit};
 pub use reporter::{Progress, Reporter};
 pub use stage::Stage;

@@ -21,6 +21,9 @@ pub trait Observer: Send {
     /// Information for a person.
     fn note(&mut self, _stage: Stage, _text: &str) {}
 
+    /// Information that only a curious person wants: see [`Detail`].
+    fn detail(&mut self, _stage: Stage, _level: Detail, _text: &str) {}
+
     /// Something that deserves attention but does not stop the stage.
     fn warning(&mut self, _stage: Stage, _text: &str) {}
 
@@ -53,6 +56,15 @@ pub struct ProgressUpdate<'a> {
     pub unit: Unit,
     /// What is being worked on; may be empty.
     pub message: &'a str,
+}
+
+/// How deep a detail goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// About a stage as a whole: why it runs again, how long a phase took.
+    Stage,
+    /// About one scan, series or file.
+    Item,
 }
 
 /// What a progress display counts.

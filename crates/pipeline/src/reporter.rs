@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use brainreel_training::TrainEvent;
 
-use crate::{FailedItem, Observer, ProgressUpdate, Stage, StageError, Unit};
+use crate::{Detail, FailedItem, Observer, ProgressUpdate, Stage, StageError, Unit};
 
 /// Reports of one stage to its observer. Threads may share it.
 pub struct Reporter<'a> {
@@ -28,6 +28,11 @@ impl<'a> Reporter<'a> {
     /// Information for a person.
     pub fn note(&self, text: impl AsRef<str>) {
         self.lock().note(self.stage, text.as_ref());
+    }
+
+    /// Information that only a curious person wants.
+    pub fn detail(&self, level: Detail, text: impl AsRef<str>) {
+        self.lock().detail(self.stage, level, text.as_ref());
     }
 
     /// Something that deserves attention but does not stop the stage.
@@ -57,8 +62,7 @@ impl<'a> Reporter<'a> {
 
     fn progress_of(&self, label: &'static str, total: u64, unit: Unit) -> Progress<'_> {
         let state = ProgressState { done: 0, total, resumed_from: 0, message: String::new() };
-        let progress =
-            Progress { observer: &self.observer, stage: self.stage, label, unit, state: Mutex::new(state) };
+        let progress = Progress { sink: self, stage: self.stage, label, unit, state: Mutex::new(state) };
         progress.update(|_| {});
         progress
     }
@@ -88,9 +92,25 @@ impl<'a> Reporter<'a> {
     }
 }
 
+/// Where a phase reports to; hides the lifetime of the observer.
+trait Sink: Sync {
+    fn show(&self, update: &ProgressUpdate<'_>);
+    fn end(&self, label: &str);
+}
+
+impl Sink for Reporter<'_> {
+    fn show(&self, update: &ProgressUpdate<'_>) {
+        self.lock().progress(update);
+    }
+
+    fn end(&self, label: &str) {
+        self.lock().progress_finished(self.stage, label);
+    }
+}
+
 /// One phase of a stage, shown as a progress bar. Threads may share it; dropping it ends the phase.
 pub struct Progress<'r> {
-    observer: &'r Mutex<&'r mut (dyn Observer + 'r)>,
+    sink: &'r dyn Sink,
     stage: Stage,
     label: &'static str,
     unit: Unit,
@@ -147,22 +167,22 @@ impl Progress<'_> {
             unit: self.unit,
             message: &state.message,
         };
-        self.observer.lock().unwrap_or_else(PoisonError::into_inner).progress(&update);
+        self.sink.show(&update);
     }
 }
 
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
-        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
-        observer.progress_finished(self.stage, self.label);
+        self.sink.end(self.label);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Silent;
 
-    /// Writes down what it is told.
+    /// Records the reports.
     #[derive(Default)]
     struct Log {
         lines: Vec<String>,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use brainreel_artifact::{ContentHash, Provenance, write_json};
 use serde::{Deserialize, Serialize};
 
-use crate::{IoContext, Observer, ResultExt, Stage, StageError};
+use crate::{Detail, IoContext, Observer, ResultExt, Stage, StageError};
 
 /// What a stage does, what it depends on and how to see that its outputs are there.
 pub struct Step<'a, P: Serialize> {
@@ -72,10 +72,13 @@ impl Walk {
         let path = self.stamps.join(format!("{}.json", step.stage));
         let provenance =
             Provenance::new(step.stage.name(), step.revision, step.parameters, step.inputs.clone());
-        if let Some(outputs) = valid_stamp(&path, &provenance, step.outputs) {
-            observer.note(step.stage, "up to date");
-            self.reports.push(StepReport { stage: step.stage, up_to_date: true, n_failed: 0 });
-            return Ok(outputs);
+        match check_stamp(&path, &provenance, step.outputs) {
+            Ok(outputs) => {
+                observer.note(step.stage, "up to date");
+                self.reports.push(StepReport { stage: step.stage, up_to_date: true, n_failed: 0 });
+                return Ok(outputs);
+            }
+            Err(reason) => observer.detail(step.stage, Detail::Stage, &format!("runs: {reason}")),
         }
         // An older stamp would vouch for files that are about to change.
         if path.exists() {
@@ -97,13 +100,29 @@ impl Walk {
     }
 }
 
-fn valid_stamp(
+/// The hash of the outputs if they are up to date; otherwise the reason why they are not.
+fn check_stamp(
     path: &Path,
     provenance: &Provenance,
     outputs: &dyn Fn() -> Result<ContentHash, StageError>,
-) -> Option<ContentHash> {
-    let stamp: Stamp = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    (stamp.provenance.is_same_work(provenance) && outputs().ok()? == stamp.outputs).then_some(stamp.outputs)
+) -> Result<ContentHash, &'static str> {
+    let bytes = std::fs::read(path).map_err(|_| "it has not finished before")?;
+    let stamp: Stamp = serde_json::from_slice(&bytes).map_err(|_| "its stamp is damaged")?;
+    let earlier = &stamp.provenance;
+    if earlier.stage_revision != provenance.stage_revision {
+        return Err("this version of brainreel computes other numbers");
+    }
+    if earlier.parameters != provenance.parameters {
+        return Err("its settings changed");
+    }
+    if earlier.inputs != provenance.inputs {
+        return Err("its inputs changed");
+    }
+    match outputs() {
+        Ok(found) if found == stamp.outputs && earlier.is_same_work(provenance) => Ok(found),
+        Ok(_) => Err("its outputs were changed"),
+        Err(_) => Err("its outputs are missing"),
+    }
 }
 
 #[cfg(test)]
