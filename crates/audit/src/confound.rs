@@ -159,10 +159,10 @@ fn is_known(attribute: Attribute, scan: &ClaimedScan) -> bool {
 fn word_of(attribute: Attribute, scan: &ClaimedScan) -> Option<String> {
     match attribute {
         Attribute::Site => scan.site.clone(),
-        Attribute::Scanner => scan.scanner.clone(),
+        Attribute::Scanner => scan.scanner.name(),
         // 2.89 and 3 tesla are sold as one.
         Attribute::FieldStrength => {
-            scan.field_strength_t.map(|tesla| format!("{:.1}", (2.0 * tesla).round() / 2.0))
+            scan.scanner.field_strength.map(|field| format!("{:.1}", (2.0 * field.tesla()).round() / 2.0))
         }
         Attribute::Sex => scan.sex.map(|sex: Sex| sex.to_string()),
         Attribute::Age => None,

@@ -31,21 +31,21 @@ pub(crate) fn permuted<'a>(
 /// A function of the tables and the seed.
 pub(crate) fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> anyhow::Result<()> {
     let labels = LabelTable::from_files(tables)?;
-    let known = labels.rows().iter().filter_map(|row| Some((&row.subject, row.diagnosis()?)));
+    let known = labels.rows().iter().filter_map(|row| Some((&row.person.subject, row.diagnosis()?)));
     let shuffled = permuted(known, seed);
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["image_id", "path", "subject", "session", "diagnosis", "age", "sex", "date"])?;
     for row in labels.rows() {
         let text = |value: Option<String>| value.unwrap_or_default();
         writer.write_record([
-            text(row.image_id.as_ref().map(ToString::to_string)),
-            text(row.image_path.clone()),
-            row.subject.label().to_owned(),
-            text(row.session.as_ref().map(|session| session.label().to_owned())),
-            text(shuffled.get(&row.subject).map(ToString::to_string)),
-            text(row.age_years.map(|age| age.to_string())),
-            text(row.sex.map(|sex| sex.as_str().to_owned())),
-            text(row.acquisition_date.map(|date| date.to_string())),
+            text(row.image.id.as_ref().map(ToString::to_string)),
+            text(row.image.path.as_deref().map(str::to_owned)),
+            row.person.subject.label().to_owned(),
+            text(row.visit.session().map(|session| session.label().to_owned())),
+            text(shuffled.get(&row.person.subject).map(ToString::to_string)),
+            text(row.visit.age_years.map(|age| age.to_string())),
+            text(row.person.sex.map(|sex| sex.as_str().to_owned())),
+            text(row.visit.date.map(|date| date.to_string())),
         ])?;
     }
     let bytes = writer.into_inner().context("writing the shuffled labels")?;

@@ -6,32 +6,20 @@ use std::collections::BTreeSet;
 use std::io::BufRead;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use crate::columns::{DIAGNOSIS_OR_GROUP, Field};
 use crate::table::{TableReader, YEARS, cell, parse_years, to_tsv};
-use crate::{CohortError, Date, Diagnosis, Group, SessionId, Sex, SubjectId};
-
-/// One person.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ParticipantRow {
-    /// Who.
-    pub subject: SubjectId,
-    /// Sex, where known.
-    pub sex: Option<Sex>,
-    /// Site of the study, where known.
-    pub site: Option<String>,
-}
+use crate::{CohortError, Date, Diagnosis, Group, Person, SessionId, Sex, SubjectId};
 
 /// The people of a dataset, in the order of their ids.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParticipantTable {
-    rows: Vec<ParticipantRow>,
+    rows: Vec<Person>,
 }
 
 impl ParticipantTable {
     /// A table of these rows; of several rows of a person the first one that knows the sex stays.
     #[must_use]
-    pub fn new(mut rows: Vec<ParticipantRow>) -> Self {
+    pub fn new(mut rows: Vec<Person>) -> Self {
         rows.sort_by(|a, b| (&a.subject, a.sex.is_none(), a).cmp(&(&b.subject, b.sex.is_none(), b)));
         rows.dedup_by(|later, earlier| later.subject == earlier.subject);
         Self { rows }
@@ -39,13 +27,13 @@ impl ParticipantTable {
 
     /// The rows.
     #[must_use]
-    pub fn rows(&self) -> &[ParticipantRow] {
+    pub fn rows(&self) -> &[Person] {
         &self.rows
     }
 
     /// The row of a person.
     #[must_use]
-    pub fn get(&self, subject: &SubjectId) -> Option<&ParticipantRow> {
+    pub fn get(&self, subject: &SubjectId) -> Option<&Person> {
         let found = self.rows.binary_search_by(|row| row.subject.cmp(subject));
         found.ok().map(|idx| &self.rows[idx])
     }
@@ -76,8 +64,8 @@ impl ParticipantTable {
 
     fn from_table<R: BufRead>(mut table: TableReader<R>) -> Result<Self, CohortError> {
         let id = table.require(&["participant_id"], "it is the first column of BIDS' participants.tsv")?;
-        let sex = table.find(&["sex", "gender"]);
-        let site = table.find(&["site", "site_id"]);
+        let sex = table.find(Field::Sex.names());
+        let site = table.find(Field::Site.names());
         let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
         while let Some(row) = table.next_row()? {
             let subject =
@@ -85,8 +73,8 @@ impl ParticipantTable {
             if !seen.insert(subject.clone()) {
                 return Err(row.duplicate(&subject));
             }
-            let site = row.get_in(site).map(str::to_owned);
-            rows.push(ParticipantRow { subject, sex: row.get_in(sex).and_then(Sex::parse), site });
+            let site = row.get_in(site).map(Into::into);
+            rows.push(Person { subject, sex: row.get_in(sex).and_then(Sex::parse), site });
         }
         Ok(Self::new(rows))
     }
@@ -177,9 +165,9 @@ impl SessionTable {
 
     fn from_table<R: BufRead>(mut table: TableReader<R>) -> Result<Self, CohortError> {
         let id = table.require(&["session_id"], "it is the first column of BIDS' sessions.tsv")?;
-        let age = table.find(&["age"]);
-        let group = table.find(&["diagnosis", "group"]);
-        let date = table.find(&["acq_date", "acq_time", "date"]);
+        let age = table.find(Field::AgeYears.names());
+        let group = table.find(DIAGNOSIS_OR_GROUP);
+        let date = table.find(Field::Date.names());
         let visit = table.find(&["visit"]);
         let (mut rows, mut seen) = (Vec::new(), BTreeSet::new());
         while let Some(row) = table.next_row()? {

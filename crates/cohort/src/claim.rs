@@ -6,13 +6,15 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use crate::columns::{DIAGNOSIS_OR_GROUP, Field};
 use crate::table::{Row, TableReader, YEARS, parse_years};
-use crate::{CohortError, Diagnosis, ImageId, Partition, Scan, ScanId, SessionId, Sex, Split, SubjectId};
+use crate::{
+    CohortError, Diagnosis, FieldStrength, ImageId, Partition, Scan, ScanId, Scanner, SessionId, Sex, Split,
+    SubjectId,
+};
 
 /// One scan, as a table has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedScan {
     /// Where it is used.
     pub partition: Partition,
@@ -33,9 +35,7 @@ pub struct ClaimedScan {
     /// Site of the study; that of an ADNI participant's name if there is no column.
     pub site: Option<String>,
     /// Scanner.
-    pub scanner: Option<String>,
-    /// Field strength, in tesla.
-    pub field_strength_t: Option<f64>,
+    pub scanner: Scanner,
     /// The archive's number of the image.
     pub image_id: Option<ImageId>,
     /// The image file, as the table has it.
@@ -57,22 +57,19 @@ impl ClaimedScan {
 }
 
 /// The scans of a split, in the order of the table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClaimedSplit {
     /// The scans.
     pub scans: Vec<ClaimedScan>,
 }
 
-const PARTITION: [&str; 5] = ["partition", "split", "set", "subset", "dataset_split"];
-const SCAN: [&str; 1] = ["scan_id"];
-const SUBJECT: [&str; 8] =
-    ["participant_id", "subject_id", "subject", "PTID", "RID", "patient_id", "OASISID", "ID"];
-const SESSION: [&str; 6] = ["session_id", "session", "VISCODE", "VISCODE2", "visit", "timepoint"];
-const DIAGNOSIS: [&str; 7] = ["diagnosis", "label", "group", "class", "DX", "research_group", "target"];
-const IMAGE: [&str; 6] = ["image", "path", "image_path", "filename", "file", "filepath"];
-const IMAGE_ID: [&str; 4] = ["image_id", "image_data_id", "IMAGEUID", "LONIUID"];
-const SITE: [&str; 3] = ["site", "site_id", "SITEID"];
-const FIELD: [&str; 4] = ["field_strength_t", "field_strength", "MagneticFieldStrength", "mri_field_str"];
+/// A participant's name, also by a number alone.
+const SUBJECT: [&[&str]; 3] = [Field::Subject.names(), Field::Rid.names(), &["ID"]];
+/// Names of the class beside those of a diagnosis.
+const CLASS: &[&str] = &["label", "class", "target"];
+/// `image` is the file, as in `scans.tsv`.
+const IMAGE: [&[&str]; 2] = [&["image"], Field::Path.names()];
+
 const REMEDY: &str = "the table of a split has a row a scan, with the subject (or scan_id) and the partition: train, \
                       validation or test; for a table without partitions use --train, --validation, --test";
 
@@ -91,8 +88,7 @@ impl ClaimedSplit {
                 age_years: scan.and_then(|scan| scan.age_years),
                 sex: scan.and_then(|scan| scan.sex),
                 site: scan.and_then(|scan| scan.site.clone()).or_else(|| row.subject().adni_site()),
-                scanner: scan.and_then(|scan| scan.scanner.clone()),
-                field_strength_t: scan.and_then(|scan| scan.field_strength_t),
+                scanner: scan.map(|scan| scan.scanner.clone()).unwrap_or_default(),
                 image_id: None,
                 image: scan.map(|scan| scan.image.clone()),
                 sha256: scan.and_then(|scan| scan.sha256.clone()),
@@ -150,7 +146,7 @@ struct Columns {
     sex: Option<usize>,
     site: Option<usize>,
     scanner: Option<usize>,
-    field: Option<usize>,
+    field_strength: Option<usize>,
     image_id: Option<usize>,
     image: Option<usize>,
     sha256: Option<usize>,
@@ -158,27 +154,28 @@ struct Columns {
 
 impl Columns {
     fn of<R: BufRead>(table: &TableReader<R>, partition: Option<Partition>) -> Result<Self, CohortError> {
-        let (scan, image) = (table.find(&SCAN), table.find(&IMAGE));
-        let subject = table.find(&SUBJECT);
+        let find = |names: &[&[&str]]| names.iter().find_map(|names| table.find(names));
+        let (scan, image) = (table.find(&["scan_id"]), find(&IMAGE));
+        let subject = find(&SUBJECT);
         let named = subject.or(scan).or(image);
         Ok(Self {
             partition: match partition {
-                None => Some(table.require(&PARTITION, REMEDY)?),
+                None => Some(table.require(Field::Partition.names(), REMEDY)?),
                 Some(_) => None,
             },
             scan,
             spells_subject: subject.is_some(),
-            name: named.map_or_else(|| table.require(&SUBJECT, REMEDY), Ok)?,
-            session: table.find(&SESSION),
-            diagnosis: table.find(&DIAGNOSIS),
-            age: table.find(&["age", "age_years", "age_at_visit"]),
-            sex: table.find(&["sex", "gender", "PTGENDER"]),
-            site: table.find(&SITE),
-            scanner: table.find(&["scanner", "manufacturer", "mri_mfr"]),
-            field: table.find(&FIELD),
-            image_id: table.find(&IMAGE_ID),
+            name: named.map_or_else(|| table.require(Field::Subject.names(), REMEDY), Ok)?,
+            session: table.find(Field::Visit.names()),
+            diagnosis: find(&[DIAGNOSIS_OR_GROUP, CLASS]),
+            age: table.find(Field::AgeYears.names()),
+            sex: table.find(Field::Sex.names()),
+            site: table.find(Field::Site.names()),
+            scanner: find(&[Field::Scanner.names(), Field::Manufacturer.names()]),
+            field_strength: table.find(Field::FieldStrength.names()),
+            image_id: table.find(Field::ImageId.names()),
             image,
-            sha256: table.find(&["sha256"]),
+            sha256: table.find(Field::Sha256.names()),
         })
     }
 
@@ -202,8 +199,11 @@ impl Columns {
             age_years: row.optional(self.age, YEARS, parse_years)?,
             sex: row.get_in(self.sex).and_then(Sex::parse),
             site: row.get_in(self.site).map(str::to_owned).or_else(|| subject.adni_site()),
-            scanner: row.get_in(self.scanner).map(str::to_owned),
-            field_strength_t: row.get_in(self.field).and_then(tesla),
+            scanner: Scanner {
+                manufacturer: None,
+                model: row.get_in(self.scanner).map(Into::into),
+                field_strength: row.get_in(self.field_strength).and_then(FieldStrength::parse),
+            },
             image_id: row.get_in(self.image_id).and_then(|cell| ImageId::parse(cell).ok()),
             image: row.get_in(self.image).map(str::to_owned),
             sha256: row.get_in(self.sha256).map(str::to_ascii_lowercase),
@@ -233,11 +233,6 @@ fn diagnosis_of(cell: &str) -> Option<Diagnosis> {
         "1" => Some(Diagnosis::Ad),
         word => Diagnosis::parse(word),
     }
-}
-
-fn tesla(cell: &str) -> Option<f64> {
-    let number = cell.trim().trim_end_matches(['T', 't']).trim();
-    number.parse().ok().filter(|tesla| (0.0..=100.0).contains(tesla))
 }
 
 /// The subject that a cell names: a name, a scan id, or a path with an archive's or BIDS' name of one in it.

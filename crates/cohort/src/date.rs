@@ -1,47 +1,40 @@
-//! Calendar dates as tables, folders and DICOM headers write them.
+//! Calendar dates as tables, folders and DICOM headers write them: the one parser of dates.
 
 use std::fmt;
 
+use jiff::civil;
 use serde::{Deserialize, Serialize};
 
-/// A day. Written `YYYY-MM-DD`; ordered by time.
+/// A day from 1900 to 2199. Written `YYYY-MM-DD`; ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Date {
-    year: u16,
-    month: u8,
-    day: u8,
-}
+pub struct Date(civil::Date);
 
 impl Date {
     /// A day of the Gregorian calendar; `None` if there is no such day between 1900 and 2199.
     #[must_use]
     pub fn new(year: u16, month: u8, day: u8) -> Option<Self> {
-        let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let n_days = match month {
-            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-            4 | 6 | 9 | 11 => 30,
-            2 if is_leap => 29,
-            2 => 28,
-            _ => return None,
-        };
-        ((1900..2200).contains(&year) && (1..=n_days).contains(&day)).then_some(Self { year, month, day })
+        let (year, month, day) =
+            (i16::try_from(year).ok()?, i8::try_from(month).ok()?, i8::try_from(day).ok()?);
+        Self::in_range(civil::Date::new(year, month, day).ok()?)
     }
 
-    /// Reads `4/18/2006` (month first, as IDA writes it), `2006-04-18` (perhaps with a time behind a
-    /// space, `T` or `_`) or `20060418` (DICOM).
+    fn in_range(date: civil::Date) -> Option<Self> {
+        (1900..2200).contains(&date.year()).then_some(Self(date))
+    }
+
+    /// Reads `4/18/2006` (month first, as IDA writes it), `2006-04-18` (also with a time after a space, `T` or
+    /// `_`), `20060418` (DICOM) or `2006.04.18` (DICOM before 1993).
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let day = raw.trim().split([' ', 'T', '_']).next()?;
-        if day.contains('/') {
-            let mut parts = day.split('/');
-            let (month, date, year) = (parts.next()?, parts.next()?, parts.next()?);
-            return if parts.next().is_none() { Self::from_parts(year, month, date) } else { None };
-        }
-        if day.contains('-') {
-            let mut parts = day.split('-');
-            let (year, month, date) = (parts.next()?, parts.next()?, parts.next()?);
-            return if parts.next().is_none() { Self::from_parts(year, month, date) } else { None };
+        for (separator, year_first) in [('/', false), ('-', true), ('.', true)] {
+            if day.contains(separator) {
+                let mut parts = day.split(separator);
+                let (one, two, three) = (parts.next()?, parts.next()?, parts.next()?);
+                let (year, month, day) = if year_first { (one, two, three) } else { (three, one, two) };
+                return if parts.next().is_none() { Self::from_parts(year, month, day) } else { None };
+            }
         }
         if day.len() != 8 {
             return None;
@@ -57,30 +50,35 @@ impl Date {
         Self::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
     }
 
-    /// Days from `earlier` to this day; negative if it is the later one.
+    /// Days from `earlier` to this day; negative if `earlier` is the later one.
     #[must_use]
     pub fn days_since(self, earlier: Self) -> i64 {
-        self.day_number() - earlier.day_number()
+        self.0.duration_since(earlier.0).as_hours() / 24
     }
 
-    /// Days since the first of March of year 0.
-    fn day_number(self) -> i64 {
-        // Counting years from March puts the leap day last.
-        let month = (i64::from(self.month) + 9) % 12;
-        let year = i64::from(self.year) - month / 10;
-        365 * year + year / 4 - year / 100 + year / 400 + (306 * month + 5) / 10 + i64::from(self.day) - 1
+    /// The day `days` later; `None` past the range of years.
+    #[must_use]
+    pub fn plus_days(self, days: i64) -> Option<Self> {
+        let hours = jiff::SignedDuration::from_hours(days.checked_mul(24)?);
+        Self::in_range(self.0.checked_add(hours).ok()?)
     }
 
     /// `YYYYMMDD`, as in DICOM and in session labels.
     #[must_use]
     pub fn compact(self) -> String {
-        format!("{:04}{:02}{:02}", self.year, self.month, self.day)
+        format!("{:04}{:02}{:02}", self.0.year(), self.0.month(), self.0.day())
+    }
+
+    /// `M/D/YYYY` without leading zeros, as in the tables of IDA.
+    #[must_use]
+    pub fn month_day_year(self) -> String {
+        format!("{}/{}/{}", self.0.month(), self.0.day(), self.0.year())
     }
 }
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+        write!(f, "{:04}-{:02}-{:02}", self.0.year(), self.0.month(), self.0.day())
     }
 }
 
@@ -109,6 +107,7 @@ mod tests {
             "04/18/2006",
             "2006-04-18",
             "20060418",
+            "2006.04.18",
             "2006-04-18 08:20:30.0",
             "2006-04-18_08_20_30.0",
         ] {
@@ -116,6 +115,7 @@ mod tests {
         }
         assert_eq!(expected.to_string(), "2006-04-18");
         assert_eq!(expected.compact(), "20060418");
+        assert_eq!(expected.month_day_year(), "4/18/2006");
     }
 
     #[test]
@@ -127,6 +127,11 @@ mod tests {
         assert_eq!(days("1999-12-31", "2000-01-01"), 1);
         assert_eq!(days("2007-01-01", "2006-01-01"), -365);
         assert_eq!(days("1900-01-01", "2100-01-01"), 73_049);
+        let day = Date::new(2006, 4, 18).unwrap();
+        assert_eq!(day.plus_days(683), Date::new(2008, 3, 1));
+        assert_eq!(day.plus_days(-17), Date::new(2006, 4, 1));
+        assert_eq!(Date::new(2199, 12, 31).unwrap().plus_days(1), None);
+        assert_eq!(day.plus_days(i64::MAX), None);
     }
 
     #[test]
@@ -135,12 +140,16 @@ mod tests {
             "",
             "2/30/2006",
             "18/4/2006",
+            "18.04.2006",
             "4/18/06",
             "2006-13-01",
             "2006041",
+            "200604188",
             "a/b/c",
+            "../../..",
             "2005-02-29",
             "+006-01-01",
+            "1899-12-31",
         ] {
             assert_eq!(Date::parse(raw), None, "{raw}");
         }

@@ -4,32 +4,20 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
-use crate::records::{JoinRule, JoinedImage, Place, Records, VisitRecord};
-use crate::{CohortError, Date, Diagnosis, Group, ImageId, SessionId, Sex, SubjectId};
+use crate::records::{ImageInfo, JoinRule, JoinedImage, Place, Records, VisitRecord};
+use crate::{CohortError, Date, Diagnosis, Group, ImageId, Person, SubjectId, Visit};
 
-/// One image as a label table describes it.
+/// One image, or one visit, as label tables describe it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelRow {
-    /// The archive's number of the image.
-    pub image_id: Option<ImageId>,
-    /// Path of the image, as written in the table; only plain tables have it.
-    pub image_path: Option<String>,
-    /// Who it shows.
-    pub subject: SubjectId,
-    /// The visit code, for example `sc`, `m06`.
-    pub session: Option<SessionId>,
-    /// The group column; `None` if the cell is empty.
+    /// The image file; nothing for the row of a visit.
+    pub image: ImageInfo,
+    /// The participant.
+    pub person: Person,
+    /// The visit.
+    pub visit: Visit,
+    /// The diagnosis, or the word in the group column that is none; `None` if the cell is empty.
     pub group: Option<Group>,
-    /// Sex, if it is one of the two the tables use.
-    pub sex: Option<Sex>,
-    /// Age at the visit, in years.
-    pub age_years: Option<f64>,
-    /// For example `MRI`.
-    pub modality: Option<String>,
-    /// The series description.
-    pub description: Option<String>,
-    /// Day of the scan.
-    pub acquisition_date: Option<Date>,
     /// The table it comes from.
     pub source: PathBuf,
     /// One-based line in that table.
@@ -83,21 +71,21 @@ impl LabelTable {
         for joined in records.join(rule) {
             let idx = labels.rows.len();
             let row = LabelRow::of_image(&joined, records);
-            if let Some(id) = &row.image_id {
+            if let Some(id) = &row.image.id {
                 labels.by_image.insert(id.clone(), idx);
             }
-            if let Some(path) = &row.image_path {
-                labels.by_path.insert(path.clone(), idx);
+            if let Some(path) = &row.image.path {
+                labels.by_path.insert(path.to_string(), idx);
             }
-            if let Some(date) = row.acquisition_date {
-                labels.by_subject_and_date.entry((row.subject.clone(), date)).or_default().push(idx);
+            if let Some(date) = row.visit.date {
+                labels.by_subject_and_date.entry((row.person.subject.clone(), date)).or_default().push(idx);
             }
             labels.rows.push(row);
         }
         for (key, person) in records.people() {
             let rows = person.visits.iter().filter_map(|visit| {
-                let row = LabelRow::of_visit(&person.subject, person.sex, visit, records);
-                row.group.is_some().then_some((visit.date?, row))
+                let row = LabelRow::of_visit(&person.person, visit, records);
+                row.group.is_some().then_some((visit.visit.date?, row))
             });
             labels.visits.insert(key.to_owned(), rows.collect());
         }
@@ -127,7 +115,7 @@ impl LabelTable {
         let first = &self.rows[*found.first()?];
         let agree = |&idx: &usize| {
             let row = &self.rows[idx];
-            row.group == first.group && row.session == first.session
+            row.group == first.group && row.visit.session() == first.visit.session()
         };
         found.iter().all(agree).then_some(first)
     }
@@ -156,39 +144,27 @@ impl LabelTable {
 
 impl LabelRow {
     fn of_image(joined: &JoinedImage<'_>, records: &Records) -> Self {
-        let image = joined.image;
-        // A word that is no diagnosis is told as well; a diagnosis is the joined one, or none.
-        let word = image.group.clone().filter(|group| group.diagnosis().is_none());
+        let record = joined.record;
+        // A word that is no diagnosis is reported as well; a diagnosis is the joined one, or none.
+        let word = record.group.clone().filter(|group| group.diagnosis().is_none());
         Self {
-            image_id: image.image_id.clone(),
-            image_path: image.path.as_deref().map(str::to_owned),
-            subject: image.subject.clone(),
-            session: image.visit.as_ref().and_then(crate::Visit::session),
-            group: joined.diagnosis.map(Group::Diagnosis).or(word),
-            sex: joined.sex,
-            age_years: joined.age_years,
-            modality: image.modality.as_deref().map(str::to_owned),
-            description: image.description.as_deref().map(str::to_owned),
-            acquisition_date: image.date,
-            source: source(image.place, records),
-            line: image.place.line.into(),
+            image: record.image.clone(),
+            person: joined.person.clone(),
+            group: joined.visit.diagnosis.map(Group::Diagnosis).or(word),
+            visit: joined.visit.clone(),
+            source: source(record.place, records),
+            line: record.place.line.into(),
         }
     }
 
-    fn of_visit(subject: &SubjectId, sex: Option<Sex>, visit: &VisitRecord, records: &Records) -> Self {
+    fn of_visit(person: &Person, record: &VisitRecord, records: &Records) -> Self {
         Self {
-            image_id: None,
-            image_path: None,
-            subject: subject.clone(),
-            session: visit.visit.as_ref().and_then(crate::Visit::session),
-            group: visit.diagnosis.map(Group::Diagnosis),
-            sex,
-            age_years: visit.age_years,
-            modality: None,
-            description: None,
-            acquisition_date: visit.date,
-            source: source(visit.place, records),
-            line: visit.place.line.into(),
+            image: ImageInfo::default(),
+            person: person.clone(),
+            visit: record.visit.clone(),
+            group: record.visit.diagnosis.map(Group::Diagnosis),
+            source: source(record.place, records),
+            line: record.place.line.into(),
         }
     }
 }
@@ -215,13 +191,13 @@ mod tests {
         let table = read(&format!("\u{feff}{}{rows}", HEADER.replace('\n', "\r\n"))).unwrap();
         let row = table.lookup("13893").unwrap();
         assert_eq!(row, table.lookup("I13893").unwrap());
-        assert_eq!(row.subject.label(), "002S0413");
+        assert_eq!(row.person.subject.label(), "002S0413");
         assert_eq!(row.diagnosis(), Some(Diagnosis::Cn));
-        assert_eq!(row.description.as_deref(), Some("MPRAGE, repeat"));
-        assert_eq!(row.session.as_ref().unwrap().label(), "sc");
+        assert_eq!(row.image.description.as_deref(), Some("MPRAGE, repeat"));
+        assert_eq!(row.visit.session().unwrap().label(), "sc");
         let date = Date::new(2006, 4, 18).unwrap();
-        assert_eq!(table.lookup_date(&row.subject, date).unwrap().line, 2);
-        assert_eq!(row.age_years, Some(74.0));
+        assert_eq!(table.lookup_date(&row.person.subject, date).unwrap().line, 2);
+        assert_eq!(row.visit.age_years, Some(74.0));
     }
 
     #[test]

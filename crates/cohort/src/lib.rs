@@ -19,6 +19,7 @@
 
 mod bids;
 mod claim;
+mod columns;
 mod date;
 mod diagnosis;
 mod error;
@@ -26,13 +27,16 @@ mod ids;
 mod labels;
 mod leakage;
 mod ledger;
+mod merge;
+mod person;
 mod records;
+mod scanner;
 mod scans;
 mod selection;
 mod split;
 mod table;
 
-pub use bids::{ParticipantRow, ParticipantTable, SessionRow, SessionTable};
+pub use bids::{ParticipantTable, SessionRow, SessionTable};
 pub use claim::{ClaimedScan, ClaimedSplit};
 pub use date::Date;
 pub use diagnosis::{Diagnosis, Group, Sex};
@@ -41,10 +45,12 @@ pub use ids::{ImageId, ScanId, SessionId, SubjectId};
 pub use labels::{LabelRow, LabelTable};
 pub use leakage::{check_no_shared_subject, shared_subjects};
 pub use ledger::{Ledger, LedgerRow, Outcome};
+pub use person::{Person, Visit};
 pub use records::{
-    DiagnosisBasis, ImageRecord, ImageType, JoinRule, JoinedImage, PersonRecord, Place, Records, TableKind,
-    TableNote, Visit, VisitRecord,
+    DiagnosisBasis, ImageInfo, ImageRecord, ImageType, JoinRule, JoinedImage, PersonRecord, Place, Records, TableKind,
+    TableNote, VisitCode, VisitRecord,
 };
+pub use scanner::{FieldStrength, Scanner};
 pub use scans::{Scan, ScanTable};
 pub use selection::{
     Cohort, CohortImage, CohortList, Count, Dropped, Flow, FlowStep, FoundImage, ImageChoice, Pattern, Rule,

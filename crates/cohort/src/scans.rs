@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use crate::table::{Row, TableReader, YEARS, cell, parse_years, to_tsv};
-use crate::{CohortError, Diagnosis, ScanId, SessionId, Sex, SubjectId};
+use crate::{CohortError, Diagnosis, FieldStrength, ScanId, Scanner, SessionId, Sex, SubjectId};
 
 /// One preprocessed image, and whom it shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
     /// Its id, which holds subject, session and run.
     pub scan_id: ScanId,
@@ -26,14 +24,12 @@ pub struct Scan {
     pub sha256: Option<String>,
     /// Site of the study.
     pub site: Option<String>,
-    /// Manufacturer and model of the scanner.
-    pub scanner: Option<String>,
-    /// Field strength of the scanner, in tesla.
-    pub field_strength_t: Option<f64>,
+    /// The scanner. The table has manufacturer and model in one column, which becomes the model.
+    pub scanner: Scanner,
 }
 
 impl Scan {
-    /// A scan of which nothing but the diagnosis is known.
+    /// A scan with a diagnosis but no other metadata.
     #[must_use]
     pub fn new(scan_id: ScanId, diagnosis: Option<Diagnosis>) -> Self {
         Self {
@@ -44,8 +40,7 @@ impl Scan {
             image: String::new(),
             sha256: None,
             site: None,
-            scanner: None,
-            field_strength_t: None,
+            scanner: Scanner::default(),
         }
     }
 
@@ -63,7 +58,7 @@ impl Scan {
 }
 
 /// All scans, in the order of their ids, each once.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScanTable {
     scans: Vec<Scan>,
 }
@@ -118,8 +113,8 @@ impl ScanTable {
                 cell(Some(&scan.image)),
                 cell(scan.sha256.as_ref()),
                 cell(scan.site.as_ref()),
-                cell(scan.scanner.as_ref()),
-                cell(scan.field_strength_t),
+                cell(scan.scanner.name()),
+                cell(scan.scanner.field_strength),
             ]
         });
         to_tsv(&[&COLUMNS[..], &FURTHER].concat(), rows)
@@ -183,10 +178,15 @@ fn read_scan(
             |cell| is_inside(cell).then(|| cell.to_owned()),
         )?,
         site: row.get_in(site).map(str::to_owned),
-        scanner: row.get_in(scanner).map(str::to_owned),
-        field_strength_t: row.optional(field_strength, "a field strength in tesla or n/a", |cell| {
-            cell.parse().ok().filter(|tesla| (0.0..=100.0).contains(tesla))
-        })?,
+        scanner: Scanner {
+            manufacturer: None,
+            model: row.get_in(scanner).map(Into::into),
+            field_strength: row.optional(
+                field_strength,
+                FieldStrength::EXPECTED,
+                FieldStrength::parse,
+            )?,
+        },
         sha256: row.optional(Some(sha256), "64 hexadecimal digits or n/a", |cell| {
             is_digest(cell).then(|| cell.to_ascii_lowercase())
         })?,
@@ -230,8 +230,8 @@ mod tests {
         scan.age_years = Some(74.5);
         scan.sha256 = Some("ab".repeat(32));
         scan.site = Some("002".to_owned());
-        scan.scanner = Some("SIEMENS Avanto".to_owned());
-        scan.field_strength_t = Some(1.5);
+        scan.scanner.model = Some("SIEMENS Avanto".into());
+        scan.scanner.field_strength = FieldStrength::new(1.5);
         scan
     }
 
@@ -281,7 +281,7 @@ mod tests {
         let cut = |line: &str| line.split('\t').take(COLUMNS.len()).collect::<Vec<_>>().join("\t") + "\n";
         let earlier: String = table.lines().map(cut).collect();
         let read = read(&earlier).unwrap();
-        let expected = Scan { site: None, scanner: None, field_strength_t: None, ..scan("sub-1_ses-a") };
+        let expected = Scan { site: None, scanner: Scanner::default(), ..scan("sub-1_ses-a") };
         assert_eq!(read.scans(), [expected]);
     }
 

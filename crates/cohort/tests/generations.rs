@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use brainreel_cohort::{
     CohortError, Date, Diagnosis, DiagnosisBasis, ImageId, ImageRecord, JoinRule, Place, Records, Rule,
-    SelectionConfig, SubjectId, TableKind, Visit, select,
+    SelectionConfig, SubjectId, TableKind, VisitCode, select,
 };
 
 /// One scan, as the truth has it.
@@ -252,18 +252,18 @@ fn every_generation_gives_the_same_cohort() {
             let image = records.image(&ImageId::parse(&format!("D{}", truth.image)).unwrap()).unwrap();
             let joined = records.join_image(image, &JoinRule::default());
             let (year, month, day) = truth.date;
-            assert_eq!(image.subject, SubjectId::parse(truth.ptid).unwrap());
-            assert_eq!(image.date, Date::new(year, month, day), "{kinds:?}");
-            assert_eq!(joined.diagnosis, Some(truth.diagnosis), "{kinds:?} {:?}", joined.basis);
-            assert_eq!(joined.site.as_deref().map(|site| site.len()), Some(3), "{kinds:?}");
+            assert_eq!(image.person.subject, SubjectId::parse(truth.ptid).unwrap());
+            assert_eq!(image.visit.date, Date::new(year, month, day), "{kinds:?}");
+            assert_eq!(joined.visit.diagnosis, Some(truth.diagnosis), "{kinds:?} {:?}", joined.basis);
+            assert_eq!(joined.person.site.as_deref().map(|site| site.len()), Some(3), "{kinds:?}");
             if knows_sex {
-                assert_eq!(joined.sex.map(brainreel_cohort::Sex::as_str), Some(sex(&truth)), "{kinds:?}");
-                let age = joined.age_years.unwrap();
+                assert_eq!(joined.person.sex.map(brainreel_cohort::Sex::as_str), Some(sex(&truth)), "{kinds:?}");
+                let age = joined.visit.age_years.unwrap();
                 assert!((age - truth.age).abs() < 0.51, "{kinds:?}: {age}, {}", truth.age);
             }
             if matches!(kinds[0], TableKind::IdaSearch) {
-                let months = image.visit.as_ref().and_then(Visit::months);
-                assert_eq!(months, Visit::parse(truth.visit).unwrap().months());
+                let months = VisitCode::parse(truth.visit).unwrap().months();
+                assert_eq!(image.visit.months(), months);
             }
         }
     }
@@ -276,7 +276,7 @@ fn every_generation_gives_the_same_selection() {
         let records = read(dir.path(), &tables).unwrap();
         let cohort = select(&records, None, &SelectionConfig::default()).unwrap();
         let kept: Vec<String> =
-            cohort.kept().map(|image| image.image_id.clone().unwrap().to_string()).collect();
+            cohort.kept().map(|image| image.image.id.clone().unwrap().to_string()).collect();
         assert_eq!(kept, ["I13893", "I20001", "I40404", "I55555"], "{kinds:?}\n{}", cohort.ledger_tsv());
         let dropped: Vec<&Rule> =
             cohort.images().iter().filter_map(|image| Some(&image.dropped.as_ref()?.rule)).collect();
@@ -294,8 +294,8 @@ fn series_tell_processed_copies_from_their_originals() {
     let tables = [("m.csv", manifest.to_owned()), ("a.csv", copies.to_owned())];
     let records = read(dir.path(), &tables).unwrap();
     let [one, two] = records.images() else { panic!() };
-    assert!(one.series_id.is_some() && one.series_id == two.series_id);
-    assert_ne!(one.image_type, two.image_type);
+    assert!(one.image.series_id.is_some() && one.image.series_id == two.image.series_id);
+    assert_ne!(one.image.image_type, two.image.image_type);
 }
 
 /// OASIS and AIBL: scans are found in folders, tables tell of visits.
@@ -304,8 +304,8 @@ fn oasis_and_aibl_visits_find_their_scans() {
     let dir = tempfile::tempdir().unwrap();
     let rule = JoinRule::default();
     let scan = |subject: &str, visit: &str| {
-        let mut scan = ImageRecord::of(SubjectId::parse(subject).unwrap(), Place { table: 0, line: 0 });
-        scan.visit = Visit::parse(visit);
+        let mut scan = ImageRecord::new(SubjectId::parse(subject).unwrap(), Place { table: 0, line: 0 });
+        scan.visit.code = VisitCode::parse(visit);
         scan
     };
     let oasis1 = "ID,M/F,Hand,Age,Educ,SES,MMSE,CDR,eTIV,nWBV,ASF,Delay\n\
@@ -322,14 +322,14 @@ fn oasis_and_aibl_visits_find_their_scans() {
     ] {
         let scan = scan(id, id);
         let joined = records.join_image(&scan, &rule);
-        assert_eq!(joined.diagnosis, diagnosis, "{id}: {:?}", joined.basis);
+        assert_eq!(joined.visit.diagnosis, diagnosis, "{id}: {:?}", joined.basis);
     }
     let oasis2 = "Subject ID,MRI ID,Group,Visit,MR Delay,M/F,Hand,Age,EDUC,SES,MMSE,CDR,eTIV,nWBV,ASF\n\
                   OAS2_0002,OAS2_0002_MR1,Demented,1,0,M,R,75,12,,23,0.5,1678,0.736,1.046\n\
                   OAS2_0002,OAS2_0002_MR2,Demented,2,560,M,R,76,12,,28,0,1738,0.713,1.010\n";
     let records = read(dir.path(), &[("oasis_longitudinal.csv", oasis2.to_owned())]).unwrap();
     let second = scan("OAS2_0002_MR2", "OAS2_0002_MR2");
-    assert_eq!(records.join_image(&second, &rule).diagnosis, Some(Diagnosis::Cn));
+    assert_eq!(records.join_image(&second, &rule).visit.diagnosis, Some(Diagnosis::Cn));
     let oasis3 = [
         (
             "OASIS3_UDSb4_cdr.csv",
@@ -345,18 +345,18 @@ fn oasis_and_aibl_visits_find_their_scans() {
     let records = read(dir.path(), &oasis3).unwrap();
     let early = scan("OAS30001", "OAS30001_MR_d0129");
     let joined = records.join_image(&early, &rule);
-    assert_eq!((joined.diagnosis, joined.sex.map(|sex| sex.as_str())), (Some(Diagnosis::Cn), Some("F")));
+    assert_eq!((joined.visit.diagnosis, joined.person.sex.map(|sex| sex.as_str())), (Some(Diagnosis::Cn), Some("F")));
     let DiagnosisBasis::Visit { days: 129, .. } = joined.basis else { panic!("{:?}", joined.basis) };
     let late = scan("OAS30001", "OAS30001_MR_d3000");
-    assert_eq!(records.join_image(&late, &rule).diagnosis, None, "500 days are too far");
+    assert_eq!(records.join_image(&late, &rule).visit.diagnosis, None, "500 days are too far");
     let aibl = [
         ("aibl_pdxconv.csv", "RID,SITEID,VISCODE,DXCURREN\n12,2,bl,1\n12,2,m18,3\n13,2,bl,-4\n".to_owned()),
         ("aibl_ptdemog.csv", "RID,SITEID,VISCODE,PTGENDER,PTDOB\n12,2,bl,1,/1931\n".to_owned()),
     ];
     let records = read(dir.path(), &aibl).unwrap();
-    let joined = records.join_image(&scan("12", "m18"), &rule).diagnosis;
+    let joined = records.join_image(&scan("12", "m18"), &rule).visit.diagnosis;
     assert_eq!(joined, Some(Diagnosis::Ad));
-    assert_eq!(records.person(&SubjectId::parse("12").unwrap()).unwrap().sex.unwrap().as_str(), "M");
+    assert_eq!(records.person(&SubjectId::parse("12").unwrap()).unwrap().person.sex.unwrap().as_str(), "M");
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn nothing_is_guessed() {
         let tables = [("i.csv", images.to_owned()), ("d.csv", format!("{header}{visits}"))];
         let records = read(dir.path(), &tables).unwrap();
         let joined = records.join(&rule).next().unwrap();
-        (joined.diagnosis, joined.basis)
+        (joined.visit.diagnosis, joined.basis)
     };
     let far = with("ADNI1,002_S_0413,413,bl,bl,2005-04-18,1\n");
     assert_eq!(far, (None, DiagnosisBasis::None));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use brainreel_cohort::{
-    Date, Diagnosis, LabelTable, ParticipantTable, ScanTable, SessionTable, Split, SubjectId,
+    Date, Diagnosis, FieldStrength, LabelTable, ParticipantTable, ScanTable, SessionTable, Split, SubjectId,
 };
 use proptest::prelude::*;
 
@@ -43,7 +43,7 @@ proptest! {
 
     #[test]
     fn any_word(word in "\\PC{0,40}") {
-        let _ = (SubjectId::parse(&word), Date::parse(&word), Diagnosis::parse(&word));
+        let _ = (SubjectId::parse(&word), Date::parse(&word), FieldStrength::parse(&word), Diagnosis::parse(&word));
         let _ = (word.parse::<brainreel_cohort::ScanId>(), word.parse::<brainreel_cohort::ImageId>());
     }
 }
@@ -57,6 +57,6 @@ fn the_table_of_the_archive_itself() {
     }
     let labels = LabelTable::from_files(&[path]).unwrap();
     let row = labels.lookup("I13893").expect("the image of that download");
-    assert_eq!((row.subject.label(), row.diagnosis()), ("002S0413", Some(Diagnosis::Cn)));
-    assert_eq!(row.acquisition_date, Date::new(2006, 4, 18));
+    assert_eq!((row.person.subject.label(), row.diagnosis()), ("002S0413", Some(Diagnosis::Cn)));
+    assert_eq!(row.visit.date, Date::new(2006, 4, 18));
 }

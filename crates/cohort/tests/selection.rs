@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use brainreel_cohort::{
     Cohort, Date, Diagnosis, FoundImage, ImageChoice, ImageId, Pattern, Records, Rule, SelectionConfig,
-    SubjectId, Visit, select,
+    SubjectId, Visit, VisitCode, select,
 };
 
 /// A scan in three tables: a search of the archive, a manifest, and the list of structural images.
@@ -95,7 +95,7 @@ fn records(rows: &[Row]) -> Records {
 /// The images that were dropped, by number, with their rules.
 fn dropped(cohort: &Cohort) -> Vec<(String, Rule)> {
     let images = cohort.images().iter().filter_map(|image| {
-        let id = image.image_id.as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = image.image.id.as_ref().map(ToString::to_string).unwrap_or_default();
         Some((id, image.dropped.as_ref()?.rule))
     });
     images.collect()
@@ -169,7 +169,7 @@ fn diagnoses_come_from_near_visits_that_agree() {
         let records = records_with(&base(), &[("DXSUM.csv", visits.as_str())]);
         let cohort =
             select(&records, None, &SelectionConfig { max_days, ..SelectionConfig::default() }).unwrap();
-        let image = cohort.images().iter().find(|image| image.image_id == ImageId::parse("5").ok()).unwrap();
+        let image = cohort.images().iter().find(|image| image.image.id == ImageId::parse("5").ok()).unwrap();
         (dropped(&cohort), image.dropped.clone().map(|why| why.reason).unwrap_or_default())
     };
     let two_sided = "ADNI1,023_S_0005,5,bl,bl,2006-04-08,1\nADNI1,023_S_0005,5,m06,m06,2006-04-28,3\n";
@@ -337,17 +337,20 @@ fn images_without_numbers_find_their_rows_by_person_and_day() {
         .iter()
         .map(|row| FoundImage {
             subject: SubjectId::parse(row.subject).ok(),
-            date: Date::parse(row.date),
+            visit: Visit { date: Date::parse(row.date), ..Visit::default() },
             ..FoundImage::at(&format!("sub/{}", row.id))
         })
         .collect();
     let cohort = select(&records, Some(&found), &SelectionConfig::default()).unwrap();
     assert_eq!(dropped(&cohort), []);
-    assert!(cohort.kept().all(|image| image.path.is_some() && image.place.is_some()));
+    assert!(cohort.kept().all(|image| image.image.path.is_some() && image.place.is_some()));
     // A dataset without days has sessions.
     let by_session: Vec<FoundImage> = found
         .iter()
-        .map(|image| FoundImage { date: None, visit: Visit::parse("ses-M000"), ..image.clone() })
+        .map(|image| FoundImage {
+            visit: Visit { code: VisitCode::parse("ses-M000"), ..Visit::default() },
+            ..image.clone()
+        })
         .collect();
     let cohort = select(&records, Some(&by_session), &SelectionConfig::default()).unwrap();
     assert_eq!(dropped(&cohort), []);
@@ -366,7 +369,7 @@ fn visits_alone_are_enough_for_images_that_were_found() {
     let records = Records::from_reader(visits.as_bytes(), std::path::Path::new("DXSUM.csv")).unwrap();
     let found = ["002_S_0001", "011_S_0003", "023_S_0005"].map(|name| FoundImage {
         subject: SubjectId::parse(name).ok(),
-        date: Date::parse("2006-04-18"),
+        visit: Visit { date: Date::parse("2006-04-18"), ..Visit::default() },
         image_id: ImageId::parse(name).ok(),
         ..FoundImage::at(name)
     });
@@ -468,7 +471,7 @@ fn the_order_of_rows_does_not_matter() {
     let reversed: Vec<Row> = rows.iter().rev().cloned().collect();
     let kept = |rows: &[Row]| {
         let cohort = select(&records(rows), None, &SelectionConfig::default()).unwrap();
-        let ids: Vec<_> = cohort.kept().map(|image| image.image_id.clone()).collect();
+        let ids: Vec<_> = cohort.kept().map(|image| image.image.id.clone()).collect();
         (ids, cohort.flow())
     };
     assert_eq!(kept(&rows), kept(&reversed));

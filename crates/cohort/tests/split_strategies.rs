@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use brainreel_cohort::{
-    CohortError, Diagnosis, LeakPolicy, Partition, Scan, ScanId, SessionId, Sex, Split, SplitConfig,
+    CohortError, Diagnosis, FieldStrength, LeakPolicy, Partition, Scan, ScanId, SessionId, Sex, Split, SplitConfig,
     SplitError, SplitOutcome, SplitStrategy, SubjectId, split_scans,
 };
 use proptest::prelude::*;
@@ -36,7 +36,7 @@ fn scans_of(idx: usize, made: &Made) -> Vec<Scan> {
         scan.age_years = Some(f64::from(made.age_years) + 0.5 * visit as f64);
         scan.sex = Some(if made.is_male { Sex::M } else { Sex::F });
         scan.site = Some(SITES[site].to_owned());
-        scan.field_strength_t = Some(FIELD_STRENGTHS[field_strength]);
+        scan.scanner.field_strength = FieldStrength::new(FIELD_STRENGTHS[field_strength]);
         scan
     };
     made.visits.iter().enumerate().map(scan).collect()
@@ -218,7 +218,7 @@ proptest! {
         let config = SplitConfig { field_strength_t: Some(wanted), ..config(strategy, 3) };
         let split = split_by_subject(&cohort, &config)?.split;
         let tesla: BTreeMap<&ScanId, f64> =
-            cohort.0.iter().filter_map(|scan| Some((&scan.scan_id, scan.field_strength_t?))).collect();
+            cohort.0.iter().filter_map(|scan| Some((&scan.scan_id, scan.scanner.field_strength?.tesla()))).collect();
         for row in split.rows() {
             let is_tested = (tesla[&row.scan_id] - wanted).abs() < 0.1;
             prop_assert_eq!(is_tested, row.partition == Partition::Test);

@@ -136,9 +136,27 @@ fn the_index_says_what_the_files_say() {
     assert_eq!(series.subject, "011_S_0002");
     assert_eq!(series.patient_id, "002_S_0413");
     assert_eq!(series.image_id.as_deref(), Some("I4711"));
-    assert_eq!(series.study_date.as_deref(), Some("20060418"));
+    assert_eq!(series.study_date, brainreel_cohort::Date::new(2006, 4, 18));
     assert_eq!((series.description.as_str(), series.n_files()), ("MPRAGE", 5));
     assert_eq!(series.series_uid, dicom::uid_from(&["series", "1"]));
+}
+
+/// `convert` and `cohort` ask the same function, so a scan has one date.
+#[test]
+fn a_date_that_does_not_exist_is_passed_over() {
+    let (folder, paths) = written(5);
+    let set = |tag, date| paths.iter().for_each(|path| edit(path, |object| put(object, tag, VR::DA, date)));
+    let day = |year, month, day| brainreel_cohort::Date::new(year, month, day);
+    let found = || scan(folder.path()).series[0].scan_date();
+    set(tags::STUDY_DATE, "20060416");
+    set(tags::SERIES_DATE, "2006.04.17");
+    assert_eq!(found(), day(2006, 4, 18));
+    set(tags::ACQUISITION_DATE, "20060431");
+    assert_eq!(found(), day(2006, 4, 17), "the series date, as old scanners write it");
+    set(tags::SERIES_DATE, "");
+    assert_eq!(found(), day(2006, 4, 16));
+    set(tags::STUDY_DATE, "20061318");
+    assert_eq!(found(), None);
 }
 
 #[test]

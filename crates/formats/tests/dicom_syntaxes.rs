@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use brainreel_cohort::FieldStrength;
 use brainreel_formats::dicom::{self, LoadedSeries, SeriesError, SeriesIndex};
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 
@@ -121,7 +122,7 @@ fn sidecars_of_multi_frame_files_know_their_frames() {
     assert_eq!((sidecar("ge", 0).echo_time, sidecar("ge", 1).echo_time), (Some(0.0031), Some(0.0094)));
     assert_eq!(sidecar("philips", 0).percent_phase_fov, Some(78.5));
     assert_eq!(all["philips"][1].0.image_type, r"ORIGINAL\PRIMARY\PHASE MAP\M\PHASE");
-    assert_eq!(sidecar("hyperfine", 0).magnetic_field_strength, Some(0.064));
+    assert_eq!(sidecar("hyperfine", 0).magnetic_field_strength, FieldStrength::new(0.064));
     for sidecar in all.values().flatten().map(|(_, loaded)| &loaded.sidecar) {
         let json = serde_json::to_string(sidecar).unwrap();
         assert!(!json.contains("Doe") && !json.contains("eyes"), "{json}");

@@ -65,7 +65,7 @@ impl<'a> ScanPlan<'a> {
         out.join("ADNI")
             .join(&self.subject.ptid)
             .join(self.scanner.description.replace(' ', "_"))
-            .join(format!("{}_{hour:02}_{minute:02}_{second:02}.0", self.visit.date.iso()))
+            .join(format!("{}_{hour:02}_{minute:02}_{second:02}.0", self.visit.date))
             .join(self.image_id())
     }
 
@@ -104,7 +104,7 @@ impl<'a> ScanPlan<'a> {
             "MRI".to_owned(),
             self.scanner.description.to_owned(),
             "Original".to_owned(),
-            self.visit.date.ida(),
+            self.visit.date.month_day_year(),
             "DCM".to_owned(),
             "1/01/2026".to_owned(),
         ]

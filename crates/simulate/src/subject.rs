@@ -7,11 +7,11 @@
 //! groups differ by `loading * LATENT_SHIFT` SD and overlap. See `docs/simulation.md` for the papers.
 
 use brainreel_artifact::derive_seed;
+use brainreel_cohort::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::SimulateConfig;
 use crate::anatomy::{HIPPOCAMPUS_MM3, ICV_MM3, VENTRICLES_MM3};
-use crate::dates::Date;
 use crate::random::Random;
 
 /// Diagnosis of a subject, the same at every visit.
@@ -303,7 +303,8 @@ fn draw_scale(random: &mut Random, sex: Sex) -> [f64; 3] {
 
 fn draw_visits(random: &mut Random, most: usize) -> Vec<Visit> {
     let n = 1 + random.below(most);
-    let first = Date::from_day_number((random.below(365 * 8)) as i64 + 12_784); // from 1 January 2005
+    let days_after_start = random.below(365 * 8) as i64;
+    let start = Date::new(2005, 1, 1).expect("a day of the calendar");
     CODES
         .iter()
         .take(n)
@@ -311,7 +312,8 @@ fn draw_visits(random: &mut Random, most: usize) -> Vec<Visit> {
         .map(|(index, &(code, years))| {
             let jitter = if index == 0 { 0 } else { random.below(29) as i64 - 14 };
             let days = (years * 365.25).round() as i64 + jitter;
-            Visit { index, code, years: days as f64 / 365.25, date: first.plus_days(days) }
+            let date = start.plus_days(days_after_start + days).expect("visits end before 2030");
+            Visit { index, code, years: days as f64 / 365.25, date }
         })
         .collect()
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ImageRecord, PersonRecord, Place, Records, VisitRecord};
-use crate::{Diagnosis, Sex};
+use crate::merge::fill;
+use crate::{Diagnosis, Person, Scanner, Visit};
 
 /// How an image finds its visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,27 +55,27 @@ pub enum DiagnosisBasis {
 #[derive(Debug, Clone)]
 pub struct JoinedImage<'a> {
     /// The image's own record.
-    pub image: &'a ImageRecord,
-    /// Diagnosis at the visit.
-    pub diagnosis: Option<Diagnosis>,
-    /// Where it comes from.
+    pub record: &'a ImageRecord,
+    /// The participant. The site is the table's word, or the first three digits of an ADNI subject.
+    pub person: Person,
+    /// The visit, with the diagnosis at that visit and the age at the scan.
+    pub visit: Visit,
+    /// Where the diagnosis comes from.
     pub basis: DiagnosisBasis,
-    /// Age at the scan, in years.
-    pub age_years: Option<f64>,
-    /// Sex.
-    pub sex: Option<Sex>,
-    /// Site of the study: the table's word, or the first three digits of an ADNI subject.
-    pub site: Option<String>,
-    /// Phase of the study.
-    pub phase: Option<&'a str>,
-    /// Field strength, in tesla.
-    pub field_strength_t: Option<f64>,
+    /// The scanner.
+    pub scanner: Scanner,
 }
 
 /// A visit and how far it is from a scan.
 struct Near<'a> {
     visit: &'a VisitRecord,
     days: u32,
+}
+
+impl Near<'_> {
+    fn diagnosis(&self) -> Option<Diagnosis> {
+        self.visit.visit.diagnosis
+    }
 }
 
 impl Records {
@@ -87,31 +88,33 @@ impl Records {
     /// day, or by code where days are not known; never that of another visit, and never the baseline's.
     #[must_use]
     pub fn join_image<'a>(&'a self, image: &'a ImageRecord, rule: &JoinRule) -> JoinedImage<'a> {
-        let person = self.person(&image.subject);
-        let (diagnosis, basis) = diagnosis_of(image, person, rule);
-        let nearest = person.and_then(|person| nearest(image, person, rule, |_| true).into_iter().next());
-        let visit = nearest.as_ref().map(|near| near.visit);
-        let baseline = person.and_then(|person| person.baseline_age_years);
-        let by_months = || Some(baseline? + f64::from(image.visit.as_ref()?.months()?) / 12.0);
-        let site =
-            image.site.as_deref().or_else(|| visit?.site.as_deref()).or_else(|| person?.site.as_deref());
-        JoinedImage {
-            diagnosis,
-            basis,
-            age_years: image.age_years.or_else(|| age_at(image, visit?)).or_else(by_months),
-            sex: image.sex.or_else(|| person?.sex),
-            site: site.map(str::to_owned).or_else(|| image.subject.adni_site()),
-            phase: image.phase.as_deref().or_else(|| visit?.phase.as_deref()),
-            field_strength_t: image.field_strength_t.or_else(|| visit?.field_strength_t),
-            image,
+        let known = self.person(&image.person.subject);
+        let (diagnosis, basis) = diagnosis_of(image, known, rule);
+        let nearest = known.and_then(|known| nearest(image, known, rule, |_| true).into_iter().next());
+        let at_visit = nearest.as_ref().map(|near| near.visit);
+        let (mut person, mut visit, mut scanner) =
+            (image.person.clone(), image.visit.clone(), image.scanner.clone());
+        visit.diagnosis = diagnosis;
+        if let Some(at_visit) = at_visit {
+            fill(&mut visit.phase, at_visit.visit.phase.clone());
+            fill(&mut visit.age_years, age_at(image, at_visit));
+            fill(&mut person.site, at_visit.site.clone());
+            fill(&mut scanner.field_strength, at_visit.scanner.field_strength);
         }
+        if let Some(known) = known {
+            let age = || Some(known.baseline_age_years? + f64::from(image.visit.months()?) / 12.0);
+            fill(&mut visit.age_years, age());
+            person.fill_missing(known.person.clone());
+        }
+        fill(&mut person.site, person.subject.adni_site().map(Into::into));
+        JoinedImage { record: image, person, visit, basis, scanner }
     }
 }
 
 /// Age on the day of the scan, from that at a visit.
 fn age_at(image: &ImageRecord, visit: &VisitRecord) -> Option<f64> {
-    let days = image.date.zip(visit.date).map_or(0, |(scan, visit)| scan.days_since(visit));
-    Some(visit.age_years? + days as f64 / 365.25)
+    let days = image.visit.date.zip(visit.visit.date).map_or(0, |(scan, visit)| scan.days_since(visit));
+    Some(visit.visit.age_years? + days as f64 / 365.25)
 }
 
 fn diagnosis_of(
@@ -119,13 +122,13 @@ fn diagnosis_of(
     person: Option<&PersonRecord>,
     rule: &JoinRule,
 ) -> (Option<Diagnosis>, DiagnosisBasis) {
-    if image.diagnosis.is_some() {
-        return (image.diagnosis, DiagnosisBasis::Image);
+    if image.visit.diagnosis.is_some() {
+        return (image.visit.diagnosis, DiagnosisBasis::Image);
     }
-    let with_diagnosis = |visit: &VisitRecord| visit.diagnosis.is_some();
+    let with_diagnosis = |visit: &VisitRecord| visit.visit.diagnosis.is_some();
     let near = person.map(|person| nearest(image, person, rule, with_diagnosis)).unwrap_or_default();
     if let [first, rest @ ..] = near.as_slice() {
-        let other = rest.iter().find(|other| other.visit.diagnosis != first.visit.diagnosis);
+        let other = rest.iter().find(|other| other.diagnosis() != first.diagnosis());
         return match other {
             Some(other) => {
                 let (first, second) = (first.visit.place, other.visit.place);
@@ -133,7 +136,7 @@ fn diagnosis_of(
             }
             None => {
                 let basis = DiagnosisBasis::Visit { days: first.days, place: first.visit.place };
-                (first.visit.diagnosis, basis)
+                (first.diagnosis(), basis)
             }
         };
     }
@@ -165,13 +168,13 @@ fn nearest<'a>(
 
 /// Days between a scan and a visit; 0 for the same code where a day is missing.
 fn distance_days(image: &ImageRecord, visit: &VisitRecord) -> Option<u32> {
-    if let Some((scan, visit)) = image.date.zip(visit.date) {
+    if let Some((scan, visit)) = image.visit.date.zip(visit.visit.date) {
         return u32::try_from(scan.days_since(visit).unsigned_abs()).ok();
     }
-    let code = image.visit.as_ref()?;
+    let code = image.visit.code.as_ref()?;
     if let Some(days) = visit.days_since_entry {
         let scan: i64 = code.label().strip_prefix(['D', 'd'])?.parse().ok()?;
         return u32::try_from((scan - days).unsigned_abs()).ok();
     }
-    visit.visit.as_ref().is_some_and(|visit| visit.is_same(code)).then_some(0)
+    visit.visit.code.as_ref().is_some_and(|visit| visit.is_same(code)).then_some(0)
 }

@@ -6,6 +6,7 @@ use std::io::BufRead;
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
+use crate::columns::{DIAGNOSIS_OR_GROUP, Field};
 use crate::error::shorten;
 use crate::table::TableReader;
 
@@ -59,48 +60,21 @@ pub(super) enum RowsAre {
     People,
 }
 
-/// Something that a column may say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Field {
-    ImageId,
-    SeriesId,
-    Path,
-    Subject,
-    Rid,
-    Visit,
-    Date,
-    Group,
-    Diagnosis,
-    /// 1 CN, 2 MCI, 3 dementia.
-    DiagnosisCode,
-    /// ADNI's ten kinds of change.
-    DiagnosisChange,
-    Cdr,
-    Sex,
-    AgeYears,
-    /// Age at the first visit, whatever the row's.
-    BaselineAge,
-    YearsSinceBaseline,
-    DaysSinceEntry,
-    Site,
-    Phase,
-    /// Field strength of the scanner.
-    Tesla,
-    Manufacturer,
-    Model,
-    Modality,
-    Description,
-    ImageType,
-}
-
-/// A kind of table by its columns.
+/// A kind of table: how it is recognised, and how it is read.
 pub(super) struct Layout {
     pub(super) kind: TableKind,
     pub(super) rows: RowsAre,
     /// Columns without which it is not this kind; of each group one.
     pub(super) marks: &'static [&'static [&'static str]],
-    /// Columns that are read if they are there.
-    pub(super) columns: &'static [(Field, &'static [&'static str])],
+    /// What is read, from columns under their usual names ([`Field::names`]).
+    pub(super) fields: &'static [Field],
+    /// What is read from columns whose names mean this in this kind of table only.
+    pub(super) renamed: &'static [(Field, &'static [&'static str])],
+    /// Whether its participants have no other name than their number, which in other tables stands for the
+    /// participant that it belongs to.
+    pub(super) rid_is_name: bool,
+    /// Whether the file may be named after the subject: `sub-01_sessions.tsv`.
+    pub(super) subject_in_file_name: bool,
     /// Where to get a good one.
     pub(super) remedy: &'static str,
 }
@@ -149,9 +123,16 @@ const BIDS: &str =
     "see the BIDS specification: participants.tsv needs participant_id, sessions.tsv needs session_id";
 const OWN: &str = "a table of your own needs the columns subject, diagnosis, and path or image_id (or date)";
 
-const RID: &[&str] = &["RID"];
-const VISCODE: &[&str] = &["VISCODE2", "VISCODE"];
-const SEX: &[&str] = &["Sex", "Gender", "PTGENDER", "M/F", "subject_sex"];
+const USUAL: Layout = Layout {
+    kind: TableKind::Plain,
+    rows: RowsAre::Images,
+    marks: &[],
+    fields: &[],
+    renamed: &[],
+    rid_is_name: false,
+    subject_in_file_name: false,
+    remedy: OWN,
+};
 
 /// Every kind; a table is the first one whose marks it all has.
 pub(super) const LAYOUTS: &[Layout] = &[
@@ -159,86 +140,50 @@ pub(super) const LAYOUTS: &[Layout] = &[
         kind: TableKind::IdaCollection,
         rows: RowsAre::Images,
         marks: &[&["Image Data ID"], &["Subject"], &["Group"]],
-        columns: &[
-            (Field::ImageId, &["Image Data ID"]),
-            (Field::Subject, &["Subject"]),
-            (Field::Group, &["Group"]),
-            (Field::Sex, SEX),
-            (Field::AgeYears, &["Age"]),
-            (Field::Visit, &["Visit"]),
-            (Field::Modality, &["Modality"]),
-            (Field::Description, &["Description"]),
-            (Field::ImageType, &["Type"]),
-            (Field::Date, &["Acq Date"]),
-        ],
+        fields: &[Field::ImageId, Field::Subject, Field::Group, Field::Sex, Field::AgeYears, Field::Visit, Field::Modality, Field::Description, Field::ImageType, Field::Date],
         remedy: IDA,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Oasis2,
         rows: RowsAre::Visits,
         marks: &[&["Subject ID"], &["MRI ID"], &["CDR"]],
-        columns: &[
-            (Field::Subject, &["Subject ID"]),
-            (Field::ImageId, &["MRI ID"]),
-            (Field::Visit, &["MRI ID"]),
-            (Field::Cdr, &["CDR"]),
-            (Field::Sex, SEX),
-            (Field::AgeYears, &["Age"]),
-        ],
+        fields: &[Field::Subject, Field::Cdr, Field::Sex, Field::AgeYears],
+        renamed: &[(Field::Visit, &["MRI ID"])],
         remedy: OASIS,
+        ..USUAL
     },
     Layout {
         kind: TableKind::LoniStructuralMri,
         rows: RowsAre::Images,
         marks: &[&["image_id"], &["subject_id"], &["mri_date"]],
-        columns: &[
-            (Field::ImageId, &["image_id"]),
-            (Field::Subject, &["subject_id"]),
-            (Field::Visit, &["mri_visit"]),
-            (Field::Date, &["mri_date"]),
-            (Field::Description, &["mri_description"]),
-            (Field::Manufacturer, &["mri_mfr"]),
-            (Field::Model, &["mri_mfr_model"]),
-            (Field::Tesla, &["mri_field_str"]),
-        ],
+        fields: &[Field::ImageId, Field::Subject, Field::Visit, Field::Date, Field::Description, Field::Manufacturer, Field::Model, Field::FieldStrength],
         remedy: LONI,
+        ..USUAL
     },
     Layout {
         kind: TableKind::LoniAllImages,
         rows: RowsAre::Images,
         marks: &[&["image_id"], &["subject_id"], &["image_date"]],
-        columns: &[
-            (Field::ImageId, &["image_id"]),
-            (Field::Subject, &["subject_id"]),
-            (Field::Phase, &["phase"]),
-            (Field::ImageType, &["image_type"]),
-            (Field::Date, &["image_date"]),
-            (Field::Description, &["image_description"]),
-        ],
+        fields: &[Field::ImageId, Field::Subject, Field::Phase, Field::ImageType, Field::Date, Field::Description],
         remedy: LONI,
+        ..USUAL
     },
     Layout {
         kind: TableKind::LoniManifest,
         rows: RowsAre::Images,
         marks: &[&["image_id"], &["series_id"]],
-        columns: &[(Field::ImageId, &["image_id"]), (Field::SeriesId, &["series_id"])],
+        fields: &[Field::ImageId, Field::SeriesId],
         remedy: LONI,
+        ..USUAL
     },
     Layout {
         kind: TableKind::MprageMeta,
         rows: RowsAre::Images,
         marks: &[&["Orig/Proc"], &["SubjectID"], &["ImageUID"]],
-        columns: &[
-            (Field::ImageId, &["ImageUID"]),
-            (Field::SeriesId, &["SeriesID"]),
-            (Field::Subject, &["SubjectID"]),
-            (Field::Visit, &["Visit"]),
-            (Field::Tesla, &["MagStrength"]),
-            (Field::Description, &["Sequence"]),
-            (Field::Date, &["ScanDate"]),
-            (Field::ImageType, &["Orig/Proc"]),
-        ],
+        fields: &[Field::ImageId, Field::SeriesId, Field::Subject, Field::Visit, Field::FieldStrength, Field::Description, Field::Date, Field::ImageType],
         remedy: STUDY_DATA,
+        ..USUAL
     },
     Layout {
         kind: TableKind::IdaSearch,
@@ -266,177 +211,116 @@ pub(super) const LAYOUTS: &[Layout] = &[
                 "DX",
             ],
         ],
-        columns: &[
-            (Field::ImageId, &["Image ID"]),
-            (Field::Subject, &["Subject ID"]),
-            (Field::Phase, &["Phase"]),
-            (Field::Sex, SEX),
-            (Field::Group, &["Research Group"]),
-            (Field::Diagnosis, &["diagnosis", "DX"]),
-            (Field::Visit, &["Visit"]),
-            (Field::Date, &["Study Date", "date"]),
-            (Field::AgeYears, &["Age"]),
-            (Field::Modality, &["Modality"]),
-            (Field::Description, &["Description"]),
-            (Field::ImageType, &["Type"]),
-        ],
+        fields: &[Field::ImageId, Field::Subject, Field::Phase, Field::Sex, Field::Group, Field::Diagnosis, Field::Visit, Field::Date, Field::AgeYears, Field::Modality, Field::Description, Field::ImageType],
         remedy: SEARCH,
+        ..USUAL
     },
     Layout {
         kind: TableKind::AdniMerge,
         rows: RowsAre::Visits,
         marks: &[&["RID"], &["PTID"], &["VISCODE"], &["EXAMDATE"], &["DX"]],
-        columns: &[
-            (Field::Rid, RID),
-            (Field::Subject, &["PTID"]),
-            (Field::Visit, &["VISCODE"]),
-            (Field::Date, &["EXAMDATE"]),
-            (Field::Diagnosis, &["DX"]),
-            (Field::BaselineAge, &["AGE"]),
-            (Field::YearsSinceBaseline, &["Years_bl", "Years.bl"]),
-            (Field::Sex, SEX),
-            (Field::Site, &["SITE"]),
-            (Field::Phase, &["COLPROT"]),
-            (Field::Tesla, &["FLDSTRENG"]),
-        ],
+        fields: &[Field::Rid, Field::Subject, Field::Visit, Field::Date, Field::Diagnosis, Field::YearsSinceBaseline, Field::Sex, Field::Site, Field::FieldStrength],
+        renamed: &[(Field::BaselineAge, &["AGE"]), (Field::Phase, &["COLPROT"])],
         remedy: STUDY_DATA,
+        ..USUAL
     },
     Layout {
         kind: TableKind::AiblDiagnosis,
         rows: RowsAre::Visits,
         marks: &[&["RID"], &["SITEID"], &["VISCODE"], &["DXCURREN"]],
-        columns: &[
-            (Field::Rid, RID),
-            (Field::Site, &["SITEID"]),
-            (Field::Visit, &["VISCODE"]),
-            (Field::DiagnosisCode, &["DXCURREN"]),
-        ],
+        fields: &[Field::Rid, Field::Site, Field::Visit, Field::DiagnosisCode],
+        rid_is_name: true,
         remedy: AIBL,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Dxsum,
         rows: RowsAre::Visits,
         marks: &[&["RID"], &["VISCODE2", "VISCODE"], &["DIAGNOSIS", "DXCHANGE"]],
-        columns: &[
-            (Field::Rid, RID),
-            (Field::Subject, &["PTID"]),
-            (Field::Visit, VISCODE),
-            (Field::Date, &["EXAMDATE"]),
-            (Field::DiagnosisCode, &["DIAGNOSIS"]),
-            (Field::DiagnosisChange, &["DXCHANGE"]),
-            (Field::Site, &["SITEID"]),
-            (Field::Phase, &["PHASE"]),
-        ],
+        fields: &[Field::Rid, Field::Subject, Field::Visit, Field::Date, Field::DiagnosisCode, Field::DiagnosisChange, Field::Site, Field::Phase],
         remedy: STUDY_DATA,
+        ..USUAL
     },
     Layout {
         kind: TableKind::AiblDemographics,
         rows: RowsAre::People,
         marks: &[&["RID"], &["SITEID"], &["PTGENDER"], &["PTDOB"]],
-        columns: &[(Field::Rid, RID), (Field::Sex, SEX), (Field::Site, &["SITEID"])],
+        fields: &[Field::Rid, Field::Sex, Field::Site],
+        rid_is_name: true,
         remedy: AIBL,
+        ..USUAL
     },
     Layout {
         kind: TableKind::AiblVisits,
         rows: RowsAre::Visits,
         marks: &[&["RID"], &["SITEID"], &["VISCODE"], &["EXAMDATE"]],
-        columns: &[
-            (Field::Rid, RID),
-            (Field::Site, &["SITEID"]),
-            (Field::Visit, &["VISCODE"]),
-            (Field::Date, &["EXAMDATE"]),
-        ],
+        fields: &[Field::Rid, Field::Site, Field::Visit, Field::Date],
+        rid_is_name: true,
         remedy: AIBL,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Oasis3Clinical,
         rows: RowsAre::Visits,
         marks: &[&["OASISID", "Subject"], &["days_to_visit", "ADRC_ADRCCLINICALDATA ID"], &["CDRTOT", "cdr"]],
-        columns: &[
-            (Field::Subject, &["OASISID", "Subject"]),
-            (Field::DaysSinceEntry, &["days_to_visit", "ADRC_ADRCCLINICALDATA ID"]),
-            (Field::Cdr, &["CDRTOT", "cdr"]),
-            (Field::AgeYears, &["age at visit", "Age"]),
-            (Field::BaselineAge, &["ageAtEntry"]),
-        ],
+        fields: &[Field::Subject, Field::DaysSinceEntry, Field::Cdr, Field::BaselineAge],
+        renamed: &[(Field::AgeYears, &["age at visit", "Age"])],
         remedy: OASIS,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Oasis3Demographics,
         rows: RowsAre::People,
         marks: &[&["OASISID", "Subject"], &["AgeatEntry"]],
-        columns: &[
-            (Field::Subject, &["OASISID", "Subject"]),
-            (Field::BaselineAge, &["AgeatEntry"]),
-            (Field::Sex, &["GENDER", "M/F"]),
-        ],
+        fields: &[Field::Subject, Field::BaselineAge, Field::Sex],
         remedy: OASIS,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Oasis1,
         rows: RowsAre::Visits,
         marks: &[&["ID"], &["M/F"], &["CDR"]],
-        columns: &[
-            (Field::Subject, &["ID"]),
-            (Field::ImageId, &["ID"]),
-            (Field::Visit, &["ID"]),
-            (Field::Cdr, &["CDR"]),
-            (Field::Sex, SEX),
-            (Field::AgeYears, &["Age"]),
-        ],
+        fields: &[Field::Cdr, Field::Sex, Field::AgeYears],
+        renamed: &[(Field::Subject, &["ID"]), (Field::Visit, &["ID"])],
         remedy: OASIS,
+        ..USUAL
     },
     Layout {
         kind: TableKind::Plain,
         rows: RowsAre::Images,
-        marks: &[
-            &["subject", "participant_id", "PTID", "Subject ID"],
-            &["diagnosis", "group", "DX", "Research Group"],
-            &["path", "file", "filename", "image_id", "image", "Image UID"],
-        ],
-        columns: &[
-            (Field::Path, &["path", "file", "filename"]),
-            (Field::ImageId, &["image_id", "image", "Image UID"]),
-            (Field::Subject, &["subject", "participant_id", "PTID", "Subject ID"]),
-            (Field::Group, &["diagnosis", "group", "DX", "Research Group"]),
-            (Field::Diagnosis, &["diagnosis", "group", "DX", "Research Group"]),
-            (Field::Visit, &["session", "session_id", "visit", "VISCODE"]),
-            (Field::Date, &["date", "acq_date", "Acq Date"]),
-            (Field::AgeYears, &["age", "age_years"]),
-            (Field::Sex, SEX),
-            (Field::Site, &["site"]),
-            (Field::Phase, &["phase"]),
-            (Field::Tesla, &["field_strength", "field_strength_t"]),
-            (Field::Description, &["description"]),
-            (Field::ImageType, &["type"]),
-        ],
+        marks: &[&["subject", "participant_id", "PTID", "Subject ID"], DIAGNOSIS_OR_GROUP, &["path", "file", "filename", "image_id", "image", "Image UID"]],
+        fields: &[Field::Path, Field::Subject, Field::Visit, Field::Date, Field::AgeYears, Field::Sex, Field::Site, Field::Phase, Field::FieldStrength, Field::Description, Field::ImageType],
+        renamed: &[(Field::ImageId, &["image_id", "image", "Image UID"]), (Field::Group, DIAGNOSIS_OR_GROUP), (Field::Diagnosis, DIAGNOSIS_OR_GROUP)],
         remedy: OWN,
+        ..USUAL
     },
     Layout {
         kind: TableKind::BidsSessions,
         rows: RowsAre::Visits,
         marks: &[&["session_id"]],
-        columns: &[
-            (Field::Subject, &["participant_id"]),
-            (Field::Visit, &["session_id"]),
-            (Field::Diagnosis, &["diagnosis", "group"]),
-            (Field::AgeYears, &["age"]),
-            (Field::Sex, SEX),
-            (Field::Date, &["acq_date", "acq_time", "date"]),
-            (Field::Site, &["site"]),
-        ],
+        fields: &[Field::Subject, Field::Visit, Field::AgeYears, Field::Sex, Field::Date, Field::Site],
+        renamed: &[(Field::Diagnosis, &["diagnosis", "group"])],
+        subject_in_file_name: true,
         remedy: BIDS,
+        ..USUAL
     },
     Layout {
         kind: TableKind::BidsParticipants,
         rows: RowsAre::People,
         marks: &[&["participant_id"]],
-        columns: &[(Field::Subject, &["participant_id"]), (Field::Sex, SEX), (Field::Site, &["site"])],
+        fields: &[Field::Subject, Field::Sex, Field::Site],
         remedy: BIDS,
+        ..USUAL
     },
 ];
 
 impl Layout {
+    /// What is read, and the names that its column may have.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (Field, &'static [&'static str])> {
+        let usual = self.fields.iter().map(|&field| (field, field.names()));
+        self.renamed.iter().copied().chain(usual)
+    }
+
     /// What a table is.
     ///
     /// # Errors
@@ -449,7 +333,7 @@ impl Layout {
         // Fewest marks missing, then most of its columns there.
         let likeness = |layout: &&Self| {
             let n_missing = layout.missing(table).count();
-            let n_read = layout.columns.iter().filter(|(_, names)| table.find(names).is_some()).count();
+            let n_read = layout.columns().filter(|(_, names)| table.find(names).is_some()).count();
             (std::cmp::Reverse(n_missing), n_read)
         };
         let absent = |layout: &&Self| layout.missing(table).filter(|names| !table.has_nearly(names)).count();
@@ -472,7 +356,7 @@ impl Layout {
     /// Whether the table has a mark of this kind that no other kind of table has, such as `Image Data ID`.
     fn has_its_own_mark<R: BufRead>(&self, table: &TableReader<R>) -> bool {
         let named_by = |layout: &Self, name: &str| {
-            let columns = layout.columns.iter().map(|(_, names)| *names);
+            let columns = layout.columns().map(|(_, names)| names);
             let mut names = layout.marks.iter().copied().chain(columns).flatten();
             names.any(|other| other.eq_ignore_ascii_case(name))
         };

@@ -1,4 +1,4 @@
-//! Tables of archives and studies, whatever their generation: what they say of images, visits and people.
+//! Tables of archives and studies, whatever their generation: what they say about images, visits and people.
 
 mod join;
 mod layout;
@@ -15,9 +15,10 @@ pub(crate) use read::path_key;
 
 pub use join::{DiagnosisBasis, JoinRule, JoinedImage};
 pub use layout::TableKind;
-pub use visit::Visit;
+pub use visit::VisitCode;
 
-use crate::{Date, Diagnosis, Group, ImageId, Sex, SubjectId};
+use crate::merge::fill;
+use crate::{Group, ImageId, Person, Scanner, SubjectId, Visit};
 
 /// Where a fact was read: a table by its number in [`Records::tables`], and a line counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -62,112 +63,99 @@ impl ImageType {
     }
 }
 
-/// What tables say of one image. Words that repeat are shared.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ImageRecord {
+/// Facts about an image file. Words that repeat are shared.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ImageInfo {
     /// The archive's number.
-    pub image_id: Option<ImageId>,
+    pub id: Option<ImageId>,
     /// The series it belongs to: an original and its processed copies have the same.
     pub series_id: Option<ImageId>,
     /// Path as written in the table, with forward slashes.
     pub path: Option<Arc<str>>,
-    /// Who it shows.
-    pub subject: SubjectId,
-    /// At which visit.
-    pub visit: Option<Visit>,
-    /// Day of the scan.
-    pub date: Option<Date>,
-    /// The subject's research group, as the archive's tables have it: not necessarily the diagnosis at this
-    /// visit.
-    pub group: Option<Group>,
-    /// Diagnosis, where the table itself says so of this image (a table of one's own).
-    pub diagnosis: Option<Diagnosis>,
-    /// Sex.
-    pub sex: Option<Sex>,
-    /// Age at the scan, in years.
-    pub age_years: Option<f64>,
-    /// Site of the study.
-    pub site: Option<Arc<str>>,
-    /// Phase of the study, for example `ADNI2`.
-    pub phase: Option<Arc<str>>,
-    /// Field strength, in tesla.
-    pub field_strength_t: Option<f64>,
-    /// Manufacturer of the scanner.
-    pub manufacturer: Option<Arc<str>>,
-    /// Model of the scanner.
-    pub model: Option<Arc<str>>,
     /// For example `MRI`.
     pub modality: Option<Arc<str>>,
     /// Description of the series.
     pub description: Option<Arc<str>>,
     /// As acquired, or processed.
     pub image_type: Option<ImageType>,
+}
+
+impl ImageInfo {
+    /// Takes over what is not known yet.
+    pub fn fill_missing(&mut self, other: Self) {
+        fill(&mut self.id, other.id);
+        fill(&mut self.series_id, other.series_id);
+        fill(&mut self.path, other.path);
+        fill(&mut self.modality, other.modality);
+        fill(&mut self.description, other.description);
+        fill(&mut self.image_type, other.image_type);
+    }
+}
+
+/// What tables say about one image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageRecord {
+    /// The image file.
+    pub image: ImageInfo,
+    /// The participant.
+    pub person: Person,
+    /// The visit. Its diagnosis is set where the table itself gives one for this image (a table of your own).
+    pub visit: Visit,
+    /// The participant's research group, as the archive's tables have it: not necessarily the diagnosis at this
+    /// visit.
+    pub group: Option<Group>,
+    /// The scanner.
+    pub scanner: Scanner,
     /// Where it was read first.
     pub place: Place,
 }
 
 impl ImageRecord {
-    /// An image of which nothing but the person is known.
+    /// An image with a participant but no other metadata.
     #[must_use]
-    pub fn of(subject: SubjectId, place: Place) -> Self {
+    pub fn new(subject: SubjectId, place: Place) -> Self {
         Self {
-            image_id: None,
-            series_id: None,
-            path: None,
-            subject,
-            visit: None,
-            date: None,
+            image: ImageInfo::default(),
+            person: Person::new(subject),
+            visit: Visit::default(),
             group: None,
-            diagnosis: None,
-            sex: None,
-            age_years: None,
-            site: None,
-            phase: None,
-            field_strength_t: None,
-            manufacturer: None,
-            model: None,
-            modality: None,
-            description: None,
-            image_type: None,
+            scanner: Scanner::default(),
             place,
         }
     }
+
+    /// Takes over what is not known yet.
+    fn fill_missing(&mut self, other: Self) {
+        self.image.fill_missing(other.image);
+        self.person.fill_missing(other.person);
+        self.visit.fill_missing(other.visit);
+        fill(&mut self.group, other.group);
+        self.scanner.fill_missing(other.scanner);
+    }
 }
 
-/// What tables say of a visit of a person.
+/// What tables say about a visit of a participant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VisitRecord {
-    /// Its code.
-    pub visit: Option<Visit>,
-    /// Its day.
-    pub date: Option<Date>,
-    /// Days since the person entered the study (OASIS-3, whose dates are hidden).
+    /// The visit.
+    pub visit: Visit,
+    /// Days since the participant entered the study (OASIS-3, whose dates are hidden).
     pub days_since_entry: Option<i64>,
-    /// Diagnosis at this visit.
-    pub diagnosis: Option<Diagnosis>,
-    /// Age at this visit, in years.
-    pub age_years: Option<f64>,
-    /// Site of the study.
+    /// Site of the study at this visit.
     pub site: Option<Arc<str>>,
-    /// Phase of the study.
-    pub phase: Option<Arc<str>>,
-    /// Field strength of the visit's scanner, in tesla.
-    pub field_strength_t: Option<f64>,
+    /// The scanner of this visit.
+    pub scanner: Scanner,
     /// Where it was read.
     pub place: Place,
 }
 
-/// What tables say of a person, whatever the visit.
+/// What tables say about a participant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PersonRecord {
-    /// Their name.
-    pub subject: SubjectId,
-    /// Sex.
-    pub sex: Option<Sex>,
+    /// Facts that are identical at every visit.
+    pub person: Person,
     /// Age at the first visit, in years.
     pub baseline_age_years: Option<f64>,
-    /// Site of the study.
-    pub site: Option<Arc<str>>,
     /// All visits, in the order of the tables.
     pub visits: Vec<VisitRecord>,
 }

@@ -5,11 +5,16 @@ use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layout::{Field, Layout, RowsAre};
-use super::{ImageRecord, ImageType, PersonRecord, Place, Records, TableKind, TableNote, Visit, VisitRecord};
+use super::layout::{Layout, RowsAre};
+use super::{ImageInfo, ImageRecord, ImageType, PersonRecord, Place, Records, TableNote, VisitRecord};
+use crate::columns::Field;
 use crate::error::shorten;
+use crate::merge::fill;
 use crate::table::{Row, TableReader, parse_years};
-use crate::{CohortError, Date, Diagnosis, Group, ImageId, Sex, SubjectId};
+use crate::{
+    CohortError, Date, Diagnosis, FieldStrength, Group, ImageId, Person, Scanner, Sex, SubjectId, Visit,
+    VisitCode,
+};
 
 /// Reads tables one after the other, then says who the numbers are.
 #[derive(Default)]
@@ -23,32 +28,28 @@ pub(super) struct Reader {
     /// Series by image, of tables that name no subject.
     series: BTreeMap<ImageId, ImageId>,
     /// Visits of people known by number only.
-    unnamed: Vec<(u32, Facts)>,
+    unnamed: Vec<Unnamed>,
+}
+
+/// A visit of a participant known by number only.
+struct Unnamed {
+    rid: u32,
+    layout: &'static Layout,
+    facts: Facts,
 }
 
 /// What one row says.
 struct Facts {
     subject: Option<SubjectId>,
     rid: Option<u32>,
-    image_id: Option<ImageId>,
-    series_id: Option<ImageId>,
-    path: Option<Arc<str>>,
-    visit: Option<Visit>,
-    date: Option<Date>,
-    group: Option<Group>,
-    diagnosis: Option<Diagnosis>,
     sex: Option<Sex>,
-    age_years: Option<f64>,
+    site: Option<Arc<str>>,
     baseline_age_years: Option<f64>,
     days_since_entry: Option<i64>,
-    site: Option<Arc<str>>,
-    phase: Option<Arc<str>>,
-    field_strength_t: Option<f64>,
-    manufacturer: Option<Arc<str>>,
-    model: Option<Arc<str>>,
-    modality: Option<Arc<str>>,
-    description: Option<Arc<str>>,
-    image_type: Option<ImageType>,
+    image: ImageInfo,
+    visit: Visit,
+    group: Option<Group>,
+    scanner: Scanner,
     place: Place,
 }
 
@@ -57,7 +58,7 @@ struct Columns(Vec<(Field, usize)>);
 
 impl Columns {
     fn of<R: BufRead>(layout: &Layout, table: &TableReader<R>) -> Self {
-        let found = layout.columns.iter().filter_map(|&(field, names)| Some((field, table.find(names)?)));
+        let found = layout.columns().filter_map(|(field, names)| Some((field, table.find(names)?)));
         Self(found.collect())
     }
 
@@ -101,13 +102,13 @@ impl Reader {
         let layout = Layout::of(&table)?;
         let columns = Columns::of(layout, &table);
         let number = u32::try_from(self.records.tables.len()).unwrap_or(u32::MAX);
-        let of_file = subject_of_file(path);
+        let of_file = if layout.subject_in_file_name { subject_of_file(path) } else { None };
         let note = TableNote { path: path.to_owned(), kind: layout.kind, n_rows: 0, n_unknown_people: 0 };
         self.records.tables.push(note);
         while let Some(row) = table.next_row()? {
             self.records.tables[number as usize].n_rows += 1;
             let line = u32::try_from(row.line).unwrap_or(u32::MAX);
-            let mut facts = self.facts(&row, &columns, layout.kind, Place { table: number, line })?;
+            let mut facts = self.facts(&row, &columns, Place { table: number, line })?;
             facts.subject = facts.subject.or_else(|| of_file.clone());
             self.take(facts, layout, &row, &columns)?;
         }
@@ -118,7 +119,6 @@ impl Reader {
         &mut self,
         row: &Row<'_>,
         columns: &Columns,
-        kind: TableKind,
         place: Place,
     ) -> Result<Facts, CohortError> {
         let at = |field| columns.get(field);
@@ -128,39 +128,40 @@ impl Reader {
             .optional(at(Field::Subject), "a subject such as 002_S_0413", |cell| SubjectId::parse(cell).ok())?
             .map(|subject| self.shared_subject(subject));
         let mut word = |field| row.get_in(at(field)).map(|cell| self.shared(&shorten(cell)));
-        let is_oasis = matches!(kind, TableKind::Oasis1 | TableKind::Oasis2);
         let days = |cell: &str| cell.rsplit_once("_d").map_or(cell, |(_, days)| days).trim().parse().ok();
+        let days_since_entry =
+            row.optional(at(Field::DaysSinceEntry), "days since entry, such as d0129", days)?;
         let baseline_age_years = row.get_in(at(Field::BaselineAge)).and_then(parse_years);
         let since = row.get_in(at(Field::YearsSinceBaseline)).and_then(|cell| cell.parse::<f64>().ok());
+        let age_years = row.get_in(at(Field::AgeYears)).and_then(parse_years);
         Ok(Facts {
             subject,
             rid: row.optional(at(Field::Rid), "a participant's number", |cell| cell.parse().ok())?,
-            image_id: if is_oasis { None } else { id(Field::ImageId)? },
-            series_id: id(Field::SeriesId)?,
-            path: row.get_in(at(Field::Path)).map(path_key),
-            visit: row.get_in(at(Field::Visit)).and_then(Visit::parse),
-            date: date(row, at(Field::Date))?,
-            group: row.get_in(at(Field::Group)).and_then(Group::parse),
-            diagnosis: diagnosis(row, columns)?,
             sex: row.get_in(at(Field::Sex)).and_then(sex),
-            age_years: row
-                .get_in(at(Field::AgeYears))
-                .and_then(parse_years)
-                .or_else(|| Some(baseline_age_years? + since?)),
-            baseline_age_years,
-            days_since_entry: row.optional(
-                at(Field::DaysSinceEntry),
-                "days since entry, such as d0129",
-                days,
-            )?,
             site: word(Field::Site),
-            phase: word(Field::Phase),
-            manufacturer: word(Field::Manufacturer),
-            model: word(Field::Model),
-            modality: word(Field::Modality),
-            description: word(Field::Description),
-            field_strength_t: row.get_in(at(Field::Tesla)).and_then(tesla),
-            image_type: row.get_in(at(Field::ImageType)).and_then(ImageType::parse),
+            baseline_age_years,
+            days_since_entry,
+            image: ImageInfo {
+                id: id(Field::ImageId)?,
+                series_id: id(Field::SeriesId)?,
+                path: row.get_in(at(Field::Path)).map(path_key),
+                modality: word(Field::Modality),
+                description: word(Field::Description),
+                image_type: row.get_in(at(Field::ImageType)).and_then(ImageType::parse),
+            },
+            visit: Visit {
+                code: row.get_in(at(Field::Visit)).and_then(VisitCode::parse),
+                date: date(row, at(Field::Date))?,
+                diagnosis: diagnosis(row, columns)?,
+                age_years: age_years.or_else(|| Some(baseline_age_years? + since?)),
+                phase: word(Field::Phase),
+            },
+            group: row.get_in(at(Field::Group)).and_then(Group::parse),
+            scanner: Scanner {
+                manufacturer: word(Field::Manufacturer),
+                model: word(Field::Model),
+                field_strength: row.get_in(at(Field::FieldStrength)).and_then(FieldStrength::parse),
+            },
             place,
         })
     }
@@ -168,7 +169,7 @@ impl Reader {
     fn take(
         &mut self,
         facts: Facts,
-        layout: &Layout,
+        layout: &'static Layout,
         row: &Row<'_>,
         columns: &Columns,
     ) -> Result<(), CohortError> {
@@ -180,13 +181,13 @@ impl Reader {
         if let (Some(subject), Some(rid)) = (&facts.subject, facts.rid) {
             self.by_rid.entry(rid).or_insert_with(|| subject.clone());
         }
-        match (&facts.subject, facts.rid, &facts.image_id, &facts.series_id) {
+        match (&facts.subject, facts.rid, &facts.image.id, &facts.image.series_id) {
             (None, None, Some(image), Some(series)) => {
                 self.series.insert(image.clone(), series.clone());
                 Ok(())
             }
             (None, Some(rid), ..) => {
-                self.unnamed.push((rid, facts));
+                self.unnamed.push(Unnamed { rid, layout, facts });
                 Ok(())
             }
             (None, None, ..) => {
@@ -194,7 +195,7 @@ impl Reader {
                 Err(row.bad_value(column, "a subject such as 002_S_0413"))
             }
             (Some(_), ..) => match layout.rows {
-                RowsAre::Images if facts.image_id.is_none() && facts.path.is_none() => {
+                RowsAre::Images if facts.image.id.is_none() && facts.image.path.is_none() => {
                     let column = columns.get(Field::ImageId).or(columns.get(Field::Path)).unwrap_or_default();
                     Err(row.bad_value(column, "an image id or a path"))
                 }
@@ -210,27 +211,14 @@ impl Reader {
     fn add_image(&mut self, facts: Facts) -> Result<(), CohortError> {
         let Some(subject) = facts.subject else { return Ok(()) };
         let records = &mut self.records;
-        let by_image = facts.image_id.as_ref().and_then(|id| records.by_image.get(id));
-        let by_path = facts.path.as_ref().and_then(|path| records.by_path.get(path));
+        let by_image = facts.image.id.as_ref().and_then(|id| records.by_image.get(id));
+        let by_path = facts.image.path.as_ref().and_then(|path| records.by_path.get(path));
         let new = ImageRecord {
-            image_id: facts.image_id,
-            series_id: facts.series_id,
-            path: facts.path,
-            subject,
+            image: facts.image,
+            person: Person { subject, sex: facts.sex, site: facts.site },
             visit: facts.visit,
-            date: facts.date,
             group: facts.group,
-            diagnosis: facts.diagnosis,
-            sex: facts.sex,
-            age_years: facts.age_years,
-            site: facts.site,
-            phase: facts.phase,
-            field_strength_t: facts.field_strength_t,
-            manufacturer: facts.manufacturer,
-            model: facts.model,
-            modality: facts.modality,
-            description: facts.description,
-            image_type: facts.image_type,
+            scanner: facts.scanner,
             place: facts.place,
         };
         if let Some(&idx) = by_image.or(by_path) {
@@ -245,21 +233,21 @@ impl Reader {
                     );
                     format!("{} ({place})", image.label_for(what))
                 };
-                let image = old.image_id.as_ref().map(ImageId::to_string);
+                let image = old.image.id.as_ref().map(ImageId::to_string);
                 return Err(CohortError::ConflictingLabels {
-                    image: image.or_else(|| old.path.as_deref().map(str::to_owned)).unwrap_or_default(),
+                    image: image.or_else(|| old.image.path.as_deref().map(str::to_owned)).unwrap_or_default(),
                     first: say(old),
                     second: say(&new),
                 });
             }
-            records.images[idx].complete(new);
+            records.images[idx].fill_missing(new);
             return Ok(());
         }
         let idx = records.images.len();
-        if let Some(id) = &new.image_id {
+        if let Some(id) = &new.image.id {
             records.by_image.insert(id.clone(), idx);
         }
-        if let Some(path) = &new.path {
+        if let Some(path) = &new.image.path {
             records.by_path.insert(path.clone(), idx);
         }
         records.images.push(new);
@@ -269,26 +257,20 @@ impl Reader {
     fn add_visit(&mut self, facts: Facts, rows: RowsAre) {
         let Some(subject) = &facts.subject else { return };
         let new = || PersonRecord {
-            subject: subject.clone(),
-            sex: None,
+            person: Person::new(subject.clone()),
             baseline_age_years: None,
-            site: None,
             visits: Vec::new(),
         };
-        let person = self.records.people.entry(subject.person_key()).or_insert_with(new);
-        person.sex = person.sex.or(facts.sex);
-        person.baseline_age_years = person.baseline_age_years.or(facts.baseline_age_years);
-        person.site = person.site.take().or_else(|| facts.site.clone());
+        let record = self.records.people.entry(subject.person_key()).or_insert_with(new);
+        fill(&mut record.person.sex, facts.sex);
+        fill(&mut record.person.site, facts.site.clone());
+        fill(&mut record.baseline_age_years, facts.baseline_age_years);
         if rows == RowsAre::Visits {
-            person.visits.push(VisitRecord {
+            record.visits.push(VisitRecord {
                 visit: facts.visit,
-                date: facts.date,
                 days_since_entry: facts.days_since_entry,
-                diagnosis: facts.diagnosis,
-                age_years: facts.age_years,
                 site: facts.site,
-                phase: facts.phase,
-                field_strength_t: facts.field_strength_t,
+                scanner: facts.scanner,
                 place: facts.place,
             });
         }
@@ -296,26 +278,24 @@ impl Reader {
 
     /// Names the people known by number, and gives images their series.
     pub(super) fn finish(mut self) -> Records {
-        for (rid, mut facts) in std::mem::take(&mut self.unnamed) {
+        for Unnamed { rid, layout, mut facts } in std::mem::take(&mut self.unnamed) {
+            facts.subject = if layout.rid_is_name {
+                SubjectId::parse(&rid.to_string()).ok()
+            } else {
+                self.by_rid.get(&rid).cloned()
+            };
             let table = facts.place.table as usize;
-            let is_aibl = self.records.tables.get(table).is_some_and(|table| {
-                use TableKind::{AiblDemographics, AiblDiagnosis, AiblVisits};
-                matches!(table.kind, AiblDemographics | AiblDiagnosis | AiblVisits)
-            });
-            // AIBL's participants have no other name than their number.
-            let of_number = || SubjectId::parse(&rid.to_string()).ok().filter(|_| is_aibl);
-            facts.subject = self.by_rid.get(&rid).cloned().filter(|_| !is_aibl).or_else(of_number);
-            let people_only =
-                self.records.tables.get(table).is_some_and(|table| table.kind == TableKind::AiblDemographics);
             if facts.subject.is_some() {
-                self.add_visit(facts, if people_only { RowsAre::People } else { RowsAre::Visits });
+                // A table of images whose rows name a number only tells about visits.
+                let rows = if layout.rows == RowsAre::People { RowsAre::People } else { RowsAre::Visits };
+                self.add_visit(facts, rows);
             } else if let Some(table) = self.records.tables.get_mut(table) {
                 table.n_unknown_people += 1;
             }
         }
         for (image, series) in self.series {
             if let Some(&idx) = self.records.by_image.get(&image) {
-                self.records.images[idx].series_id.get_or_insert(series);
+                self.records.images[idx].image.series_id.get_or_insert(series);
             }
         }
         self.records
@@ -346,13 +326,13 @@ impl ImageRecord {
         fn differ<T: PartialEq>(one: Option<&T>, two: Option<&T>) -> bool {
             one.zip(two).is_some_and(|(one, two)| one != two)
         }
-        if self.subject.person_key() != other.subject.person_key() {
+        if self.person.subject.person_key() != other.person.subject.person_key() {
             Some(Contradiction::Subject)
         } else if differ(self.group.as_ref(), other.group.as_ref())
-            || differ(self.diagnosis.as_ref(), other.diagnosis.as_ref())
+            || differ(self.visit.diagnosis.as_ref(), other.visit.diagnosis.as_ref())
         {
             Some(Contradiction::Diagnosis)
-        } else if differ(self.date.as_ref(), other.date.as_ref()) {
+        } else if differ(self.visit.date.as_ref(), other.visit.date.as_ref()) {
             Some(Contradiction::Date)
         } else {
             None
@@ -361,38 +341,13 @@ impl ImageRecord {
 
     fn label_for(&self, what: Contradiction) -> String {
         match what {
-            Contradiction::Subject => self.subject.to_string(),
-            Contradiction::Date => self.date.map(|date| date.to_string()).unwrap_or_default(),
+            Contradiction::Subject => self.person.subject.to_string(),
+            Contradiction::Date => self.visit.date.map(|date| date.to_string()).unwrap_or_default(),
             Contradiction::Diagnosis => {
                 let group = self.group.as_ref().map(Group::to_string);
-                group.or_else(|| self.diagnosis.map(|d| d.to_string())).unwrap_or_default()
+                group.or_else(|| self.visit.diagnosis.map(|d| d.to_string())).unwrap_or_default()
             }
         }
-    }
-
-    /// Takes over what was not known.
-    fn complete(&mut self, other: Self) {
-        fn fill<T>(place: &mut Option<T>, value: Option<T>) {
-            if place.is_none() {
-                *place = value;
-            }
-        }
-        fill(&mut self.series_id, other.series_id);
-        fill(&mut self.path, other.path);
-        fill(&mut self.visit, other.visit);
-        fill(&mut self.date, other.date);
-        fill(&mut self.group, other.group);
-        fill(&mut self.diagnosis, other.diagnosis);
-        fill(&mut self.sex, other.sex);
-        fill(&mut self.age_years, other.age_years);
-        fill(&mut self.site, other.site);
-        fill(&mut self.phase, other.phase);
-        fill(&mut self.field_strength_t, other.field_strength_t);
-        fill(&mut self.manufacturer, other.manufacturer);
-        fill(&mut self.model, other.model);
-        fill(&mut self.modality, other.modality);
-        fill(&mut self.description, other.description);
-        fill(&mut self.image_type, other.image_type);
     }
 }
 
@@ -455,12 +410,6 @@ fn sex(cell: &str) -> Option<Sex> {
         "2" => Some(Sex::F),
         _ => Sex::parse(cell),
     }
-}
-
-/// `3`, `3.0`, `1.5 Tesla MRI`, `3T`.
-fn tesla(cell: &str) -> Option<f64> {
-    let number: String = cell.trim().chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-    number.parse().ok().filter(|tesla: &f64| *tesla > 0.0 && *tesla < 30.0)
 }
 
 /// One spelling of a path in a table: forward slashes, no `./` in front.

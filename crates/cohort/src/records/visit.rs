@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use crate::SessionId;
 use crate::error::shorten;
 
-/// A visit as a study names it, and when it was due.
+/// The code of a visit as a study names it, and when the visit was due.
 ///
 /// `sc`, `scmri`, `bl`, `ADNI Screening`, `init` are month 0; `m06`, `Month 6`, `ADNI1/GO Month 6` month 6;
 /// `y2`, `Year 2 Visit` month 24. A code without a month (`nv`, `tau`, `v11`) has none: only its date can
 /// say when it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Visit {
+pub struct VisitCode {
     label: String,
     months: Option<u16>,
 }
 
-impl Visit {
-    /// Reads a visit; `None` for an empty cell.
+impl VisitCode {
+    /// Reads a code; `None` for an empty cell.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let raw = raw.trim();
@@ -69,7 +69,7 @@ impl Visit {
     }
 }
 
-impl fmt::Display for Visit {
+impl fmt::Display for VisitCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.label)
     }
@@ -123,12 +123,12 @@ mod tests {
             (vec!["OAS30001_MR_d0129"], "D0129", None),
         ] {
             for raw in raws {
-                let visit = Visit::parse(raw).unwrap();
+                let visit = VisitCode::parse(raw).unwrap();
                 assert_eq!((visit.label(), visit.months()), (label, months), "{raw}");
             }
         }
-        assert_eq!(Visit::parse(" n/a "), None);
-        let visit = |raw| Visit::parse(raw).unwrap();
+        assert_eq!(VisitCode::parse(" n/a "), None);
+        let visit = |raw| VisitCode::parse(raw).unwrap();
         assert!(visit("sc").is_same(&visit("bl")) && !visit("m06").is_same(&visit("m12")));
         assert!(visit("nv").is_same(&visit("NV")) && !visit("nv").is_same(&visit("sc")));
     }

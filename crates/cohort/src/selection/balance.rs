@@ -13,7 +13,7 @@ use crate::Diagnosis;
 /// Where there are fewer CN than AD scans, or no AD scans at all, nothing is dropped.
 pub(super) fn drop_surplus(images: &mut [CohortImage], seed: u64) {
     let of = |images: &[CohortImage], diagnosis| -> Vec<usize> {
-        let is_one = |image: &CohortImage| image.is_kept() && image.diagnosis == Some(diagnosis);
+        let is_one = |image: &CohortImage| image.is_kept() && image.visit.diagnosis == Some(diagnosis);
         (0..images.len()).filter(|&idx| is_one(&images[idx])).collect()
     };
     let n_wanted = of(images, Diagnosis::Ad).len();

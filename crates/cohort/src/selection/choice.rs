@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{CohortImage, Rule, SelectionConfig, number};
-use crate::Visit;
+use crate::{FieldStrength, VisitCode};
 
 /// Scans of a person under the same code, or under none, are of one visit if each is at most so many days after
 /// the one before. A code alone is not enough: the month 12 of ADNI1 is not that of ADNI2.
@@ -13,7 +13,7 @@ const SAME_VISIT_DAYS: i64 = 60;
 pub(super) fn drop_other_copies(images: &mut [CohortImage], config: &SelectionConfig) {
     let mut series: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (idx, image) in kept(images) {
-        let id = image.series_id.as_ref().filter(|_| config.images.preferred().is_some());
+        let id = image.image.series_id.as_ref().filter(|_| config.images.preferred().is_some());
         if let Some((person, id)) = image.person_key().zip(id) {
             series.entry((person, id.as_str().to_owned())).or_default().push(idx);
         }
@@ -31,9 +31,9 @@ pub(super) fn keep_one_per_visit(images: &mut [CohortImage], config: &SelectionC
     let mut visits: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (idx, image) in kept(images) {
         // Without code and day nobody knows of which visit a scan is.
-        let is_known = image.visit.is_some() || image.date.is_some();
+        let is_known = image.visit.code.is_some() || image.visit.date.is_some();
         if let Some(person) = image.person_key().filter(|_| is_known) {
-            visits.entry((person, visit_code(image.visit.as_ref()))).or_default().push(idx);
+            visits.entry((person, visit_key(image.visit.code.as_ref()))).or_default().push(idx);
         }
     }
     for scans in visits.into_values() {
@@ -64,7 +64,7 @@ fn kept(images: &[CohortImage]) -> impl Iterator<Item = (usize, &CohortImage)> {
 }
 
 /// Screening and baseline are one visit.
-pub(super) fn visit_code(visit: Option<&Visit>) -> String {
+pub(super) fn visit_key(visit: Option<&VisitCode>) -> String {
     match visit {
         None => String::new(),
         Some(visit) => {
@@ -75,11 +75,11 @@ pub(super) fn visit_code(visit: Option<&Visit>) -> String {
 
 /// Scans with one code, taken apart where too many days lie between two. Those without a day join the first.
 fn apart_in_time(images: &[CohortImage], mut scans: Vec<usize>) -> Vec<Vec<usize>> {
-    scans.sort_by_key(|&idx| images[idx].date);
+    scans.sort_by_key(|&idx| images[idx].visit.date);
     let mut visits: Vec<Vec<usize>> = Vec::new();
     let mut last = None;
     for idx in scans {
-        let date = images[idx].date;
+        let date = images[idx].visit.date;
         let is_near = match (last, date) {
             (Some(last), Some(date)) => date.days_since(last) <= SAME_VISIT_DAYS,
             _ => true,
@@ -106,21 +106,22 @@ fn keep_best(
         let image = &images[idx];
         let preferred = config.images.preferred();
         (
-            preferred.is_some() && image.image_type != preferred,
-            config.field_rank(image.field_strength_t).unwrap_or(usize::MAX),
-            number(image.series_id.as_ref()),
-            number(image.image_id.as_ref()),
-            image.path.clone(),
+            preferred.is_some() && image.image.image_type != preferred,
+            config.field_rank(image.scanner.field_strength).unwrap_or(usize::MAX),
+            number(image.image.series_id.as_ref()),
+            number(image.image.id.as_ref()),
+            image.image.path.clone(),
         )
     });
     let Some((&best, others)) = among.split_first() else { return };
     let name = name_of(&images[best]);
     for &idx in others {
         let (best, other) = (&images[best], &images[idx]);
-        let why = if config.images.preferred().is_some() && best.image_type != other.image_type {
-            format!("it is {}", best.image_type.map_or("of unknown kind", |kind| kind.as_str()))
-        } else if config.field_rank(best.field_strength_t) != config.field_rank(other.field_strength_t) {
-            format!("it is of {} T", best.field_strength_t.unwrap_or_default())
+        let rank = |image: &CohortImage| config.field_rank(image.scanner.field_strength);
+        let why = if config.images.preferred().is_some() && best.image.image_type != other.image.image_type {
+            format!("it is {}", best.image.image_type.map_or("of unknown kind", |kind| kind.as_str()))
+        } else if rank(best) != rank(other) {
+            format!("it is of {} T", best.scanner.field_strength.map_or(0.0, FieldStrength::tesla))
         } else {
             "it has the lower number".to_owned()
         };
@@ -129,6 +130,6 @@ fn keep_best(
 }
 
 fn name_of(image: &CohortImage) -> String {
-    let id = image.image_id.as_ref().map(ToString::to_string);
-    id.or_else(|| image.path.clone()).unwrap_or_else(|| "another image".to_owned())
+    let id = image.image.id.as_ref().map(ToString::to_string);
+    id.or_else(|| image.image.path.as_deref().map(str::to_owned)).unwrap_or_else(|| "another image".to_owned())
 }

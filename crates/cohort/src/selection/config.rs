@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Pattern;
-use crate::{CohortError, Diagnosis, ImageType, JoinRule};
-
-/// Field strengths are the same within this, in tesla: scanners of 3 T say 2.89 or 3.0.
-const SAME_FIELD_T: f64 = 0.25;
+use crate::{CohortError, Diagnosis, FieldStrength, ImageType, JoinRule};
 
 /// Originals, or what the archive made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +127,8 @@ impl SelectionConfig {
             let got = diagnoses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return wrong("diagnoses", got, "CN and AD, which balance = true weighs; or balance = false");
         }
-        if let Some(tesla) = self.field_strengths_t.iter().find(|tesla| !(0.01..=30.0).contains(*tesla)) {
+        let is_tesla = |tesla: f64| tesla <= FieldStrength::LARGEST_T && FieldStrength::new(tesla).is_some();
+        if let Some(tesla) = self.field_strengths_t.iter().find(|&&tesla| !is_tesla(tesla)) {
             return wrong("field_strengths_t", tesla.to_string(), "tesla, such as 1.5 or 3.0");
         }
         if let Some(phase) = self.phases.iter().find(|phase| phase_key(phase).is_empty()) {
@@ -158,9 +156,10 @@ impl SelectionConfig {
     }
 
     /// The place of a field strength in the list of those asked for.
-    pub(super) fn field_rank(&self, tesla: Option<f64>) -> Option<usize> {
-        let tesla = tesla?;
-        self.field_strengths_t.iter().position(|asked| (asked - tesla).abs() <= SAME_FIELD_T)
+    pub(super) fn field_rank(&self, found: Option<FieldStrength>) -> Option<usize> {
+        let found = found?;
+        let is_asked = |&tesla: &f64| FieldStrength::new(tesla).is_some_and(|asked| asked.is_same_as(found));
+        self.field_strengths_t.iter().position(is_asked)
     }
 }
 

@@ -1,11 +1,13 @@
-//! Images that were found, and the rows that tell of them.
+//! Images that were found, and the rows that describe them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::choice::visit_code;
+use super::choice::visit_key;
 use super::{CohortImage, Rule, SelectionConfig, number};
-use crate::{Date, DiagnosisBasis, ImageId, ImageRecord, Place, Records, SubjectId, Visit};
+use crate::merge::fill;
+use crate::records::ImageInfo;
+use crate::{DiagnosisBasis, ImageId, ImageRecord, Place, Records, Scanner, SubjectId, Visit};
 
 /// An image of a download or of a dataset.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,16 +20,10 @@ pub struct FoundImage {
     pub other_paths: Vec<String>,
     /// Who it shows, as path or header say.
     pub subject: Option<SubjectId>,
-    /// The session, of a dataset.
-    pub visit: Option<Visit>,
-    /// Day of the scan.
-    pub date: Option<Date>,
-    /// Field strength, in tesla.
-    pub field_strength_t: Option<f64>,
-    /// Manufacturer of the scanner.
-    pub manufacturer: Option<String>,
-    /// Model of the scanner.
-    pub model: Option<String>,
+    /// Its visit: the session of a dataset, the day of the scan.
+    pub visit: Visit,
+    /// The scanner.
+    pub scanner: Scanner,
     /// Description in its header: patterns look at it, nothing shows it.
     pub description: Option<String>,
     /// Why its header says that it is no T1-weighted head.
@@ -35,7 +31,7 @@ pub struct FoundImage {
 }
 
 impl FoundImage {
-    /// An image of which nothing but the path is known.
+    /// An image with a path but no other metadata.
     #[must_use]
     pub fn at(path: &str) -> Self {
         Self {
@@ -43,11 +39,8 @@ impl FoundImage {
             path: path.to_owned(),
             other_paths: Vec::new(),
             subject: None,
-            visit: None,
-            date: None,
-            field_strength_t: None,
-            manufacturer: None,
-            model: None,
+            visit: Visit::default(),
+            scanner: Scanner::default(),
             description: None,
             objection: None,
         }
@@ -76,7 +69,7 @@ pub(super) fn gather(
     let matched: BTreeSet<RowIdx> = rows.into_iter().flatten().collect();
     for (idx, joined) in records.join(&rule).enumerate().filter(|(idx, _)| !matched.contains(idx)) {
         let mut image = CohortImage::of(&joined);
-        let id = records.images()[idx].image_id.as_ref().map_or("it", ImageId::as_str);
+        let id = records.images()[idx].image.id.as_ref().map_or("it", ImageId::as_str);
         image.drop_by(Rule::NoImage, format!("{id} is in the table but not in the folder of images"));
         images.push(image);
     }
@@ -86,8 +79,8 @@ pub(super) fn gather(
 /// The row of each found image: by number, by path, and where a number is lacking on one side by person and
 /// day, then by person and visit, if there are as many rows as images of that day or visit.
 fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
-    let by_id: BTreeMap<&ImageId, RowIdx> = rows_by(records, |row| row.image_id.as_ref()).collect();
-    let by_path: BTreeMap<&str, RowIdx> = rows_by(records, |row| row.path.as_deref()).collect();
+    let by_id: BTreeMap<&ImageId, RowIdx> = rows_by(records, |row| row.image.id.as_ref()).collect();
+    let by_path: BTreeMap<&str, RowIdx> = rows_by(records, |row| row.image.path.as_deref()).collect();
     let mut rows: Vec<Option<RowIdx>> = found
         .iter()
         .map(|image| {
@@ -96,8 +89,8 @@ fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
             by_id.copied().or_else(|| paths.into_iter().find_map(|path| by_path.get(path.as_str()).copied()))
         })
         .collect();
-    match_by_time(records, found, &mut rows, |date, _| date.map(|date| date.to_string()));
-    match_by_time(records, found, &mut rows, |_, visit| visit.map(|_| visit_code(visit)));
+    match_by_time(records, found, &mut rows, |visit| visit.date.map(|date| date.to_string()));
+    match_by_time(records, found, &mut rows, |visit| visit.code.as_ref().map(|code| visit_key(Some(code))));
     rows
 }
 
@@ -106,30 +99,28 @@ fn match_by_time(
     records: &Records,
     found: &[FoundImage],
     rows: &mut [Option<RowIdx>],
-    time: impl Fn(Option<Date>, Option<&Visit>) -> Option<String>,
+    time: impl Fn(&Visit) -> Option<String>,
 ) {
-    let key = |subject: Option<&SubjectId>, date, visit: Option<&Visit>| {
-        Some((subject?.person_key(), time(date, visit)?))
-    };
+    let key = |subject: Option<&SubjectId>, visit: &Visit| Some((subject?.person_key(), time(visit)?));
     let taken: BTreeSet<RowIdx> = rows.iter().flatten().copied().collect();
     let mut times: BTreeMap<(String, String), (Vec<RowIdx>, Vec<usize>)> = BTreeMap::new();
     for (idx, image) in found.iter().enumerate().filter(|(idx, _)| rows[*idx].is_none()) {
-        if let Some(key) = key(image.subject.as_ref(), image.date, image.visit.as_ref()) {
+        if let Some(key) = key(image.subject.as_ref(), &image.visit) {
             times.entry(key).or_default().1.push(idx);
         }
     }
     for (idx, row) in records.images().iter().enumerate().filter(|(idx, _)| !taken.contains(idx)) {
-        let key = key(Some(&row.subject), row.date, row.visit.as_ref());
+        let key = key(Some(&row.person.subject), &row.visit);
         if let Some((listed, _)) = key.and_then(|key| times.get_mut(&key)) {
             listed.push(idx);
         }
     }
     for (mut listed, mut lying) in times.into_values().filter(|(rows, images)| rows.len() == images.len()) {
-        listed.sort_by_cached_key(|&idx| number(records.images()[idx].image_id.as_ref()));
+        listed.sort_by_cached_key(|&idx| number(records.images()[idx].image.id.as_ref()));
         lying.sort_by(|&a, &b| found[a].path.cmp(&found[b].path));
         for (row, image) in listed.into_iter().zip(lying) {
             // Two different numbers are two images, whatever their day.
-            if records.images()[row].image_id.is_none() || found[image].image_id.is_none() {
+            if records.images()[row].image.id.is_none() || found[image].image_id.is_none() {
                 rows[image] = Some(row);
             }
         }
@@ -149,19 +140,15 @@ fn of_found(
     row: Option<&ImageRecord>,
     config: &SelectionConfig,
 ) -> CohortImage {
-    let subject = row.map(|row| &row.subject).or(found.subject.as_ref());
+    let subject = row.map(|row| &row.person.subject).or(found.subject.as_ref());
     let Some(subject) = subject else { return unknown(found) };
     let nowhere = Place { table: u32::MAX, line: 0 };
-    let mut record = row.cloned().unwrap_or_else(|| ImageRecord::of(subject.clone(), nowhere));
-    record.visit = record.visit.or_else(|| found.visit.clone());
-    record.date = record.date.or(found.date);
-    record.field_strength_t = record.field_strength_t.or(found.field_strength_t);
-    let shared = |word: &Option<String>| word.as_deref().map(Arc::<str>::from);
-    record.manufacturer = record.manufacturer.or_else(|| shared(&found.manufacturer));
-    record.model = record.model.or_else(|| shared(&found.model));
+    let mut record = row.cloned().unwrap_or_else(|| ImageRecord::new(subject.clone(), nowhere));
+    record.visit.fill_missing(found.visit.clone());
+    record.scanner.fill_missing(found.scanner.clone());
     let mut image = CohortImage::of(&records.join_image(&record, &config.join_rule()));
-    image.path = Some(found.path.clone());
-    image.image_id = image.image_id.or_else(|| found.image_id.clone());
+    image.image.path = Some(found.path.as_str().into());
+    fill(&mut image.image.id, found.image_id.clone());
     image.place = row.map(|row| row.place);
     image.header_description.clone_from(&found.description);
     if let Some(objection) = &found.objection {
@@ -188,23 +175,15 @@ fn unknown(found: &FoundImage) -> CohortImage {
         None => (Rule::NoRow, "no table lists this image, and it does not say whom it shows".to_owned()),
     };
     let mut image = CohortImage {
-        image_id: found.image_id.clone(),
-        series_id: None,
-        path: Some(found.path.clone()),
-        subject: None,
+        image: ImageInfo {
+            id: found.image_id.clone(),
+            path: Some(found.path.as_str().into()),
+            ..ImageInfo::default()
+        },
+        person: None,
         visit: found.visit.clone(),
-        date: found.date,
-        diagnosis: None,
         basis: DiagnosisBasis::None,
-        age_years: None,
-        sex: None,
-        site: None,
-        phase: None,
-        field_strength_t: found.field_strength_t,
-        scanner: super::scanner(found.manufacturer.as_deref(), found.model.as_deref()),
-        modality: None,
-        description: None,
-        image_type: None,
+        scanner: found.scanner.clone(),
         place: None,
         dropped: None,
         header_description: found.description.clone(),
@@ -216,10 +195,10 @@ fn unknown(found: &FoundImage) -> CohortImage {
 /// Drops images of the archive that were found at several places, but for the first path. They stand in the
 /// order of people, times, numbers and paths.
 pub(super) fn drop_repeated(images: &mut [CohortImage]) {
-    let mut first: BTreeMap<ImageId, String> = BTreeMap::new();
+    let mut first: BTreeMap<ImageId, Arc<str>> = BTreeMap::new();
     for image in images.iter_mut() {
         let listed_only = image.dropped.as_ref().is_some_and(|why| why.rule == Rule::NoImage);
-        let (Some(id), Some(path), false) = (&image.image_id, &image.path, listed_only) else { continue };
+        let (Some(id), Some(path), false) = (&image.image.id, &image.image.path, listed_only) else { continue };
         if image.dropped.as_ref().is_some_and(|why| why.rule < Rule::Repeated) {
             continue;
         }

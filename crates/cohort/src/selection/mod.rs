@@ -26,8 +26,8 @@ pub use pattern::Pattern;
 pub use rule::Rule;
 
 use crate::{
-    CohortError, Date, Diagnosis, DiagnosisBasis, ImageId, ImageType, JoinedImage, Place, Records, Sex,
-    SubjectId, Visit,
+    CohortError, Diagnosis, DiagnosisBasis, ImageId, ImageInfo, JoinedImage, Person, Place, Records, Scanner,
+    Sex, SubjectId, Visit,
 };
 
 /// Why an image was dropped.
@@ -39,43 +39,19 @@ pub struct Dropped {
     pub reason: String,
 }
 
-/// An image with all that is known of it, and its outcome.
+/// An image with all that is known about it, and its outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CohortImage {
-    /// The archive's number.
-    pub image_id: Option<ImageId>,
-    /// The series it belongs to.
-    pub series_id: Option<ImageId>,
-    /// Where it was found, or the path that its table gives.
-    pub path: Option<String>,
-    /// Who it shows; `None` if nobody could tell.
-    pub subject: Option<SubjectId>,
-    /// At which visit.
-    pub visit: Option<Visit>,
-    /// Day of the scan.
-    pub date: Option<Date>,
-    /// Diagnosis at the visit.
-    pub diagnosis: Option<Diagnosis>,
-    /// Where it comes from.
+    /// The image file. Its path is where it was found, or the path that its table gives.
+    pub image: ImageInfo,
+    /// The participant; `None` if no table and no header names one.
+    pub person: Option<Person>,
+    /// The visit, with the diagnosis at that visit and the age at the scan.
+    pub visit: Visit,
+    /// Where the diagnosis comes from.
     pub basis: DiagnosisBasis,
-    /// Age at the scan, in years.
-    pub age_years: Option<f64>,
-    /// Sex.
-    pub sex: Option<Sex>,
-    /// Site of the study.
-    pub site: Option<String>,
-    /// Phase of the study.
-    pub phase: Option<String>,
-    /// Field strength, in tesla.
-    pub field_strength_t: Option<f64>,
-    /// Manufacturer and model of the scanner.
-    pub scanner: Option<String>,
-    /// For example `MRI`.
-    pub modality: Option<String>,
-    /// Description of the series as a table has it.
-    pub description: Option<String>,
-    /// As acquired, or processed.
-    pub image_type: Option<ImageType>,
+    /// The scanner.
+    pub scanner: Scanner,
     /// The row that lists it.
     pub place: Option<Place>,
     /// Why it is not in the cohort; `None` if it is.
@@ -91,41 +67,45 @@ impl CohortImage {
         self.dropped.is_none()
     }
 
+    /// Who it shows.
+    #[must_use]
+    pub fn subject(&self) -> Option<&SubjectId> {
+        self.person.as_ref().map(|person| &person.subject)
+    }
+
+    /// Sex of the participant.
+    #[must_use]
+    pub fn sex(&self) -> Option<Sex> {
+        self.person.as_ref()?.sex
+    }
+
+    /// Site of the study.
+    #[must_use]
+    pub fn site(&self) -> Option<&str> {
+        self.person.as_ref()?.site.as_deref()
+    }
+
     /// The key by which people are told apart.
     #[must_use]
     pub fn person_key(&self) -> Option<String> {
-        self.subject.as_ref().map(SubjectId::person_key)
+        self.subject().map(SubjectId::person_key)
     }
 
     /// The session in the words of BIDS: the visit's code, or the day.
     #[must_use]
     pub fn session(&self) -> Option<crate::SessionId> {
-        let by_day = || crate::SessionId::parse(&self.date?.compact()).ok();
-        self.visit.as_ref().and_then(Visit::session).or_else(by_day)
+        let by_day = || crate::SessionId::parse(&self.visit.date?.compact()).ok();
+        self.visit.session().or_else(by_day)
     }
 
     fn of(joined: &JoinedImage<'_>) -> Self {
-        let image = joined.image;
-        let own = |word: &Option<std::sync::Arc<str>>| word.as_deref().map(str::to_owned);
         Self {
-            image_id: image.image_id.clone(),
-            series_id: image.series_id.clone(),
-            path: own(&image.path),
-            subject: Some(image.subject.clone()),
-            visit: image.visit.clone(),
-            date: image.date,
-            diagnosis: joined.diagnosis,
+            image: joined.record.image.clone(),
+            person: Some(joined.person.clone()),
+            visit: joined.visit.clone(),
             basis: joined.basis,
-            age_years: joined.age_years,
-            sex: joined.sex,
-            site: joined.site.clone(),
-            phase: joined.phase.map(str::to_owned),
-            field_strength_t: joined.field_strength_t,
-            scanner: scanner(image.manufacturer.as_deref(), image.model.as_deref()),
-            modality: own(&image.modality),
-            description: own(&image.description),
-            image_type: image.image_type,
-            place: Some(image.place),
+            scanner: joined.scanner.clone(),
+            place: Some(joined.record.place),
             dropped: None,
             header_description: None,
         }
@@ -137,10 +117,11 @@ impl CohortImage {
 
     /// By person, then by time, then by number: an order that no table has a say in.
     fn order(&self) -> impl Ord + use<> {
-        let months = self.visit.as_ref().and_then(Visit::months);
-        let code = self.visit.as_ref().map(|visit| visit.label().to_owned());
-        let time = (self.date.is_none(), self.date, months.is_none(), months, code);
-        (self.person_key(), time, number(self.image_id.as_ref()), self.path.clone())
+        let Visit { code, date, .. } = &self.visit;
+        let months = self.visit.months();
+        let code = code.as_ref().map(|code| code.label().to_owned());
+        let time = (date.is_none(), *date, months.is_none(), months, code);
+        (self.person_key(), time, number(self.image.id.as_ref()), self.image.path.clone())
     }
 }
 
@@ -149,12 +130,6 @@ fn number(id: Option<&ImageId>) -> (u64, Option<String>) {
     let text = id.map(ImageId::as_str);
     let digits = text.and_then(|text| text.trim_start_matches('I').parse().ok());
     (digits.unwrap_or(u64::MAX), text.map(str::to_owned))
-}
-
-fn scanner(manufacturer: Option<&str>, model: Option<&str>) -> Option<String> {
-    let words: Vec<&str> =
-        [manufacturer, model].into_iter().flatten().map(str::trim).filter(|word| !word.is_empty()).collect();
-    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// Every image with its outcome.
@@ -214,7 +189,7 @@ impl Cohort {
     /// Subjects and scans kept of a diagnosis.
     #[must_use]
     pub fn count(&self, diagnosis: Diagnosis) -> Count {
-        Count::of(self.kept().filter(|image| image.diagnosis == Some(diagnosis)))
+        Count::of(self.kept().filter(|image| image.visit.diagnosis == Some(diagnosis)))
     }
 
     /// For people: `DXSUM.csv, line 7`.

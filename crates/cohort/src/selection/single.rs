@@ -31,7 +31,7 @@ fn modality(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
         "MR" => "MRI".to_owned(),
         other => other.to_owned(),
     };
-    let (asked, found) = (config.modality.trim(), image.modality.as_deref()?);
+    let (asked, found) = (config.modality.trim(), image.image.modality.as_deref()?);
     (!asked.is_empty() && key(asked) != key(found))
         .then(|| format!("the modality is {found}, asked for {asked}"))
 }
@@ -40,10 +40,10 @@ fn description(image: &CohortImage, config: &SelectionConfig) -> Option<String> 
     if config.include.is_empty() && config.exclude.is_empty() {
         return None;
     }
-    let known = [image.description.as_deref(), image.header_description.as_deref()];
+    let known = [image.image.description.as_deref(), image.header_description.as_deref()];
     let fits = |pattern: &&super::Pattern| known.into_iter().flatten().any(|text| pattern.matches(text));
     // A header's description is free text, and is not shown.
-    let shown = image.description.as_ref().map_or_else(String::new, |text| format!(" `{text}`"));
+    let shown = image.image.description.as_ref().map_or_else(String::new, |text| format!(" `{text}`"));
     if let Some(pattern) = config.exclude.iter().find(fits) {
         return Some(format!("the description{shown} fits `{pattern}`, which is excluded"));
     }
@@ -58,7 +58,7 @@ fn description(image: &CohortImage, config: &SelectionConfig) -> Option<String> 
 
 fn phase(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
     let asked = || config.phases.join(", ");
-    match image.phase.as_deref() {
+    match image.visit.phase.as_deref() {
         _ if config.phases.is_empty() => None,
         None => Some(format!("the phase is not known, asked for {}", asked())),
         Some(phase) => {
@@ -69,18 +69,21 @@ fn phase(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
 }
 
 fn field_strength(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
-    if config.field_strengths_t.is_empty() || config.field_rank(image.field_strength_t).is_some() {
+    if config.field_strengths_t.is_empty() || config.field_rank(image.scanner.field_strength).is_some() {
         return None;
     }
     let asked: Vec<String> = config.field_strengths_t.iter().map(|tesla| format!("{tesla} T")).collect();
-    let found = image.field_strength_t.map_or_else(|| "not known".to_owned(), |tesla| format!("{tesla} T"));
+    let found = image
+        .scanner
+        .field_strength
+        .map_or_else(|| "not known".to_owned(), |tesla| format!("{tesla} T"));
     Some(format!("the field strength is {found}, asked for {}", asked.join(", ")))
 }
 
 fn image_type(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
     let asked = config.images.required()?;
-    let found = image.image_type.map_or("not told by any table", |found| found.as_str());
-    (image.image_type != Some(asked))
+    let found = image.image.image_type.map_or("not given by any table", |found| found.as_str());
+    (image.image.image_type != Some(asked))
         .then(|| format!("whether it is original or processed: {found}, asked for {}", asked.as_str()))
 }
 
@@ -94,7 +97,7 @@ fn age(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
         (Some(least), None) => format!("at least {least}"),
         (None, most) => format!("at most {}", most.unwrap_or(f64::INFINITY)),
     };
-    let Some(years) = image.age_years else {
+    let Some(years) = image.visit.age_years else {
         return Some(format!("the age is not known, asked for {range}"));
     };
     let inside = least.is_none_or(|least| years >= least) && most.is_none_or(|most| years <= most);
@@ -108,14 +111,14 @@ fn diagnosis_conflict(image: &CohortImage, records: &Records) -> Option<String> 
 }
 
 fn no_diagnosis(image: &CohortImage, records: &Records, config: &SelectionConfig) -> Option<String> {
-    if image.diagnosis.is_some() {
+    if image.visit.diagnosis.is_some() {
         return None;
     }
     let anywhen = JoinRule { max_days: u32::MAX, accept_research_group: true };
-    let subject = image.subject.clone()?;
-    let mut record = ImageRecord::of(subject, image.place.unwrap_or(Place { table: u32::MAX, line: 0 }));
-    record.date = image.date;
-    record.visit.clone_from(&image.visit);
+    let subject = image.subject().cloned()?;
+    let mut record = ImageRecord::new(subject, image.place.unwrap_or(Place { table: u32::MAX, line: 0 }));
+    record.visit.date = image.visit.date;
+    record.visit.code.clone_from(&image.visit.code);
     let most = config.max_days;
     Some(match records.join_image(&record, &anywhen).basis {
         DiagnosisBasis::Visit { days, place } => {
@@ -134,7 +137,7 @@ fn no_diagnosis(image: &CohortImage, records: &Records, config: &SelectionConfig
 }
 
 fn diagnosis(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
-    let found = image.diagnosis.filter(|diagnosis| !config.diagnoses.contains(diagnosis))?;
+    let found = image.visit.diagnosis.filter(|diagnosis| !config.diagnoses.contains(diagnosis))?;
     let asked: Vec<String> = config.diagnoses.iter().map(ToString::to_string).collect();
     Some(format!("the diagnosis is {found}, asked for {}", asked.join(", ")))
 }

@@ -52,18 +52,18 @@ impl Cohort {
             };
             let mut row = self.who_and_when(image);
             row.extend([
-                cell(image.diagnosis),
+                cell(image.visit.diagnosis),
                 basis_word(image.basis).to_owned(),
                 cell(days),
                 cell(self.basis_place(image)),
-                cell(image.age_years.map(|years| (100.0 * years).round() / 100.0)),
-                cell(image.sex),
-                cell(image.site.as_ref()),
-                cell(image.phase.as_ref()),
-                cell(image.field_strength_t),
-                cell(image.scanner.as_ref()),
-                cell(image.description.as_ref()),
-                cell(image.path.as_ref()),
+                cell(image.visit.age_years.map(|years| (100.0 * years).round() / 100.0)),
+                cell(image.sex()),
+                cell(image.site()),
+                cell(image.visit.phase.as_ref()),
+                cell(image.scanner.field_strength),
+                cell(image.scanner.name()),
+                cell(image.image.description.as_ref()),
+                cell(image.image.path.as_ref()),
             ]);
             row
         });
@@ -77,17 +77,17 @@ impl Cohort {
             let why = image.dropped.as_ref();
             let mut row = self.who_and_when(image);
             row.extend([
-                cell(image.diagnosis),
+                cell(image.visit.diagnosis),
                 basis_word(image.basis).to_owned(),
                 cell(self.basis_place(image)),
-                cell(image.description.as_ref()),
-                cell(image.image_type.map(|kind| kind.as_str())),
+                cell(image.image.description.as_ref()),
+                cell(image.image.image_type.map(|kind| kind.as_str())),
                 if why.is_some() { "dropped" } else { "kept" }.to_owned(),
                 why.map_or_else(|| "kept".to_owned(), |why| why.rule.to_string()),
                 cell(Some(why.map_or("it breaks no rule", |why| why.reason.as_str()))),
                 cell(image.place.and_then(|place| self.table_name(place))),
                 cell(image.place.map(|place| place.line)),
-                cell(image.path.as_ref()),
+                cell(image.image.path.as_ref()),
             ]);
             row
         });
@@ -96,10 +96,10 @@ impl Cohort {
 
     fn who_and_when(&self, image: &CohortImage) -> Vec<String> {
         vec![
-            cell(image.image_id.as_ref()),
-            cell(image.subject.as_ref()),
+            cell(image.image.id.as_ref()),
+            cell(image.subject()),
             cell(image.session()),
-            cell(image.date),
+            cell(image.visit.date),
         ]
     }
 

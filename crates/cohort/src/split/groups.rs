@@ -32,7 +32,7 @@ const FIELD_STRENGTH: Grouping = Grouping {
     what: "field strength",
     column: "field_strength_t",
     unknown: LeftOutReason::UnknownFieldStrength,
-    of: |scan| scan.field_strength_t.map(|tesla| tesla.to_string()),
+    of: |scan| scan.scanner.field_strength.map(|strength| strength.to_string()),
 };
 
 /// Scans of each diagnosis.

@@ -18,28 +18,51 @@ pub struct BidsImage {
     pub name: BidsName,
 }
 
-/// Lists `sub-*/[ses-*/]anat/*_T1w.nii[.gz]` of a dataset, in the order of paths. Files whose names
-/// break the rules of BIDS are left out with a warning in the log.
+/// The T1-weighted images of a dataset.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct T1wListing {
+    /// The images, in the order of their paths.
+    pub images: Vec<BidsImage>,
+    /// Files that look like T1-weighted images but are named or placed against the rules of BIDS.
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// A file that was not taken as an image, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SkippedImage {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::fmt::Display for SkippedImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is skipped: {}", self.path.display(), self.reason)
+    }
+}
+
+/// Lists `sub-*/[ses-*/]anat/*_T1w.nii[.gz]` of a dataset, in the order of paths.
 ///
 /// # Errors
 /// [`BidsError::List`] if the folder, or one in it, cannot be listed.
-pub fn list_t1w(root: &Path) -> Result<Vec<BidsImage>, BidsError> {
-    let mut images = Vec::new();
+pub fn list_t1w(root: &Path) -> Result<T1wListing, BidsError> {
+    let mut listing = T1wListing::default();
     for subject in entries(root, "sub-")? {
         let anat = subject.join("anat");
         if anat.is_dir() {
-            collect(&anat, &mut images)?;
+            collect(&anat, &mut listing)?;
         }
         for session in entries(&subject, "ses-")? {
             let anat = session.join("anat");
             if anat.is_dir() {
-                collect(&anat, &mut images)?;
+                collect(&anat, &mut listing)?;
             }
         }
     }
-    images.sort_by(|a, b| a.path.cmp(&b.path));
-    number_runs(&mut images);
-    Ok(images)
+    listing.images.sort_by(|a, b| a.path.cmp(&b.path));
+    number_runs(&mut listing.images);
+    Ok(listing)
 }
 
 /// Folders below `folder` whose names begin with `prefix`.
@@ -62,20 +85,21 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, BidsError> {
     Ok(paths)
 }
 
-fn collect(anat: &Path, images: &mut Vec<BidsImage>) -> Result<(), BidsError> {
+fn collect(anat: &Path, listing: &mut T1wListing) -> Result<(), BidsError> {
     for path in list(anat)? {
         let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if !file.ends_with("_T1w.nii.gz") && !file.ends_with("_T1w.nii") {
             continue;
         }
-        match BidsName::parse(&file) {
-            Ok(name) if lies_where_it_belongs(anat, &name) => images.push(BidsImage { path, name }),
-            Ok(_) => tracing::warn!(
-                "{} left out: it lies in another subject's or session's folder",
-                path.display()
-            ),
-            Err(error) => tracing::warn!("{} left out: {error}", path.display()),
-        }
+        let reason = match BidsName::parse(&file) {
+            Ok(name) if lies_where_it_belongs(anat, &name) => {
+                listing.images.push(BidsImage { path, name });
+                continue;
+            }
+            Ok(_) => "it lies in another subject's or session's folder".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        listing.skipped.push(SkippedImage { path, reason });
     }
     Ok(())
 }
@@ -176,7 +200,7 @@ mod tests {
     }
 
     fn ids(root: &Path) -> Vec<String> {
-        list_t1w(root).unwrap().iter().map(|image| image.name.scan_id()).collect()
+        list_t1w(root).unwrap().images.iter().map(|image| image.name.scan_id()).collect()
     }
 
     #[test]
@@ -192,6 +216,10 @@ mod tests {
             "derivatives/sub-01/anat/sub-01_T1w.nii.gz",
             "participants.tsv",
         ]);
+        let skipped: Vec<String> = list_t1w(root.path()).unwrap().skipped.iter().map(ToString::to_string).collect();
+        assert!(skipped[0].contains("nonsense_T1w.nii.gz is skipped: file name"), "{skipped:?}");
+        assert!(skipped[1].contains("sub-09_ses-m06_T1w.nii.gz is skipped: it lies in another subject's"));
+        assert_eq!(skipped.len(), 2);
         assert_eq!(ids(root.path()), ["sub-01_ses-bl_run-2", "sub-01_ses-m06", "sub-02_ses-1"]);
         assert!(list_t1w(&root.path().join("nowhere")).is_err());
     }

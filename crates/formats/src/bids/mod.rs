@@ -1,4 +1,4 @@
-//! Names and layout of BIDS datasets (specification 1.10).
+//! Names, layout and sidecars of BIDS datasets (specification 1.10).
 //!
 //! ```
 //! # fn main() -> Result<(), brainreel_formats::bids::BidsError> {
@@ -20,9 +20,15 @@
 
 mod dataset;
 mod name;
+mod sidecar;
 
-pub use dataset::{BidsImage, DatasetDescription, DatasetKind, GeneratedBy, list_t1w};
+pub use dataset::{
+    BidsImage, DatasetDescription, DatasetKind, GeneratedBy, SkippedImage, T1wListing, list_t1w,
+};
 pub use name::{BidsName, label};
+pub use sidecar::{
+    DerivativeSidecar, RawSidecar, read_scanner, read_sidecar, sidecar_path, write_sidecar,
+};
 
 use std::path::PathBuf;
 

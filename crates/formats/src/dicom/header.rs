@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::HashBuilder;
+use brainreel_cohort::Date;
 use dicom_core::{DataElement, Tag};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -168,8 +169,8 @@ pub(super) struct SeriesFacts {
     pub(super) series_uid: String,
     pub(super) study_uid: String,
     pub(super) patient_id: String,
-    pub(super) study_date: String,
-    pub(super) acquisition_date: String,
+    pub(super) study_date: Option<Date>,
+    pub(super) acquisition_date: Option<Date>,
     pub(super) modality: String,
     pub(super) description: String,
     pub(super) series_number: Option<i64>,
@@ -382,12 +383,10 @@ impl Attributes<'_> {
             series_uid: self.text(tags::SERIES_INSTANCE_UID),
             study_uid: self.text(tags::STUDY_INSTANCE_UID),
             patient_id: self.text(tags::PATIENT_ID),
-            study_date: self.text(tags::STUDY_DATE),
+            study_date: Date::parse(&self.text(tags::STUDY_DATE)),
             acquisition_date: [tags::ACQUISITION_DATE, tags::SERIES_DATE]
-                .map(|tag| self.text(tag))
                 .into_iter()
-                .find(|date| !date.is_empty())
-                .unwrap_or_default(),
+                .find_map(|tag| Date::parse(&self.text(tag))),
             modality: self.text(tags::MODALITY),
             description: self.text(tags::SERIES_DESCRIPTION),
             series_number: self.whole(tags::SERIES_NUMBER),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
+use brainreel_cohort::Date;
 use rayon::prelude::*;
 use walkdir::WalkDir;
 
@@ -50,10 +51,10 @@ pub struct SeriesIndex {
     pub patient_id: String,
     /// The ADNI image id (`I13893`) if a folder on the path is one, or the file names end in one.
     pub image_id: Option<String>,
-    /// StudyDate as `YYYYMMDD`, if the files have a well-formed one.
-    pub study_date: Option<String>,
-    /// AcquisitionDate (or SeriesDate) as `YYYYMMDD`, if the files have a well-formed one.
-    pub acquisition_date: Option<String>,
+    /// StudyDate, if the files have one that exists.
+    pub study_date: Option<Date>,
+    /// AcquisitionDate (or SeriesDate), if the files have one that exists.
+    pub acquisition_date: Option<Date>,
     /// SeriesDescription.
     pub description: String,
     /// SeriesNumber.
@@ -72,6 +73,12 @@ pub struct SeriesIndex {
 }
 
 impl SeriesIndex {
+    /// Day of the scan: the acquisition's, else the study's.
+    #[must_use]
+    pub fn scan_date(&self) -> Option<Date> {
+        self.acquisition_date.or(self.study_date)
+    }
+
     /// Number of files.
     #[must_use]
     pub fn n_files(&self) -> usize {
@@ -267,8 +274,8 @@ fn new_series(
         subject,
         patient_id: facts.patient_id,
         image_id,
-        study_date: date(&facts.study_date),
-        acquisition_date: date(&facts.acquisition_date),
+        study_date: facts.study_date,
+        acquisition_date: facts.acquisition_date,
         description: facts.description,
         series_number: facts.series_number,
         modality: facts.modality,
@@ -278,18 +285,6 @@ fn new_series(
         sidecar: facts.sidecar,
         slices: Vec::new(),
     }
-}
-
-/// `YYYYMMDD`, also out of the old `YYYY.MM.DD`.
-fn date(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(|&c| c != '.').collect();
-    let month = digits.get(4..6)?.parse::<u8>().ok()?;
-    let day = digits.get(6..8)?.parse::<u8>().ok()?;
-    let well_formed = digits.len() == 8
-        && digits.bytes().all(|b| b.is_ascii_digit())
-        && (1..=12).contains(&month)
-        && (1..=31).contains(&day);
-    well_formed.then_some(digits)
 }
 
 /// What the ADNI download layout `ADNI/<subject>/<description>/<date>/<image id>/` says.
@@ -344,14 +339,5 @@ mod tests {
         assert_eq!(flat.image_id.as_deref(), Some("I13893"));
         let other = AdniPath::of(Path::new("d/IMAGES/I/IM0001"));
         assert_eq!((other.subject, other.image_id), (None, None));
-    }
-
-    #[test]
-    fn dates_are_checked() {
-        assert_eq!(date("20060418").as_deref(), Some("20060418"));
-        assert_eq!(date("2006.04.18").as_deref(), Some("20060418"));
-        for bad in ["", "2006", "20061318", "20060400", "2006041x", "../../..", "200604188"] {
-            assert_eq!(date(bad), None, "{bad}");
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The JSON sidecar of a converted series: only what is on the list below, nothing about a person.
 
+use brainreel_cohort::{FieldStrength, Scanner};
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub struct Sidecar {
     pub modality: Option<String>,
     /// Tesla.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub magnetic_field_strength: Option<f64>,
+    pub magnetic_field_strength: Option<FieldStrength>,
     /// Megahertz.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imaging_frequency: Option<f64>,
@@ -104,6 +105,16 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
+    /// The scanner.
+    #[must_use]
+    pub fn scanner(&self) -> Scanner {
+        Scanner {
+            manufacturer: self.manufacturer.as_deref().map(Into::into),
+            model: self.manufacturers_model_name.as_deref().map(Into::into),
+            field_strength: self.magnetic_field_strength,
+        }
+    }
+
     pub(super) fn from_attributes(attributes: &Attributes<'_>) -> Self {
         let read = Reader(attributes);
         let echo_number = read.count(tags::ECHO_NUMBERS).filter(|&number| number > 1);
@@ -111,7 +122,8 @@ impl Sidecar {
             modality: read.code(tags::MODALITY),
             magnetic_field_strength: attributes
                 .number(tags::MAGNETIC_FIELD_STRENGTH)
-                .and_then(|strength| sane(tesla(strength), 25.0)),
+                .and_then(FieldStrength::new)
+                .and_then(|strength| FieldStrength::new(tidy(strength.tesla()))),
             imaging_frequency: read
                 .number(tags::TRANSMITTER_FREQUENCY, 1200.0)
                 .or_else(|| read.number(tags::IMAGING_FREQUENCY, 1200.0)),
@@ -192,11 +204,6 @@ fn sane(value: f64, largest: f64) -> Option<f64> {
 /// Without the binary noise of numbers that were single precision once; no minus at zero.
 fn tidy(value: f64) -> f64 {
     (value * 1e6).round() / 1e6 + 0.0
-}
-
-/// Some scanners write gauss.
-fn tesla(strength: f64) -> f64 {
-    if strength > 100.0 { strength / 10_000.0 } else { strength }
 }
 
 fn device_name(text: &str) -> String {

@@ -118,8 +118,7 @@ fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<Vec<S
         claimed.age_years = claimed.age_years.or(scan.age_years);
         claimed.sex = claimed.sex.or(scan.sex);
         claimed.site = claimed.site.take().or_else(|| scan.site.clone());
-        claimed.scanner = claimed.scanner.take().or_else(|| scan.scanner.clone());
-        claimed.field_strength_t = claimed.field_strength_t.or(scan.field_strength_t);
+        claimed.scanner.fill_missing(scan.scanner.clone());
         claimed.sha256 = claimed.sha256.take().or_else(|| scan.sha256.clone());
         claimed.image = claimed.image.take().or_else(|| Some(scan.image.clone()));
     }

@@ -13,12 +13,6 @@ use serde::Serialize;
 use crate::commands::train::NOTICE;
 use crate::ui::table;
 
-/// Field strengths that scanners are built for, in tesla.
-const NOMINAL_T: [f64; 4] = [1.0, 1.5, 3.0, 7.0];
-
-/// How far a scanner's own figure may be from it.
-const SAME_FIELD_T: f64 = 0.25;
-
 const MISSING: &str = "unknown";
 
 /// Who is in the cohort, by diagnosis.
@@ -68,12 +62,12 @@ impl Demographics {
             people.entry(image.person_key().unwrap_or_default()).or_default().push(image);
         }
         let first = |scans: &Vec<&'_ CohortImage>| {
-            let worst = scans.iter().filter_map(|scan| scan.diagnosis).max();
-            scans.iter().position(|scan| scan.diagnosis == worst).unwrap_or(0)
+            let worst = scans.iter().filter_map(|scan| scan.visit.diagnosis).max();
+            scans.iter().position(|scan| scan.visit.diagnosis == worst).unwrap_or(0)
         };
         let rows: Vec<&CohortImage> = people.values().map(|scans| scans[first(scans)]).collect();
         let several = |scans: &&Vec<&CohortImage>| {
-            scans.iter().filter_map(|scan| scan.diagnosis).collect::<BTreeSet<_>>().len() > 1
+            scans.iter().filter_map(|scan| scan.visit.diagnosis).collect::<BTreeSet<_>>().len() > 1
         };
         let groups: Vec<Group> = Diagnosis::ALL
             .into_iter()
@@ -164,7 +158,7 @@ const RANKS: &str = "age_years_ranks";
 
 impl Group {
     fn of(diagnosis: Diagnosis, rows: &[&CohortImage], cohort: &Cohort) -> Self {
-        let people = || rows.iter().filter(|row| row.diagnosis == Some(diagnosis));
+        let people = || rows.iter().filter(|row| row.visit.diagnosis == Some(diagnosis));
         let count = |word: fn(&CohortImage) -> String| {
             let mut counts: BTreeMap<String, u64> = BTreeMap::new();
             for row in people() {
@@ -172,7 +166,7 @@ impl Group {
             }
             counts
         };
-        let ages: Vec<f64> = people().filter_map(|row| row.age_years).collect();
+        let ages: Vec<f64> = people().filter_map(|row| row.visit.age_years).collect();
         Self {
             diagnosis,
             n_subjects: people().count(),
@@ -187,24 +181,23 @@ impl Group {
 }
 
 fn sex(image: &CohortImage) -> String {
-    image.sex.map_or(MISSING, |sex| sex.as_str()).to_owned()
+    image.sex().map_or(MISSING, |sex| sex.as_str()).to_owned()
 }
 
 fn site(image: &CohortImage) -> String {
-    image.site.clone().unwrap_or_else(|| MISSING.to_owned())
+    image.site().unwrap_or(MISSING).to_owned()
 }
 
 fn field_strength(image: &CohortImage) -> String {
-    let Some(tesla) = image.field_strength_t else { return MISSING.to_owned() };
-    let nominal = NOMINAL_T.into_iter().find(|nominal| (nominal - tesla).abs() <= SAME_FIELD_T);
-    format!("{:.1} T", nominal.unwrap_or(tesla))
+    let strength = image.scanner.field_strength;
+    strength.map_or(MISSING.to_owned(), |strength| format!("{:.1} T", strength.nominal().tesla()))
 }
 
 /// Tests of each variable against the diagnosis; people of whom it is not known are left out.
 fn tests(groups: &[Group], rows: &[&CohortImage]) -> Vec<Test> {
     let ages: Vec<&[f64]> = groups.iter().map(|group| group.ages.as_slice()).collect();
     let by = |word: fn(&CohortImage) -> String| {
-        let pairs = rows.iter().map(|row| (row.diagnosis, word(row)));
+        let pairs = rows.iter().map(|row| (row.visit.diagnosis, word(row)));
         ContingencyTable::of(pairs.filter(|(_, word)| word != MISSING)).association()
     };
     let found = [

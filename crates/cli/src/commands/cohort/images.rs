@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use brainreel_cohort::{Date, FoundImage, ImageId, Ledger, Records, SessionTable, SubjectId, Visit};
-use brainreel_formats::bids::{BidsImage, list_t1w};
+use brainreel_cohort::{FoundImage, ImageId, Ledger, Records, SessionTable, SubjectId, VisitCode};
+use brainreel_formats::bids::{BidsImage, list_t1w, read_scanner};
 use brainreel_formats::dicom::{SeriesIndex, scan_tree};
 
 use crate::commands::convert;
-use crate::commands::preprocess::people::Scanner;
 use crate::folders::Kind;
 use crate::ui::Ui;
 
@@ -21,7 +20,7 @@ pub(super) fn is_bids(folder: &Path) -> bool {
 pub(super) fn bids_tables(bids: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut tables: Vec<PathBuf> = Vec::new();
     tables.extend(Some(bids.join("participants.tsv")).filter(|path| path.is_file()));
-    for image in list_t1w(bids)? {
+    for image in list_t1w(bids)?.images {
         let path = sessions_path(bids, image.name.subject());
         if tables.last() != Some(&path) && path.is_file() {
             tables.push(path);
@@ -32,7 +31,7 @@ pub(super) fn bids_tables(bids: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 /// The images below a folder.
 pub(super) fn find(folder: &Path, records: &Records, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
-    let found = if is_bids(folder) { of_bids(folder)? } else { of_dicom(folder, records, ui) };
+    let found = if is_bids(folder) { of_bids(folder, ui)? } else { of_dicom(folder, records, ui) };
     anyhow::ensure!(
         !found.is_empty(),
         "there is no image in {}; expected a tree of DICOM files or a BIDS dataset with sub-*/ses-*/anat/*_T1w.nii.gz",
@@ -50,7 +49,7 @@ fn of_dicom(root: &Path, records: &Records, ui: &Ui) -> Vec<FoundImage> {
         *in_folder.entry(&series.folder).or_default() += 1;
     }
     // Files one by one are many, and only a table of paths may name them.
-    let by_path = records.images().iter().any(|row| row.path.is_some());
+    let by_path = records.images().iter().any(|row| row.image.path.is_some());
     let describe =
         |series: &SeriesIndex| of_series(root, series, in_folder[series.folder.as_path()] == 1, by_path);
     tree.series.iter().map(describe).collect()
@@ -66,10 +65,8 @@ fn of_series(root: &Path, series: &SeriesIndex, is_alone: bool, by_path: bool) -
     }
     found.image_id = series.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
     found.subject = SubjectId::parse(&series.subject).ok();
-    found.date = series.acquisition_date.as_deref().or(series.study_date.as_deref()).and_then(Date::parse);
-    found.field_strength_t = series.sidecar.magnetic_field_strength;
-    found.manufacturer.clone_from(&series.sidecar.manufacturer);
-    found.model.clone_from(&series.sidecar.manufacturers_model_name);
+    found.visit.date = series.scan_date();
+    found.scanner = series.sidecar.scanner();
     found.description = Some(series.description.clone()).filter(|text| !text.trim().is_empty());
     found.objection = convert::objection(series);
     found
@@ -82,7 +79,7 @@ fn inside(root: &Path, path: &Path) -> String {
     if text.is_empty() { ".".to_owned() } else { text }
 }
 
-fn of_bids(bids: &Path) -> anyhow::Result<Vec<FoundImage>> {
+fn of_bids(bids: &Path, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
     // The archive's numbers, if brainreel converted the dataset.
     let ledger = bids.join("conversion_ledger.tsv");
     let ledger = if ledger.is_file() { Ledger::read(&ledger)? } else { Ledger::default() };
@@ -93,7 +90,11 @@ fn of_bids(bids: &Path) -> anyhow::Result<Vec<FoundImage>> {
         .collect();
     let mut sessions: BTreeMap<String, SessionTable> = BTreeMap::new();
     let mut found = Vec::new();
-    for image in list_t1w(bids)? {
+    let listing = list_t1w(bids)?;
+    for skipped in &listing.skipped {
+        ui.warn(format!("cohort: {skipped}"));
+    }
+    for image in listing.images {
         let subject = image.name.subject().to_owned();
         if !sessions.contains_key(&subject) {
             let path = sessions_path(bids, &subject);
@@ -112,17 +113,14 @@ fn of_image(
     sessions: &SessionTable,
 ) -> FoundImage {
     let path = inside(bids, &image.path);
-    let scanner = Scanner::of(image);
     let mut found = FoundImage::at(&path);
     found.image_id = ids.get(path.as_str()).and_then(|id| ImageId::parse(id).ok());
     found.subject = SubjectId::parse(image.name.subject()).ok();
     let session = image.name.session();
-    found.visit = session.and_then(Visit::parse);
+    found.visit.code = session.and_then(VisitCode::parse);
     let row = sessions.rows().iter().find(|row| Some(row.session.label()) == session);
-    found.date = row.and_then(|row| row.acquisition_date);
-    found.field_strength_t = scanner.magnetic_field_strength;
-    found.manufacturer = scanner.manufacturer;
-    found.model = scanner.manufacturers_model_name;
+    found.visit.date = row.and_then(|row| row.acquisition_date);
+    found.scanner = read_scanner(&image.path);
     found
 }
 

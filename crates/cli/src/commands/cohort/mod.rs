@@ -210,9 +210,9 @@ fn provenance(
         hash = hash.part(hash_file(table)?.as_str());
     }
     for image in found.unwrap_or_default() {
-        let date = image.date.map(|date| date.to_string());
+        let date = image.visit.date.map(|date| date.to_string());
         let id = image.image_id.as_ref().map(ToString::to_string);
-        let facts = (&image.path, id, date, image.field_strength_t, &image.description);
+        let facts = (&image.path, id, date, image.scanner.field_strength, &image.description);
         hash = hash.part(hash_json(&facts).as_str());
     }
     Ok(Provenance::new("cohort", STAGE_REVISION, config, hash.finish()))
@@ -266,8 +266,8 @@ fn warnings(records: &Records, cohort: &Cohort, config: &SelectionConfig) -> Vec
         cohort.kept().filter(|image| is_without(image)).count()
     };
     for (n, what) in [
-        (n_without(|image| image.age_years.is_none()), "age"),
-        (n_without(|image| image.sex.is_none()), "sex"),
+        (n_without(|image| image.visit.age_years.is_none()), "age"),
+        (n_without(|image| image.sex().is_none()), "sex"),
     ] {
         if n > 0 {
             warnings

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{
-    ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic, write_json,
+    ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic,
 };
 use brainreel_cohort::{CohortList, JoinRule, LabelTable, Ledger, LedgerRow, Outcome, Records};
-use brainreel_formats::bids::BidsName;
-use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, Sidecar, load_series_with, scan_tree};
+use brainreel_formats::bids::{BidsName, RawSidecar, read_sidecar, write_sidecar};
+use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, load_series_with, scan_tree};
 use clap::Args;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::batch;
 use crate::failures::{self, Failure};
@@ -170,20 +170,6 @@ fn in_words(n_series: usize, n_files: usize) -> String {
         (0, _) => files,
         _ => format!("{n_series} series and {files}"),
     }
-}
-
-/// The JSON beside each image.
-#[derive(Serialize, Deserialize)]
-struct ImageRecord {
-    #[serde(flatten)]
-    acquisition: serde_json::Map<String, serde_json::Value>,
-    /// What was odd about the series.
-    #[serde(rename = "BrainreelWarnings", default, skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-    #[serde(rename = "BrainreelImageSha256")]
-    image_sha256: ContentHash,
-    #[serde(rename = "BrainreelProvenance")]
-    provenance: Provenance,
 }
 
 /// Runs the subcommand.
@@ -352,7 +338,7 @@ fn convert_series(
             ui.warn(format!("convert: {}: {warning}", planned.scan_id));
         }
     };
-    if let Some(ImageRecord { warnings, .. }) = done(&record, &image, &provenance) {
+    if let Some(RawSidecar { warnings, .. }) = done(&record, &image, &provenance) {
         show(&warnings);
         return Ok(Converted { up_to_date: true, warnings });
     }
@@ -362,9 +348,9 @@ fn convert_series(
     let warnings: Vec<String> = loaded.warnings.iter().map(|warning| portable(warning)).collect();
     show(&warnings);
     loaded.volume.write_nifti(&image)?;
-    let (acquisition, image_sha256) = (fields(&loaded.sidecar)?, hash_file(&image)?);
-    let content = ImageRecord { acquisition, warnings, image_sha256, provenance };
-    write_json(&record, &content)?;
+    let acquisition = RawSidecar::acquisition_fields(&loaded.sidecar);
+    let content = RawSidecar { acquisition, warnings, image_sha256: hash_file(&image)?, provenance };
+    write_sidecar(&record, &content)?;
     Ok(Converted { up_to_date: false, warnings: content.warnings })
 }
 
@@ -375,16 +361,9 @@ fn series_hash(planned: &Planned<'_>) -> anyhow::Result<ContentHash> {
     Ok(files.iter().fold(HashBuilder::new(), |builder, hash| builder.part(hash.as_str())).finish())
 }
 
-fn fields(sidecar: &Sidecar) -> anyhow::Result<serde_json::Map<String, serde_json::Value>> {
-    match serde_json::to_value(sidecar)? {
-        serde_json::Value::Object(fields) => Ok(fields),
-        other => anyhow::bail!("a sidecar serialised to {other}"),
-    }
-}
-
 /// The record of an image that was converted in just this way and not touched since.
-fn done(record: &Path, image: &Path, provenance: &Provenance) -> Option<ImageRecord> {
-    read_record(record).filter(|record| {
+fn done(record: &Path, image: &Path, provenance: &Provenance) -> Option<RawSidecar> {
+    read_sidecar(record).filter(|record: &RawSidecar| {
         record.provenance == *provenance && hash_file(image).is_ok_and(|hash| hash == record.image_sha256)
     })
 }
@@ -392,10 +371,6 @@ fn done(record: &Path, image: &Path, provenance: &Provenance) -> Option<ImageRec
 fn bids_name(planned: &Planned<'_>) -> anyhow::Result<BidsName> {
     let id = &planned.scan_id;
     Ok(BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())?)
-}
-
-fn read_record(path: &Path) -> Option<ImageRecord> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
 fn report(

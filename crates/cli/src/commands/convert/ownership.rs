@@ -6,11 +6,11 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, HashBuilder, hash_bytes, hash_file, write_atomic, write_json};
-use brainreel_formats::bids::list_t1w;
+use brainreel_formats::bids::{RawSidecar, list_t1w, read_sidecar, sidecar_path};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Planned;
-use super::{Request, bids_name, read_record, series_hash};
+use super::{Request, bids_name, series_hash};
 use crate::batch;
 use crate::ui::Ui;
 
@@ -105,15 +105,15 @@ impl Origin {
         let ours: BTreeSet<PathBuf> = listed.iter().map(|name| bids.join(name)).collect();
         let noted: BTreeSet<PathBuf> =
             self.images.difference(&listed).filter_map(|name| inside(bids, name)).collect();
-        let found = list_t1w(bids)?.into_iter().map(|image| image.path);
+        let found = list_t1w(bids)?.images.into_iter().map(|image| image.path);
         let others: BTreeSet<PathBuf> =
             found.filter(|path| !ours.contains(path)).chain(noted.clone()).collect();
         let (leftovers, foreign): (Vec<PathBuf>, Vec<PathBuf>) = others
             .into_iter()
-            .filter(|path| path.exists() || record_of(path).exists())
-            .partition(|path| is_ours(path) || (noted.contains(path) && !record_of(path).exists()));
+            .filter(|path| path.exists() || sidecar_path(path).exists())
+            .partition(|path| is_ours(path) || (noted.contains(path) && !sidecar_path(path).exists()));
         for path in &leftovers {
-            for file in [path, &record_of(path)].into_iter().filter(|file| file.exists()) {
+            for file in [path, &sidecar_path(path)].into_iter().filter(|file| file.exists()) {
                 remove(file)?;
             }
             remove_empty_folders(bids, path);
@@ -181,9 +181,10 @@ fn source(request: &Request<'_>) -> anyhow::Result<ContentHash> {
 /// Refuses if images would be removed or replaced that are of no series of this download.
 fn refuse_losses(request: &Request<'_>, kept: &[Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
     let existing: Vec<(PathBuf, ContentHash)> = list_t1w(request.bids)?
+        .images
         .into_iter()
         .filter_map(|image| {
-            let record = read_record(&record_of(&image.path))?;
+            let record: RawSidecar = read_sidecar(&sidecar_path(&image.path))?;
             Some((image.path, record.provenance.inputs))
         })
         .collect();
@@ -244,10 +245,5 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 /// Whether the sidecar says that `brainreel convert` made the image.
 fn is_ours(image: &Path) -> bool {
-    read_record(&record_of(image)).is_some_and(|record| record.provenance.stage == "convert")
-}
-
-fn record_of(image: &Path) -> PathBuf {
-    let text = image.to_string_lossy();
-    PathBuf::from(text.strip_suffix(".gz").unwrap_or(&text)).with_extension("json")
+    read_sidecar(&sidecar_path(image)).is_some_and(|record: RawSidecar| record.provenance.stage == "convert")
 }

@@ -86,7 +86,7 @@ fn find_label<'a>(series: &SeriesIndex, rules: &Rules<'a>) -> Option<&'a LabelRo
         };
         inside(&series.folder).or_else(|| series.paths().find_map(inside))
     };
-    let by_day = || labels.lookup_date(&SubjectId::parse(&series.subject).ok()?, scan_date(series)?);
+    let by_day = || labels.lookup_date(&SubjectId::parse(&series.subject).ok()?, series.scan_date()?);
     by_image().or_else(by_path).or_else(by_day)
 }
 
@@ -120,17 +120,17 @@ fn examine<'a>(
             format!("it is none of the {} images of the cohort", cohort.n_images()),
         );
     }
-    let raw = label.map_or(series.subject.as_str(), |row| row.subject.label());
+    let raw = label.map_or(series.subject.as_str(), |row| row.person.subject.label());
     let known = SubjectId::parse(&series.subject).ok().filter(|_| is_ptid(&series.subject));
     if let (Some(row), Some(known)) = (label, known)
-        && row.subject != known
+        && row.person.subject != known
     {
         return Err(Verdict {
             outcome: Outcome::Failed,
             rule: "label_conflict",
             reason: format!(
                 "the label table gives this image to {}, the download to {}; is it the table of this download?",
-                shown_subject(&row.subject, rules),
+                shown_subject(&row.person.subject, rules),
                 shown_subject(&known, rules)
             ),
         });
@@ -142,7 +142,7 @@ fn examine<'a>(
                  table, or pass --hash-subjects"
             .to_owned(),
     })?;
-    Ok(Candidate { series, label, subject, date: scan_date(series) })
+    Ok(Candidate { series, label, subject, date: series.scan_date() })
 }
 
 /// Whether a series is in the cohort: by its number, by the path of its folder or of a file.
@@ -163,11 +163,6 @@ fn shown_subject(subject: &SubjectId, rules: &Rules<'_>) -> String {
 fn is_ptid(text: &str) -> bool {
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     text.split_once("_S_").is_some_and(|(site, number)| site.len() == 3 && digits(site) && digits(number))
-}
-
-fn scan_date(series: &SeriesIndex) -> Option<Date> {
-    let text = series.acquisition_date.as_deref().or(series.study_date.as_deref())?;
-    Date::parse(&format!("{}-{}-{}", text.get(..4)?, text.get(4..6)?, text.get(6..)?))
 }
 
 /// Gives every series its scan id: the visit code if there is one and all its scans are of one day, else
@@ -219,7 +214,7 @@ fn name_scans<'a>(
 }
 
 fn visit_code(candidate: &Candidate<'_>) -> Option<String> {
-    candidate.label?.session.as_ref().map(|session| session.label().to_owned())
+    candidate.label?.visit.session().map(|session| session.label().to_owned())
 }
 
 fn label_conflict(subject: &SubjectId, session: &SessionId, scans: &[&Candidate<'_>]) -> Option<String> {
@@ -292,7 +287,7 @@ fn ledger_row(
     rules: &Rules<'_>,
     verdict: Verdict,
 ) -> LedgerRow {
-    let subject = label.and_then(|row| output_subject(row.subject.label(), rules));
+    let subject = label.and_then(|row| output_subject(row.person.subject.label(), rules));
     base_row(series, label, subject.as_ref(), rules, verdict)
 }
 
@@ -310,7 +305,7 @@ fn base_row(
         series: hash_bytes(series.series_uid.as_bytes()).short().to_owned(),
         image_id: if rules.hash_subjects { image_id.map(hash) } else { image_id },
         subject: subject.map(ToString::to_string),
-        description: label.and_then(|row| row.description.clone()),
+        description: label.and_then(|row| row.image.description.as_deref().map(str::to_owned)),
         n_files: series.n_files(),
         outcome: verdict.outcome,
         rule: verdict.rule.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brainreel_cohort::{ParticipantRow, ParticipantTable, SessionId, SessionRow, SessionTable, SubjectId};
+use brainreel_cohort::{ParticipantTable, Person, SessionId, SessionRow, SessionTable, SubjectId};
 use brainreel_formats::bids::{DatasetDescription, DatasetKind};
 
 use super::plan::Planned;
@@ -31,10 +31,10 @@ pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String
     }
     let participants = people
         .iter()
-        .map(|(subject, scans)| ParticipantRow {
+        .map(|(subject, scans)| Person {
             subject: (*subject).clone(),
-            sex: scans.iter().find_map(|scan| scan.label?.sex),
-            site: subject.adni_site(),
+            sex: scans.iter().find_map(|scan| scan.label?.person.sex),
+            site: subject.adni_site().map(Into::into),
         })
         .collect();
     let participants = ParticipantTable::new(participants).to_tsv();
@@ -56,9 +56,9 @@ fn session_row(session: &SessionId, scans: &[&Planned<'_>]) -> SessionRow {
     let labels = || scans.iter().filter_map(|scan| scan.label);
     SessionRow {
         session: session.clone(),
-        age_years: labels().find_map(|row| row.age_years),
+        age_years: labels().find_map(|row| row.visit.age_years),
         group: labels().find_map(|row| row.group.clone()),
         acquisition_date: scans.iter().find_map(|scan| scan.date),
-        visit: labels().find_map(|row| row.session.as_ref()).map(|visit| visit.label().to_owned()),
+        visit: labels().find_map(|row| row.visit.session()).map(|visit| visit.label().to_owned()),
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use brainreel_artifact::{ContentHash, FolderLock, hash_json, write_atomic};
 use brainreel_cohort::ScanTable;
-use brainreel_formats::bids::{self, BidsImage};
+use brainreel_formats::bids::{self, BidsImage, T1wListing};
 use brainreel_formats::nifti;
 use brainreel_preprocess::{
     BiasCorrection, BiasRegion, ExtractorChoice, PreprocessConfig, ValidPreprocessConfig,
@@ -276,7 +276,7 @@ pub(crate) fn execute(args: &PreprocessArgs, ui: &Ui) -> anyhow::Result<Finish> 
 
 /// Preprocesses every T1-weighted image of a dataset.
 pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<PreprocessReport> {
-    let images = prepare(request)?;
+    let images = prepare(request, ui)?;
     let extractors = Extractors::open(request.config, request.sources)?;
     let derivatives = request.derivatives;
     let lock = FolderLock::acquire(derivatives)?;
@@ -332,7 +332,7 @@ pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Preproce
 }
 
 /// Checks everything that can be checked before the first scan, and lists the scans.
-fn prepare(request: &Request<'_>) -> anyhow::Result<Vec<BidsImage>> {
+fn prepare(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Vec<BidsImage>> {
     folders::check_input(request.bids, "a BIDS dataset")?;
     folders::check_apart(request.bids, request.derivatives)?;
     if let Some(masks) = request.sources.masks {
@@ -343,7 +343,10 @@ fn prepare(request: &Request<'_>) -> anyhow::Result<Vec<BidsImage>> {
     folders::check_kind(request.bids, Kind::Bids)?;
     folders::check_output(request.derivatives)?;
     folder::refuse_foreign(request.derivatives)?;
-    let images = bids::list_t1w(request.bids)?;
+    let T1wListing { images, skipped } = bids::list_t1w(request.bids)?;
+    for skipped in &skipped {
+        ui.warn(format!("preprocess: {skipped}"));
+    }
     anyhow::ensure!(
         !images.is_empty(),
         "{} holds no T1-weighted image: expected sub-*/ses-*/anat/*_T1w.nii.gz, as `brainreel convert` writes them",
