@@ -48,9 +48,7 @@ impl Field {
             Self::ImageId => &["image_id", "Image Data ID", "ImageUID", "LONIUID"],
             Self::SeriesId => &["series_id"],
             Self::Path => &["path", "image_path", "filename", "file", "filepath"],
-            Self::Subject => {
-                &["participant_id", "subject_id", "subject", "PTID", "patient_id", "OASISID"]
-            }
+            Self::Subject => &["participant_id", "subject_id", "subject", "PTID", "patient_id", "OASISID"],
             Self::Rid => &["RID"],
             Self::Visit => {
                 &["session_id", "session", "VISCODE2", "VISCODE", "visit", "mri_visit", "timepoint"]

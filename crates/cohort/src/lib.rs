@@ -47,8 +47,8 @@ pub use leakage::{check_no_shared_subject, shared_subjects};
 pub use ledger::{Ledger, LedgerRow, Outcome};
 pub use person::{Person, Visit};
 pub use records::{
-    DiagnosisBasis, ImageInfo, ImageRecord, ImageType, JoinRule, JoinedImage, PersonRecord, Place, Records, TableKind,
-    TableNote, VisitCode, VisitRecord,
+    DiagnosisBasis, ImageInfo, ImageRecord, ImageType, JoinRule, JoinedImage, PersonRecord, Place, Records,
+    TableKind, TableNote, VisitCode, VisitRecord,
 };
 pub use scanner::{FieldStrength, Scanner};
 pub use scans::{Scan, ScanTable};

@@ -181,11 +181,7 @@ fn read_scan(
         scanner: Scanner {
             manufacturer: None,
             model: row.get_in(scanner).map(Into::into),
-            field_strength: row.optional(
-                field_strength,
-                FieldStrength::EXPECTED,
-                FieldStrength::parse,
-            )?,
+            field_strength: row.optional(field_strength, FieldStrength::EXPECTED, FieldStrength::parse)?,
         },
         sha256: row.optional(Some(sha256), "64 hexadecimal digits or n/a", |cell| {
             is_digest(cell).then(|| cell.to_ascii_lowercase())

@@ -257,7 +257,11 @@ fn every_generation_gives_the_same_cohort() {
             assert_eq!(joined.visit.diagnosis, Some(truth.diagnosis), "{kinds:?} {:?}", joined.basis);
             assert_eq!(joined.person.site.as_deref().map(|site| site.len()), Some(3), "{kinds:?}");
             if knows_sex {
-                assert_eq!(joined.person.sex.map(brainreel_cohort::Sex::as_str), Some(sex(&truth)), "{kinds:?}");
+                assert_eq!(
+                    joined.person.sex.map(brainreel_cohort::Sex::as_str),
+                    Some(sex(&truth)),
+                    "{kinds:?}"
+                );
                 let age = joined.visit.age_years.unwrap();
                 assert!((age - truth.age).abs() < 0.51, "{kinds:?}: {age}, {}", truth.age);
             }
@@ -345,7 +349,10 @@ fn oasis_and_aibl_visits_find_their_scans() {
     let records = read(dir.path(), &oasis3).unwrap();
     let early = scan("OAS30001", "OAS30001_MR_d0129");
     let joined = records.join_image(&early, &rule);
-    assert_eq!((joined.visit.diagnosis, joined.person.sex.map(|sex| sex.as_str())), (Some(Diagnosis::Cn), Some("F")));
+    assert_eq!(
+        (joined.visit.diagnosis, joined.person.sex.map(|sex| sex.as_str())),
+        (Some(Diagnosis::Cn), Some("F"))
+    );
     let DiagnosisBasis::Visit { days: 129, .. } = joined.basis else { panic!("{:?}", joined.basis) };
     let late = scan("OAS30001", "OAS30001_MR_d3000");
     assert_eq!(records.join_image(&late, &rule).visit.diagnosis, None, "500 days are too far");

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use brainreel_cohort::{
-    CohortError, Diagnosis, FieldStrength, LeakPolicy, Partition, Scan, ScanId, SessionId, Sex, Split, SplitConfig,
-    SplitError, SplitOutcome, SplitStrategy, SubjectId, split_scans,
+    CohortError, Diagnosis, FieldStrength, LeakPolicy, Partition, Scan, ScanId, SessionId, Sex, Split,
+    SplitConfig, SplitError, SplitOutcome, SplitStrategy, SubjectId, split_scans,
 };
 use proptest::prelude::*;
 

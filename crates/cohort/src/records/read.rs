@@ -115,12 +115,7 @@ impl Reader {
         Ok(())
     }
 
-    fn facts(
-        &mut self,
-        row: &Row<'_>,
-        columns: &Columns,
-        place: Place,
-    ) -> Result<Facts, CohortError> {
+    fn facts(&mut self, row: &Row<'_>, columns: &Columns, place: Place) -> Result<Facts, CohortError> {
         let at = |field| columns.get(field);
         let id =
             |field| row.optional(at(field), "an image id such as I13893", |cell| ImageId::parse(cell).ok());

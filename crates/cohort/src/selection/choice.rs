@@ -131,5 +131,6 @@ fn keep_best(
 
 fn name_of(image: &CohortImage) -> String {
     let id = image.image.id.as_ref().map(ToString::to_string);
-    id.or_else(|| image.image.path.as_deref().map(str::to_owned)).unwrap_or_else(|| "another image".to_owned())
+    id.or_else(|| image.image.path.as_deref().map(str::to_owned))
+        .unwrap_or_else(|| "another image".to_owned())
 }

@@ -198,7 +198,9 @@ pub(super) fn drop_repeated(images: &mut [CohortImage]) {
     let mut first: BTreeMap<ImageId, Arc<str>> = BTreeMap::new();
     for image in images.iter_mut() {
         let listed_only = image.dropped.as_ref().is_some_and(|why| why.rule == Rule::NoImage);
-        let (Some(id), Some(path), false) = (&image.image.id, &image.image.path, listed_only) else { continue };
+        let (Some(id), Some(path), false) = (&image.image.id, &image.image.path, listed_only) else {
+            continue;
+        };
         if image.dropped.as_ref().is_some_and(|why| why.rule < Rule::Repeated) {
             continue;
         }

@@ -73,10 +73,8 @@ fn field_strength(image: &CohortImage, config: &SelectionConfig) -> Option<Strin
         return None;
     }
     let asked: Vec<String> = config.field_strengths_t.iter().map(|tesla| format!("{tesla} T")).collect();
-    let found = image
-        .scanner
-        .field_strength
-        .map_or_else(|| "not known".to_owned(), |tesla| format!("{tesla} T"));
+    let found =
+        image.scanner.field_strength.map_or_else(|| "not known".to_owned(), |tesla| format!("{tesla} T"));
     Some(format!("the field strength is {found}, asked for {}", asked.join(", ")))
 }
 

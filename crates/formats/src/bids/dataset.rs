@@ -216,7 +216,8 @@ mod tests {
             "derivatives/sub-01/anat/sub-01_T1w.nii.gz",
             "participants.tsv",
         ]);
-        let skipped: Vec<String> = list_t1w(root.path()).unwrap().skipped.iter().map(ToString::to_string).collect();
+        let skipped: Vec<String> =
+            list_t1w(root.path()).unwrap().skipped.iter().map(ToString::to_string).collect();
         assert!(skipped[0].contains("nonsense_T1w.nii.gz is skipped: file name"), "{skipped:?}");
         assert!(skipped[1].contains("sub-09_ses-m06_T1w.nii.gz is skipped: it lies in another subject's"));
         assert_eq!(skipped.len(), 2);

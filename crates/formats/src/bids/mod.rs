@@ -26,9 +26,7 @@ pub use dataset::{
     BidsImage, DatasetDescription, DatasetKind, GeneratedBy, SkippedImage, T1wListing, list_t1w,
 };
 pub use name::{BidsName, label};
-pub use sidecar::{
-    DerivativeSidecar, RawSidecar, read_scanner, read_sidecar, sidecar_path, write_sidecar,
-};
+pub use sidecar::{DerivativeSidecar, RawSidecar, read_scanner, read_sidecar, sidecar_path, write_sidecar};
 
 use std::path::PathBuf;
 

@@ -170,7 +170,13 @@ mod tests {
         };
         write_sidecar(&path, &derived).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        let order = ["\"BrainExtractor\": null,", "\"Quality\": 0.1,", "\"ImageSha256\"", "\"FilesSha256\"", "\"Provenance\""];
+        let order = [
+            "\"BrainExtractor\": null,",
+            "\"Quality\": 0.1,",
+            "\"ImageSha256\"",
+            "\"FilesSha256\"",
+            "\"Provenance\"",
+        ];
         let places: Vec<usize> = order.iter().map(|part| text.find(part).expect(part)).collect();
         assert!(places.is_sorted(), "{text}");
         assert_eq!(read_sidecar::<DerivativeSidecar<Extra>>(&path), Some(derived));
@@ -181,7 +187,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("x.nii");
         assert_eq!(read_scanner(&image), Scanner::default());
-        std::fs::write(folder.path().join("x.json"), r#"{"Manufacturer": "GE", "MagneticFieldStrength": 0}"#).unwrap();
+        std::fs::write(folder.path().join("x.json"), r#"{"Manufacturer": "GE", "MagneticFieldStrength": 0}"#)
+            .unwrap();
         let scanner = read_scanner(&image);
         assert_eq!((scanner.name().as_deref(), scanner.field_strength), (Some("GE"), None));
         std::fs::write(folder.path().join("x.json"), "[1]").unwrap();

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::{
-    ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic,
-};
+use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, Provenance, hash_file, write_atomic};
 use brainreel_cohort::{CohortList, JoinRule, LabelTable, Ledger, LedgerRow, Outcome, Records};
 use brainreel_formats::bids::{BidsName, RawSidecar, read_sidecar, write_sidecar};
 use brainreel_formats::dicom::{LoadOptions, SeriesIndex, SeriesTree, load_series_with, scan_tree};
