@@ -95,7 +95,7 @@ pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
 #[track_caller]
 pub(crate) fn assert_threads_do_not_matter(what: &str, work: impl Fn() -> Vec<f32> + Sync) {
     let with_threads = |n| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads for a pool");
         bits(&pool.install(&work))
     };
     let one = with_threads(1);
