@@ -23,6 +23,9 @@ pub struct Provenance {
     pub parameters: ContentHash,
     /// Hash of everything the stage read.
     pub inputs: ContentHash,
+    /// Name of the instruction set that computed the output, where its last digits depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instruction_set: Option<String>,
 }
 
 impl Provenance {
@@ -34,12 +37,20 @@ impl Provenance {
             stage_revision,
             parameters: hash_json(parameters),
             inputs,
+            instruction_set: None,
         }
+    }
+
+    /// Records the instruction set of the computation.
+    #[must_use]
+    pub fn with_instruction_set(self, name: impl Into<String>) -> Self {
+        Self { instruction_set: Some(name.into()), ..self }
     }
 
     /// Whether two outputs come from the same work: same stage, revision, settings and inputs.
     ///
     /// The version of the program is recorded, not compared: a release that changes no numbers makes nothing out of date.
+    /// Nor is the instruction set: another processor makes nothing out of date either.
     #[must_use]
     pub fn is_same_work(&self, other: &Self) -> bool {
         (&self.stage, self.stage_revision, &self.parameters, &self.inputs)
@@ -59,5 +70,26 @@ impl Provenance {
     /// [`ArtifactError::Write`] names the path.
     pub fn write(&self, path: &Path) -> Result<(), ArtifactError> {
         write_json(path, self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash_bytes;
+
+    /// Another processor makes nothing out of date, and stamps of earlier versions can be read.
+    #[test]
+    fn the_instruction_set_is_recorded_and_not_compared() {
+        let plain = Provenance::new("preprocess", 1, &"settings", hash_bytes(b"input"));
+        let recorded = plain.clone().with_instruction_set("avx2");
+        assert!(recorded.is_same_work(&plain) && plain.is_same_work(&recorded));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stamp.json");
+        recorded.write(&path).unwrap();
+        assert_eq!(Provenance::read(&path), Some(recorded));
+        plain.write(&path).unwrap();
+        assert!(!fs::read_to_string(&path).unwrap().contains("instruction_set"), "only where something depends on it");
+        assert_eq!(Provenance::read(&path), Some(plain));
     }
 }
