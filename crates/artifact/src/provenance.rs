@@ -89,7 +89,10 @@ mod tests {
         recorded.write(&path).unwrap();
         assert_eq!(Provenance::read(&path), Some(recorded));
         plain.write(&path).unwrap();
-        assert!(!fs::read_to_string(&path).unwrap().contains("instruction_set"), "only where something depends on it");
+        assert!(
+            !fs::read_to_string(&path).unwrap().contains("instruction_set"),
+            "only where something depends on it"
+        );
         assert_eq!(Provenance::read(&path), Some(plain));
     }
 }
