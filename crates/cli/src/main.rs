@@ -18,7 +18,6 @@ mod interrupt;
 mod leaks;
 mod observer;
 mod run_inputs;
-mod shuffle;
 mod stages;
 mod training_view;
 mod ui;

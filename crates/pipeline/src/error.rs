@@ -100,6 +100,15 @@ pub enum StageError {
     /// Tables and cohorts.
     #[error(transparent)]
     Cohort(#[from] brainreel_cohort::CohortError),
+    /// Names and folders of BIDS datasets.
+    #[error(transparent)]
+    Bids(#[from] brainreel_formats::bids::BidsError),
+    /// Series of DICOM files.
+    #[error(transparent)]
+    Series(#[from] brainreel_formats::dicom::SeriesError),
+    /// NIfTI images.
+    #[error(transparent)]
+    Nifti(#[from] brainreel_formats::nifti::NiftiError),
     /// Splits.
     #[error(transparent)]
     Split(#[from] brainreel_cohort::SplitError),

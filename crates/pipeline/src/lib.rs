@@ -15,9 +15,14 @@
 //! This crate knows no terminal, no command line options and no exit codes: those belong to its front ends.
 
 pub mod batch;
+pub mod cohort;
+pub mod convert;
 pub mod failures;
 pub mod fingerprint;
 pub mod folders;
+pub mod notice;
+pub mod shuffle;
+pub mod simulate;
 pub mod stamp;
 
 mod error;

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file, write_json};
 use brainreel_cohort::{LeakPolicy, ScanTable, Split, SplitConfig};
+use brainreel_pipeline::cohort::CohortRequest;
+use brainreel_pipeline::convert::{ConvertRequest, find_label_tables};
+use brainreel_pipeline::shuffle;
+use brainreel_pipeline::simulate::SimulateRequest;
 use brainreel_training::CheckpointKind;
 use clap::Args;
 use serde::Serialize;
@@ -17,7 +21,7 @@ use crate::finish::Finish;
 use crate::leaks::PermitArgs;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
-use crate::{batch, defaults, fingerprint, folders, shuffle};
+use crate::{batch, defaults, fingerprint, folders};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -176,17 +180,18 @@ fn dataset(
         Some(config) => {
             let step = Step {
                 stage: "simulate",
-                revision: simulate::STAGE_REVISION,
+                revision: brainreel_pipeline::simulate::STAGE_REVISION,
                 parameters: config,
                 inputs: hash_bytes(b""),
                 outputs: &|| fingerprint::of_folder(&layout.download),
             };
-            let outputs = walk.step(&step, || simulate::perform(&layout.download, config, ui).map(|_| 0))?;
+            let request = SimulateRequest { out: layout.download.clone(), config: config.clone() };
+            let outputs = walk.step(&step, || Ok(simulate::perform(&request, ui).map(|_| 0)?))?;
             (layout.download.clone(), outputs)
         }
     };
     let mut labels =
-        if input.labels.is_empty() { convert::find_label_tables(&dicom)? } else { input.labels.clone() };
+        if input.labels.is_empty() { find_label_tables(&dicom)? } else { input.labels.clone() };
     if let Some(seed) = input.shuffle_labels {
         shuffle::shuffle_labels(&labels, seed, &layout.shuffled_labels)?;
         labels = vec![layout.shuffled_labels.clone()];
@@ -197,32 +202,40 @@ fn dataset(
         inputs = inputs.part(hash_file(table)?.as_str());
     }
     let inputs = inputs.finish();
-    let mut request = convert::Request::new(&dicom, &layout.bids, &labels, n_jobs);
+    let mut request = ConvertRequest {
+        labels: labels.clone(),
+        n_jobs,
+        ..ConvertRequest::new(&dicom, &layout.bids)
+    };
     let list = layout.cohort.join("cohort.tsv");
     let inputs = match &experiment.cohort {
         None => inputs,
         Some(config) => {
             request.join_rule = config.join_rule();
-            request.cohort = Some(&list);
-            let selection =
-                cohort::Request { tables: &labels, images: Some(&dicom), config, out: &layout.cohort };
+            request.cohort = Some(list.clone());
+            let selection = CohortRequest {
+                tables: labels.clone(),
+                images: Some(dicom.clone()),
+                config: config.clone(),
+                out: layout.cohort.clone(),
+            };
             let chosen = cohort_step(&selection, &list, inputs.clone(), walk, ui)?;
             HashBuilder::new().part(inputs.as_str()).part(chosen.as_str()).finish()
         }
     };
     let step = Step {
         stage: "convert",
-        revision: convert::STAGE_REVISION,
+        revision: brainreel_pipeline::convert::STAGE_REVISION,
         parameters: &(),
         inputs,
         outputs: &|| fingerprint::of_folder(&layout.bids),
     };
-    let outputs = walk.step(&step, || convert::perform(&request, ui).map(|report| report.n_failed()))?;
+    let outputs = walk.step(&step, || Ok(convert::perform(&request, ui)?.failures.len()))?;
     Ok(Dataset { bids: layout.bids.clone(), fingerprint: outputs })
 }
 
 fn cohort_step(
-    selection: &cohort::Request<'_>,
+    selection: &CohortRequest,
     list: &Path,
     inputs: ContentHash,
     walk: &mut Walk<'_>,
@@ -230,8 +243,8 @@ fn cohort_step(
 ) -> anyhow::Result<ContentHash> {
     let step = Step {
         stage: "cohort",
-        revision: cohort::STAGE_REVISION,
-        parameters: selection.config,
+        revision: brainreel_pipeline::cohort::STAGE_REVISION,
+        parameters: &selection.config,
         inputs,
         outputs: &|| Ok(hash_file(list)?),
     };

@@ -1,18 +1,15 @@
 //! `brainreel simulate`: a cohort with known truth, written as an ADNI-like download.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
-use brainreel_artifact::FolderLock;
-use brainreel_simulate::{CohortSummary, SimulateConfig, simulate_cohort};
+use brainreel_pipeline::StageError;
+use brainreel_pipeline::simulate::{self, SimulateRequest, SimulateSummary};
+use brainreel_simulate::SimulateConfig;
 use clap::Args;
 
 use crate::finish::Finish;
-use crate::folders;
+use crate::observer::TerminalObserver;
 use crate::ui::Ui;
-
-/// Raise whenever the same configuration gives other files.
-pub(crate) const STAGE_REVISION: u32 = 1;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,28 +67,21 @@ impl SimulateArgs {
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &SimulateArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let summary = perform(&args.out_dir, &args.config(), ui)?;
-    ui.summary(&summary)?;
+    let request = SimulateRequest { out: args.out_dir.clone(), config: args.config() };
+    ui.summary(&perform(&request, ui)?)?;
     Ok(Finish::AllWell)
 }
 
-/// Simulates the cohort.
-pub(crate) fn perform(out: &Path, config: &SimulateConfig, ui: &Ui) -> anyhow::Result<CohortSummary> {
-    config.validate()?;
-    folders::check_output(out)?;
-    let lock = FolderLock::acquire(out)?;
-    lock.remove_litter();
-    let bar = ui.progress("simulate", 0);
-    let summary = simulate_cohort(out, config, &|done, total| bar.set(done, total))
-        .with_context(|| format!("simulating a cohort in {}", out.display()))?;
-    bar.finish();
+/// Simulates, and shows what was simulated.
+pub(crate) fn perform(request: &SimulateRequest, ui: &Ui) -> Result<SimulateSummary, StageError> {
+    let summary = simulate::run(request, &mut TerminalObserver::new(ui))?;
     ui.note(format!(
         "{:>12} {} scans of {} subjects with AD and {} without, in {}",
         "simulate",
         summary.n_scans,
         summary.n_subjects_ad,
         summary.n_subjects_cn,
-        out.display()
+        request.out.display()
     ));
     Ok(summary)
 }

@@ -127,7 +127,7 @@ fn only_the_chosen_images_are_converted() {
     dir.write("fewer.toml", b"max_scans_per_subject = 1\nbalance = false\ndiagnoses = [\"AD\"]\n");
     dir.ok("cohort --images download --config fewer.toml --out fewer");
     dir.fails("convert download bids --cohort fewer/cohort.tsv", &["--replace"]);
-    dir.fails("convert download new --cohort gone.tsv", &["gone.tsv", "brainreel cohort"]);
+    dir.fails("convert download new --cohort gone.tsv", &["gone.tsv", "stage `cohort`"]);
     dir.fails("convert download new --cohort fewer.toml", &["fewer.toml"]);
 }
 

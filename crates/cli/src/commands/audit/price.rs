@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::{FolderLock, link_atomic, write_atomic, write_json};
 use brainreel_cohort::{LeakPolicy, Scan, ScanTable, SplitConfig, SplitStrategy, split_scans};
+use brainreel_pipeline::shuffle::permute_diagnoses;
 use brainreel_statistics::Estimate;
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
@@ -15,7 +16,6 @@ use serde::Serialize;
 use crate::commands::evaluate::{self, EvaluationReport, text};
 use crate::commands::train::{self, DERIVATIVES, NOTICE};
 use crate::folders::{self, Kind};
-use crate::shuffle::permuted;
 use crate::ui::{Ui, table};
 
 /// The result.
@@ -154,7 +154,7 @@ fn train_one(
 /// subject gets the most severe diagnosis of the one whose place it takes.
 fn shuffled_view(derivatives: &Path, table: &ScanTable, seed: u64, view: &Path) -> anyhow::Result<()> {
     let known = table.scans().iter().filter_map(|scan| Some((scan.subject(), scan.diagnosis?)));
-    let shuffled = permuted(known, seed);
+    let shuffled = permute_diagnoses(known, seed);
     let relabelled = |scan: &Scan| Scan { diagnosis: shuffled.get(scan.subject()).copied(), ..scan.clone() };
     let scans: Vec<Scan> = table.scans().iter().map(relabelled).collect();
     for scan in &scans {

@@ -1,287 +1,68 @@
-//! Who is in the cohort, by diagnosis: one row a person.
+//! The demographics of a cohort, as a table for the terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use brainreel_cohort::{Cohort, CohortImage, Diagnosis};
+use brainreel_pipeline::cohort::{AGE_RANKS, Demographics, GroupDemographics, MISSING, VariableTest};
 use brainreel_statistics::Interval;
-use brainreel_statistics::association::{
-    Association, ContingencyTable, Summary, compare_means, compare_ranks,
-};
-use serde::Serialize;
+use brainreel_statistics::association::Association;
 
-use crate::commands::train::NOTICE;
 use crate::ui::table;
 
-const MISSING: &str = "unknown";
-
-/// Who is in the cohort, by diagnosis.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Demographics {
-    notice: &'static str,
-    /// How people are counted.
-    unit: &'static str,
-    groups: Vec<Group>,
-    /// People with scans of several diagnoses: they are in the group of the most severe one.
-    n_converters: usize,
-    tests: Vec<Test>,
-}
-
-const UNIT: &str = "one row a subject: the group is the most severe diagnosis among the kept scans; age, site and \
-                    field strength are those of the first scan with it. Effect sizes of two groups are the first \
-                    less the second";
-
-/// The people of a diagnosis.
-#[derive(Debug, Clone, Serialize)]
-struct Group {
-    diagnosis: Diagnosis,
-    n_subjects: usize,
-    /// Scans with this diagnosis, whoever's.
-    n_scans: usize,
-    age_years: Option<Summary>,
-    sex: BTreeMap<String, u64>,
-    field_strength: BTreeMap<String, u64>,
-    site: BTreeMap<String, u64>,
-    #[serde(skip)]
-    ages: Vec<f64>,
-}
-
-/// Whether something goes with the diagnosis.
-#[derive(Debug, Clone, Serialize)]
-struct Test {
-    variable: &'static str,
-    #[serde(flatten)]
-    association: Association,
-}
-
-impl Demographics {
-    /// Looks at the people of a cohort.
-    pub(super) fn of(cohort: &Cohort) -> Self {
-        let mut people: BTreeMap<String, Vec<&CohortImage>> = BTreeMap::new();
-        for image in cohort.kept() {
-            people.entry(image.person_key().unwrap_or_default()).or_default().push(image);
-        }
-        let first = |scans: &Vec<&'_ CohortImage>| {
-            let worst = scans.iter().filter_map(|scan| scan.visit.diagnosis).max();
-            scans.iter().position(|scan| scan.visit.diagnosis == worst).unwrap_or(0)
-        };
-        let rows: Vec<&CohortImage> = people.values().map(|scans| scans[first(scans)]).collect();
-        let several = |scans: &&Vec<&CohortImage>| {
-            scans.iter().filter_map(|scan| scan.visit.diagnosis).collect::<BTreeSet<_>>().len() > 1
-        };
-        let groups: Vec<Group> = Diagnosis::ALL
-            .into_iter()
-            .map(|diagnosis| Group::of(diagnosis, &rows, cohort))
-            .filter(|group| group.n_subjects > 0 || group.n_scans > 0)
-            .collect();
-        let n_converters = people.values().filter(several).count();
-        Self { notice: NOTICE, unit: UNIT, tests: tests(&groups, &rows), groups, n_converters }
-    }
-
-    /// One line a fact, with the test beside the first line of its variable.
-    pub(super) fn to_tsv(&self) -> String {
-        let mut lines = vec!["variable\tlevel".to_owned()];
-        for group in &self.groups {
-            lines[0] += &format!("\t{}", group.diagnosis);
-        }
-        lines[0] += "\ttest\tstatistic\tdof\tp_value\teffect\teffect_value\teffect_lower\teffect_upper";
-        let mut last = "";
-        for Line { variable, level, cells } in self.lines() {
-            let mut line = vec![variable.to_owned(), level];
-            line.extend(cells);
-            let test = self.tests.iter().find(|test| test.variable == variable && last != variable);
-            line.extend(test_cells(test.map(|test| &test.association)));
-            lines.push(line.join("\t"));
-            last = variable;
-        }
-        for test in self.tests.iter().filter(|test| test.variable == RANKS) {
-            let mut line = vec![RANKS.to_owned(), "n/a".to_owned()];
-            line.extend(self.groups.iter().map(|_| "n/a".to_owned()));
-            line.extend(test_cells(Some(&test.association)));
-            lines.push(line.join("\t"));
-        }
-        lines.join("\n") + "\n"
-    }
-
-    fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![
-            self.line("subjects", "n", |group| group.n_subjects.to_string()),
-            self.line("scans", "n", |group| group.n_scans.to_string()),
-        ];
-        let of_age = |value: fn(&Summary) -> Option<f64>| {
-            move |group: &Group| {
-                group
-                    .age_years
-                    .as_ref()
-                    .and_then(value)
-                    .map_or("n/a".to_owned(), |years| format!("{years:.1}"))
-            }
-        };
-        lines.push(self.line("age_years", "mean", of_age(|age| Some(age.mean))));
-        lines.push(self.line("age_years", "sd", of_age(|age| age.sd)));
-        lines.push(self.line("age_years", "min", of_age(|age| Some(age.min))));
-        lines.push(self.line("age_years", "max", of_age(|age| Some(age.max))));
-        lines.push(self.line("age_years", "n_known", |group| group.ages.len().to_string()));
-        type Counts = fn(&Group) -> &BTreeMap<String, u64>;
-        let categories: [(&'static str, Counts); 3] = [
-            ("sex", |group| &group.sex),
-            ("field_strength", |group| &group.field_strength),
-            ("site", |group| &group.site),
-        ];
-        for (variable, counts) in categories {
-            let levels: BTreeSet<&String> =
-                self.groups.iter().flat_map(|group| counts(group).keys()).collect();
-            for level in levels {
-                lines.push(self.line(variable, level, |group| {
-                    counts(group).get(level).copied().unwrap_or(0).to_string()
-                }));
-            }
-        }
-        lines
-    }
-
-    fn line(&self, variable: &'static str, level: &str, cell: impl Fn(&Group) -> String) -> Line {
-        let level = level.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        Line { variable, level, cells: self.groups.iter().map(cell).collect() }
-    }
-}
-
-/// A line of the table: a fact of each group.
-struct Line {
-    variable: &'static str,
-    level: String,
-    cells: Vec<String>,
-}
-
-/// The second test of age has no facts of its own.
-const RANKS: &str = "age_years_ranks";
-
-impl Group {
-    fn of(diagnosis: Diagnosis, rows: &[&CohortImage], cohort: &Cohort) -> Self {
-        let people = || rows.iter().filter(|row| row.visit.diagnosis == Some(diagnosis));
-        let count = |word: fn(&CohortImage) -> String| {
-            let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-            for row in people() {
-                *counts.entry(word(row)).or_default() += 1;
-            }
-            counts
-        };
-        let ages: Vec<f64> = people().filter_map(|row| row.visit.age_years).collect();
-        Self {
-            diagnosis,
-            n_subjects: people().count(),
-            n_scans: cohort.count(diagnosis).n_images,
-            age_years: Summary::of(&ages),
-            sex: count(sex),
-            field_strength: count(field_strength),
-            site: count(site),
-            ages,
-        }
-    }
-}
-
-fn sex(image: &CohortImage) -> String {
-    image.sex().map_or(MISSING, |sex| sex.as_str()).to_owned()
-}
-
-fn site(image: &CohortImage) -> String {
-    image.site().unwrap_or(MISSING).to_owned()
-}
-
-fn field_strength(image: &CohortImage) -> String {
-    let strength = image.scanner.field_strength;
-    strength.map_or(MISSING.to_owned(), |strength| format!("{:.1} T", strength.nominal().tesla()))
-}
-
-/// Tests of each variable against the diagnosis; people of whom it is not known are left out.
-fn tests(groups: &[Group], rows: &[&CohortImage]) -> Vec<Test> {
-    let ages: Vec<&[f64]> = groups.iter().map(|group| group.ages.as_slice()).collect();
-    let by = |word: fn(&CohortImage) -> String| {
-        let pairs = rows.iter().map(|row| (row.visit.diagnosis, word(row)));
-        ContingencyTable::of(pairs.filter(|(_, word)| word != MISSING)).association()
-    };
-    let found = [
-        ("age_years", compare_means(&ages)),
-        (RANKS, compare_ranks(&ages)),
-        ("sex", by(sex)),
-        ("field_strength", by(field_strength)),
-        ("site", by(site)),
-    ];
-    let named = |(variable, association): (&'static str, Option<Association>)| {
-        Some(Test { variable, association: association? })
-    };
-    found.into_iter().filter_map(named).collect()
-}
-
-fn test_cells(association: Option<&Association>) -> Vec<String> {
-    let Some(Association { test, effect, .. }) = association else { return vec!["n/a".to_owned(); 8] };
-    let number = |value: Option<f64>| value.map_or("n/a".to_owned(), |value| format!("{value:.4}"));
-    vec![
-        test.kind.to_string(),
-        number(test.statistic),
-        number(test.dof),
-        format!("{:.4e}", test.p_value),
-        effect.kind.to_string(),
-        format!("{:.4}", effect.value),
-        number(effect.interval.map(|interval| interval.lower)),
-        number(effect.interval.map(|interval| interval.upper)),
-    ]
-}
-
-/// The table for the terminal.
-impl fmt::Display for Demographics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// Renders the table.
+pub(super) fn render(demographics: &Demographics) -> String {
         let mut header = vec!["by subject".to_owned()];
-        header.extend(self.groups.iter().map(|group| group.diagnosis.to_string()));
+        header.extend(demographics.groups.iter().map(|group| group.diagnosis.to_string()));
         header.extend(["p", "test", "effect size (95 % interval)"].map(str::to_owned));
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let mut rows = vec![
-            self.row("subjects", None, |group| group.n_subjects.to_string()),
-            self.row("scans", None, |group| group.n_scans.to_string()),
-            self.row("age, mean and SD", Some("age_years"), |group| match &group.age_years {
+            row(demographics, "subjects", None, |group| group.n_subjects.to_string()),
+            row(demographics, "scans", None, |group| group.n_scans.to_string()),
+            row(demographics, "age, mean and SD", Some("age_years"), |group| match &group.age_years {
                 None => MISSING.to_owned(),
                 Some(age) => {
                     let sd = age.sd.map_or("n/a".to_owned(), |sd| format!("{sd:.1}"));
                     format!("{:.1} ({sd})", age.mean)
                 }
             }),
-            self.row("age, range", Some(RANKS), |group| match &group.age_years {
+            row(demographics, "age, range", Some(AGE_RANKS), |group| match &group.age_years {
                 None => MISSING.to_owned(),
                 Some(age) => format!("{:.1} to {:.1}", age.min, age.max),
             }),
-            self.row("female", Some("sex"), |group| share(&group.sex, "F")),
+            row(demographics, "female", Some("sex"), |group| share(&group.sex, "F")),
         ];
         let levels: BTreeSet<&String> =
-            self.groups.iter().flat_map(|group| group.field_strength.keys()).collect();
+            demographics.groups.iter().flat_map(|group| group.field_strength.keys()).collect();
         for (idx, level) in levels.into_iter().enumerate() {
             let test = (idx == 0).then_some("field_strength");
             rows.push(
-                self.row(&format!("field strength {level}"), test, |group| {
+                row(demographics, &format!("field strength {level}"), test, |group| {
                     share(&group.field_strength, level)
                 }),
             );
         }
-        rows.push(self.row("sites", Some("site"), |group| {
+        rows.push(row(demographics, "sites", Some("site"), |group| {
             group.site.keys().filter(|site| *site != MISSING).count().to_string()
         }));
-        write!(f, "{}", table(&header, &rows))?;
-        if self.n_converters > 0 {
-            write!(
-                f,
+        let mut text = table(&header, &rows);
+        if demographics.n_converters > 0 {
+            text += &format!(
                 "\n{} subjects have scans of several diagnoses; they are counted under the most severe",
-                self.n_converters
-            )?;
+                demographics.n_converters
+            );
         }
-        Ok(())
-    }
+        text
 }
 
-impl Demographics {
-    fn row(&self, name: &str, test: Option<&str>, cell: impl Fn(&Group) -> String) -> Vec<String> {
+fn row(
+    demographics: &Demographics,
+    name: &str,
+    test: Option<&str>,
+    cell: impl Fn(&GroupDemographics) -> String,
+) -> Vec<String> {
         let mut row = vec![name.to_owned()];
-        row.extend(self.groups.iter().map(cell));
-        let found = self.tests.iter().find(|found| Some(found.variable) == test);
-        if let Some(Test { association: Association { test, effect, .. }, .. }) = found {
+        row.extend(demographics.groups.iter().map(cell));
+        let found = demographics.tests.iter().find(|found| Some(found.variable) == test);
+        if let Some(VariableTest { association: Association { test, effect, .. }, .. }) = found {
             let interval = effect
                 .interval
                 .map_or(String::new(), |Interval { lower, upper }| format!(" ({lower:.2} to {upper:.2})"));
@@ -289,14 +70,13 @@ impl Demographics {
             row.push(format!("{} {:.2}{interval}", effect.kind, effect.value));
         }
         row
-    }
 }
 
 fn p_text(p_value: f64) -> String {
     if p_value < 0.001 { "<0.001".to_owned() } else { format!("{p_value:.3}") }
 }
 
-/// `105 (51 %)` of those of whom it is known.
+/// `105 (51 %)` of those whose value is known.
 fn share(counts: &BTreeMap<String, u64>, level: &str) -> String {
     let count = counts.get(level).copied().unwrap_or(0);
     let known: u64 = counts.iter().filter(|(name, _)| name.as_str() != MISSING).map(|(_, count)| count).sum();

@@ -7,17 +7,17 @@ use brainreel_cohort::{FoundImage, ImageId, Ledger, Records, SessionTable, Subje
 use brainreel_formats::bids::{BidsImage, list_t1w, read_scanner};
 use brainreel_formats::dicom::{SeriesIndex, scan_tree};
 
-use crate::commands::convert;
+use crate::convert;
 use crate::folders::Kind;
-use crate::ui::Ui;
+use crate::{Reporter, StageError};
 
 /// Whether a folder is a BIDS dataset; else it is a tree of DICOM files.
 pub(super) fn is_bids(folder: &Path) -> bool {
     Kind::Bids.is(folder)
 }
 
-/// The tables of a dataset that tell of people and sessions.
-pub(super) fn bids_tables(bids: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The tables of a dataset that list people and sessions.
+pub(super) fn bids_tables(bids: &Path) -> Result<Vec<PathBuf>, StageError> {
     let mut tables: Vec<PathBuf> = Vec::new();
     tables.extend(Some(bids.join("participants.tsv")).filter(|path| path.is_file()));
     for image in list_t1w(bids)?.images {
@@ -30,20 +30,19 @@ pub(super) fn bids_tables(bids: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The images below a folder.
-pub(super) fn find(folder: &Path, records: &Records, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
-    let found = if is_bids(folder) { of_bids(folder, ui)? } else { of_dicom(folder, records, ui) };
-    anyhow::ensure!(
-        !found.is_empty(),
-        "there is no image in {}; expected a tree of DICOM files or a BIDS dataset with sub-*/ses-*/anat/*_T1w.nii.gz",
-        folder.display()
-    );
+pub(super) fn find(folder: &Path, records: &Records, reporter: &Reporter<'_>) -> Result<Vec<FoundImage>, StageError> {
+    let found = if is_bids(folder) { of_bids(folder, reporter)? } else { of_dicom(folder, records, reporter) };
+    if found.is_empty() {
+        let expected = "a tree of DICOM files or a BIDS dataset with sub-*/ses-*/anat/*_T1w.nii.gz";
+        return Err(StageError::input(folder, "holds no image", expected));
+    }
     Ok(found)
 }
 
-fn of_dicom(root: &Path, records: &Records, ui: &Ui) -> Vec<FoundImage> {
-    let bar = ui.progress("read headers", 0);
-    let tree = scan_tree(root, &|done, total| bar.set(done, total));
-    bar.finish();
+fn of_dicom(root: &Path, records: &Records, reporter: &Reporter<'_>) -> Vec<FoundImage> {
+    let progress = reporter.progress("read headers", 0);
+    let tree = scan_tree(root, &|done, total| progress.set(done, total));
+    progress.finish();
     let mut in_folder: BTreeMap<&Path, usize> = BTreeMap::new();
     for series in &tree.series {
         *in_folder.entry(&series.folder).or_default() += 1;
@@ -79,7 +78,7 @@ fn inside(root: &Path, path: &Path) -> String {
     if text.is_empty() { ".".to_owned() } else { text }
 }
 
-fn of_bids(bids: &Path, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
+fn of_bids(bids: &Path, reporter: &Reporter<'_>) -> Result<Vec<FoundImage>, StageError> {
     // The archive's numbers, if brainreel converted the dataset.
     let ledger = bids.join("conversion_ledger.tsv");
     let ledger = if ledger.is_file() { Ledger::read(&ledger)? } else { Ledger::default() };
@@ -92,7 +91,7 @@ fn of_bids(bids: &Path, ui: &Ui) -> anyhow::Result<Vec<FoundImage>> {
     let mut found = Vec::new();
     let listing = list_t1w(bids)?;
     for skipped in &listing.skipped {
-        ui.warn(format!("cohort: {skipped}"));
+        reporter.warn(skipped.to_string());
     }
     for image in listing.images {
         let subject = image.name.subject().to_owned();

@@ -1,14 +1,18 @@
-//! Permuting diagnoses among subjects: the classifier must fall to chance level, or something leaks.
+//! Diagnoses permuted among subjects: the classifier must fall to chance level, or something leaks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use brainreel_artifact::{derive_seed, write_atomic};
 use brainreel_cohort::{Diagnosis, LabelTable, SubjectId};
 
-/// The diagnosis that each subject gets: the most severe one of the subject whose place it takes.
-pub(crate) fn permuted<'a>(
+use crate::StageError;
+
+/// Permutes diagnoses among subjects. Each subject gets the most severe diagnosis of another.
+///
+/// # Determinism
+/// A function of the diagnoses and the seed.
+pub fn permute_diagnoses<'a>(
     diagnoses: impl Iterator<Item = (&'a SubjectId, Diagnosis)>,
     seed: u64,
 ) -> BTreeMap<&'a SubjectId, Diagnosis> {
@@ -29,15 +33,17 @@ pub(crate) fn permuted<'a>(
 ///
 /// # Determinism
 /// A function of the tables and the seed.
-pub(crate) fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// [`StageError`] if a table cannot be read or the new one cannot be written.
+pub fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> Result<(), StageError> {
     let labels = LabelTable::from_files(tables)?;
     let known = labels.rows().iter().filter_map(|row| Some((&row.person.subject, row.diagnosis()?)));
-    let shuffled = permuted(known, seed);
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["image_id", "path", "subject", "session", "diagnosis", "age", "sex", "date"])?;
-    for row in labels.rows() {
-        let text = |value: Option<String>| value.unwrap_or_default();
-        writer.write_record([
+    let shuffled = permute_diagnoses(known, seed);
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let header = ["image_id", "path", "subject", "session", "diagnosis", "age", "sex", "date"];
+    let rows = labels.rows().iter().map(|row| {
+        [
             text(row.image.id.as_ref().map(ToString::to_string)),
             text(row.image.path.as_deref().map(str::to_owned)),
             row.person.subject.label().to_owned(),
@@ -46,10 +52,14 @@ pub(crate) fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> anyho
             text(row.visit.age_years.map(|age| age.to_string())),
             text(row.person.sex.map(|sex| sex.as_str().to_owned())),
             text(row.visit.date.map(|date| date.to_string())),
-        ])?;
+        ]
+    });
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(header).expect("text in memory");
+    for row in rows {
+        writer.write_record(row).expect("as many cells as the header has");
     }
-    let bytes = writer.into_inner().context("writing the shuffled labels")?;
-    Ok(write_atomic(out, &bytes)?)
+    Ok(write_atomic(out, &writer.into_inner().expect("writing to memory cannot fail"))?)
 }
 
 #[cfg(test)]

@@ -32,47 +32,64 @@ const LONGEST_ECHO_MS: f64 = 30.0;
 /// With an inversion pulse a longer echo may still be T1-weighted, but not one of this length: FLAIR.
 const LONGEST_ECHO_WITH_INVERSION_MS: f64 = 80.0;
 
-/// The rule by which a series is no T1-weighted head, and its reason.
-pub(super) fn speaks_against_t1(series: &SeriesIndex) -> Option<(&'static str, String)> {
+/// Why a series is no T1-weighted head.
+pub(super) struct Objection {
+    /// The rule, as the ledger names it.
+    pub(super) rule: &'static str,
+    /// In words, with what the header says.
+    pub(super) reason: String,
+}
+
+/// Looks for a sign that a series is no T1-weighted head.
+pub(super) fn find_objection(series: &SeriesIndex) -> Option<Objection> {
+    let objection = |rule, reason| Some(Objection { rule, reason });
     let named = words(&format!("{} {}", series.description, series.image_type));
     if let Some(word) = LOCALIZERS.into_iter().find(|word| named.contains(*word)) {
-        return Some(("localizer", format!("the series calls itself {word}")));
+        return objection("localizer", format!("the series calls itself {word}"));
     }
     if let Some(degrees) = series.largest_turn_degrees().filter(|&degrees| degrees > PLANES_DEGREES) {
         let n_slices = series.n_slices();
         let reason =
             format!("its {n_slices} slices lie in planes at up to {degrees:.0} degrees: a localizer");
-        return Some(("localizer", reason));
+        return objection("localizer", reason);
     }
     let mut behind = series.image_type.split('\\').skip(2).map(str::trim);
     if let Some(part) = behind.find(|value| NOT_MAGNITUDE.contains(value)) {
-        return Some(("not_magnitude", format!("ImageType says {part}: not the magnitude of the signal")));
+        return objection(
+            "not_magnitude",
+            format!("ImageType says {part}: not the magnitude of the signal"),
+        );
     }
     if let Some(word) = OTHER_CONTRASTS.into_iter().find(|word| named.contains(*word)) {
-        return Some(("not_t1", format!("the series calls itself {word}")));
+        return objection("not_t1", format!("the series calls itself {word}"));
     }
     let kinds = words(&series.image_type);
     if let Some(word) = DIFFUSION.into_iter().find(|word| kinds.contains(*word)) {
-        return Some(("diffusion", format!("ImageType says {word}: a diffusion image, not T1-weighted")));
+        return objection(
+            "diffusion",
+            format!("ImageType says {word}: a diffusion image, not T1-weighted"),
+        );
     }
     if let Some(word) = COMPUTED.into_iter().find(|word| kinds.contains(*word)) {
-        return Some(("computed", format!("ImageType says {word}: computed from other images")));
+        return objection("computed", format!("ImageType says {word}: computed from other images"));
     }
     if let Some(word) =
         REFORMATTED.into_iter().find(|word| kinds.contains(*word) && kinds.contains("DERIVED"))
     {
-        return Some((
+        return objection(
             "reformatted",
             format!("ImageType says DERIVED and {word}: cut out of another series"),
-        ));
+        );
     }
     let sequence = words(&series.scanning_sequence);
     if sequence.contains("EP") {
-        return Some(("echo_planar", "ScanningSequence is EP: echo-planar, not T1-weighted".to_owned()));
+        return objection(
+            "echo_planar",
+            "ScanningSequence is EP: echo-planar, not T1-weighted".to_owned(),
+        );
     }
     let has_inversion = series.sidecar.inversion_time.is_some() || sequence.contains("IR");
-    let reason = long_echo(series.sidecar.echo_time? * 1000.0, has_inversion)?;
-    Some(("long_echo_time", reason))
+    objection("long_echo_time", long_echo(series.sidecar.echo_time? * 1000.0, has_inversion)?)
 }
 
 fn long_echo(echo_ms: f64, has_inversion: bool) -> Option<String> {
@@ -85,8 +102,8 @@ fn long_echo(echo_ms: f64, has_inversion: bool) -> Option<String> {
     })
 }
 
-/// Why a series that nothing speaks against is taken as T1-weighted.
-pub(super) fn speaks_for_t1(series: &SeriesIndex) -> String {
+/// What the header says in favour of a T1-weighted head.
+pub(super) fn describe_t1(series: &SeriesIndex) -> String {
     let sequence = words(&series.scanning_sequence);
     let sequence: Vec<&str> = sequence.iter().map(String::as_str).collect();
     let echo = series.sidecar.echo_time.map(|seconds| format!("EchoTime {:.2} ms", seconds * 1000.0));

@@ -14,15 +14,28 @@ T1-weighted images converted from DICOM by brainreel. For research use only.
 - The diagnosis of a session is in `sub-*/sub-*_sessions.tsv`; it belongs to the visit, not to the person.
 ";
 
-/// All tables and texts of the dataset, by their path in it.
-pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+/// A table or a text of the dataset.
+pub(super) struct TextFile {
+    /// Path in the dataset, with forward slashes.
+    pub(super) path: String,
+    pub(super) content: Vec<u8>,
+}
+
+impl TextFile {
+    fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), content: content.into() }
+    }
+}
+
+/// All tables and texts of the dataset.
+pub(super) fn contents(converted: &[&Planned<'_>]) -> Vec<TextFile> {
     let description = DatasetDescription::new("T1-weighted MRI converted by brainreel", DatasetKind::Raw);
-    let mut description = serde_json::to_vec_pretty(&description)?;
+    let mut description = serde_json::to_vec_pretty(&description).expect("texts only");
     description.push(b'\n');
     let mut files = vec![
-        ("dataset_description.json".to_owned(), description),
-        ("README".to_owned(), README.as_bytes().to_vec()),
-        (".bidsignore".to_owned(), b"conversion_ledger.tsv\n.brainreel*\n".to_vec()),
+        TextFile::new("dataset_description.json", description),
+        TextFile::new("README", README),
+        TextFile::new(".bidsignore", "conversion_ledger.tsv\n.brainreel*\n"),
     ];
 
     let mut people: BTreeMap<&SubjectId, Vec<&Planned<'_>>> = BTreeMap::new();
@@ -38,7 +51,7 @@ pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String
         })
         .collect();
     let participants = ParticipantTable::new(participants).to_tsv();
-    files.push(("participants.tsv".to_owned(), participants.into_bytes()));
+    files.push(TextFile::new("participants.tsv", participants));
     for (subject, scans) in people {
         let mut sessions: BTreeMap<_, Vec<&Planned<'_>>> = BTreeMap::new();
         for scan in scans {
@@ -46,9 +59,9 @@ pub(crate) fn contents(converted: &[&Planned<'_>]) -> anyhow::Result<Vec<(String
         }
         let rows = sessions.into_iter().map(|(session, scans)| session_row(session, &scans)).collect();
         let path = format!("{subject}/{subject}_sessions.tsv");
-        files.push((path, SessionTable::new(rows).to_tsv().into_bytes()));
+        files.push(TextFile::new(path, SessionTable::new(rows).to_tsv()));
     }
-    Ok(files)
+    files
 }
 
 /// What any of the session's scans knows; conflicting labels were refused before.

@@ -7,36 +7,43 @@ use brainreel_artifact::hash_bytes;
 use brainreel_cohort::{
     CohortList, Date, Group, ImageId, LabelRow, LabelTable, LedgerRow, Outcome, ScanId, SessionId, SubjectId,
 };
+use brainreel_formats::bids::{BidsError, BidsName};
 use brainreel_formats::dicom::{FileFault, FileProblem, SeriesIndex};
 
-use super::contrast;
+use super::{ConvertConfig, contrast};
 
 /// What the plan depends on beside the series.
-pub(crate) struct Rules<'a> {
+pub(super) struct Rules<'a> {
     /// The folder of the download.
-    pub(crate) root: &'a Path,
+    pub(super) root: &'a Path,
     /// Who was scanned, when, with which diagnosis.
-    pub(crate) labels: &'a LabelTable,
+    pub(super) labels: &'a LabelTable,
     /// The images that are converted, if not all are.
-    pub(crate) cohort: Option<&'a CohortList>,
-    /// Whether series of other contrasts than T1 are converted as well.
-    pub(crate) any_contrast: bool,
-    /// Whether subjects get the hash of their id for a name.
-    pub(crate) hash_subjects: bool,
+    pub(super) cohort: Option<&'a CohortList>,
+    /// Settings.
+    pub(super) config: &'a ConvertConfig,
 }
 
 /// A series that will be converted.
-pub(crate) struct Planned<'a> {
-    pub(crate) series: &'a SeriesIndex,
-    pub(crate) label: Option<&'a LabelRow>,
-    pub(crate) scan_id: ScanId,
-    pub(crate) date: Option<Date>,
+pub(super) struct Planned<'a> {
+    pub(super) series: &'a SeriesIndex,
+    pub(super) label: Option<&'a LabelRow>,
+    pub(super) scan_id: ScanId,
+    pub(super) date: Option<Date>,
+}
+
+impl Planned<'_> {
+    /// The name of the image in the dataset.
+    pub(super) fn bids_name(&self) -> Result<BidsName, BidsError> {
+        let id = &self.scan_id;
+        BidsName::t1w(id.subject().label(), Some(id.session().label()), id.run())
+    }
 }
 
 /// What is converted, and the ledger of what is not.
-pub(crate) struct Plan<'a> {
-    pub(crate) kept: Vec<Planned<'a>>,
-    pub(crate) left_out: Vec<LedgerRow>,
+pub(super) struct Plan<'a> {
+    pub(super) kept: Vec<Planned<'a>>,
+    pub(super) excluded: Vec<LedgerRow>,
 }
 
 /// A rule's verdict on a series that is not converted.
@@ -54,17 +61,17 @@ const OTHER_FILES: [&str; 14] =
     ["csv", "tsv", "txt", "json", "xml", "pdf", "nii", "gz", "zip", "md", "html", "png", "jpg", "part"];
 
 /// Decides about every series.
-pub(crate) fn plan<'a>(series: &'a [SeriesIndex], rules: &Rules<'a>) -> Plan<'a> {
-    let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
+pub(super) fn plan<'a>(series: &'a [SeriesIndex], rules: &Rules<'a>) -> Plan<'a> {
+    let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
     for index in series {
         let label = find_label(index, rules);
         match examine(index, label, rules) {
             Ok(candidate) => candidates.push(candidate),
-            Err(verdict) => left_out.push(ledger_row(index, label, rules, verdict)),
+            Err(verdict) => excluded.push(ledger_row(index, label, rules, verdict)),
         }
     }
-    let kept = name_scans(candidates, rules, &mut left_out);
-    Plan { kept, left_out }
+    let kept = name_scans(candidates, rules, &mut excluded);
+    Plan { kept, excluded }
 }
 
 /// A series that passed the rules, before scans of one session are told apart.
@@ -93,7 +100,7 @@ fn find_label<'a>(series: &SeriesIndex, rules: &Rules<'a>) -> Option<&'a LabelRo
 /// The subject's name in all outputs. Spellings of one name become one before they are hashed.
 fn output_subject(raw: &str, rules: &Rules<'_>) -> Option<SubjectId> {
     let subject = SubjectId::parse(raw);
-    if !rules.hash_subjects {
+    if !rules.config.hash_subjects {
         return subject.ok();
     }
     let key = subject.map_or_else(|_| raw.to_owned(), |subject| subject.person_key());
@@ -109,10 +116,10 @@ fn examine<'a>(
     if series.modality != "MR" {
         return dropped("not_mr", "the modality is not MR".to_owned());
     }
-    if !rules.any_contrast
-        && let Some((rule, reason)) = contrast::speaks_against_t1(series)
+    if !rules.config.any_contrast
+        && let Some(objection) = contrast::find_objection(series)
     {
-        return dropped(rule, reason);
+        return dropped(objection.rule, objection.reason);
     }
     if let Some(cohort) = rules.cohort.filter(|cohort| !is_listed(series, cohort, rules)) {
         return dropped(
@@ -139,7 +146,7 @@ fn examine<'a>(
         outcome: Outcome::Failed,
         rule: "no_subject",
         reason: "neither the path, nor PatientID, nor a label table gives a usable subject; add a label \
-                 table, or pass --hash-subjects"
+                 table, or name subjects by hashes of their ids"
             .to_owned(),
     })?;
     Ok(Candidate { series, label, subject, date: series.scan_date() })
@@ -170,7 +177,7 @@ fn is_ptid(text: &str) -> bool {
 fn name_scans<'a>(
     candidates: Vec<Candidate<'a>>,
     rules: &Rules<'_>,
-    left_out: &mut Vec<LedgerRow>,
+    excluded: &mut Vec<LedgerRow>,
 ) -> Vec<Planned<'a>> {
     let mut days: BTreeMap<(&SubjectId, String), BTreeSet<Option<Date>>> = BTreeMap::new();
     for candidate in &candidates {
@@ -194,7 +201,7 @@ fn name_scans<'a>(
     let mut kept = Vec::new();
     for ((subject, session), mut scans) in sessions {
         if let Some(reason) = label_conflict(&subject, &session, &scans) {
-            left_out.extend(scans.iter().map(|scan| {
+            excluded.extend(scans.iter().map(|scan| {
                 let verdict =
                     Verdict { outcome: Outcome::Failed, rule: "label_conflict", reason: reason.clone() };
                 ledger_row(scan.series, scan.label, rules, verdict)
@@ -233,16 +240,16 @@ fn image_number(series: &SeriesIndex) -> u64 {
 }
 
 /// The ledger's row for a series that was converted.
-pub(crate) fn kept_row(
+pub(super) fn kept_row(
     planned: &Planned<'_>,
     output: String,
     warnings: &[String],
     rules: &Rules<'_>,
 ) -> LedgerRow {
-    let contrast = if rules.any_contrast {
-        "of any contrast, as --any-contrast asks".to_owned()
+    let contrast = if rules.config.any_contrast {
+        "of any contrast, as the settings ask".to_owned()
     } else {
-        contrast::speaks_for_t1(planned.series)
+        contrast::describe_t1(planned.series)
     };
     let diagnosis = match (planned.label, unknown_diagnosis(planned)) {
         (Some(row), _) if row.diagnosis().is_some() => "with a diagnosis".to_owned(),
@@ -264,7 +271,7 @@ pub(crate) fn kept_row(
 }
 
 /// The word in the label table's group column, if it is no diagnosis.
-pub(crate) fn unknown_diagnosis(planned: &Planned<'_>) -> Option<String> {
+pub(super) fn unknown_diagnosis(planned: &Planned<'_>) -> Option<String> {
     match planned.label?.group.as_ref()? {
         Group::Other(word) => Some(word.clone()),
         Group::Diagnosis(_) => None,
@@ -272,7 +279,7 @@ pub(crate) fn unknown_diagnosis(planned: &Planned<'_>) -> Option<String> {
 }
 
 /// The ledger's row for a series that could not be converted.
-pub(crate) fn failed_row(planned: &Planned<'_>, reason: String, rules: &Rules<'_>) -> LedgerRow {
+pub(super) fn failed_row(planned: &Planned<'_>, reason: String, rules: &Rules<'_>) -> LedgerRow {
     planned_row(planned, rules, Verdict { outcome: Outcome::Failed, rule: "not_convertible", reason })
 }
 
@@ -303,7 +310,7 @@ fn base_row(
     let hash = |id: String| hash_bytes(id.as_bytes()).short().to_owned();
     LedgerRow {
         series: hash_bytes(series.series_uid.as_bytes()).short().to_owned(),
-        image_id: if rules.hash_subjects { image_id.map(hash) } else { image_id },
+        image_id: if rules.config.hash_subjects { image_id.map(hash) } else { image_id },
         subject: subject.map(ToString::to_string),
         description: label.and_then(|row| row.image.description.as_deref().map(str::to_owned)),
         n_files: series.n_files(),
@@ -317,7 +324,7 @@ fn base_row(
 /// The ledger's row for a file that is no slice of a series; nothing for files that were never meant to
 /// be. A damaged file, or one that lies among the slices of a series and is named like them, is a slice
 /// that was lost: a failure.
-pub(crate) fn problem_row(
+pub(super) fn problem_row(
     problem: &FileProblem,
     kept: &[Planned<'_>],
     rules: &Rules<'_>,
@@ -364,13 +371,13 @@ fn is_dcm(path: &Path) -> bool {
 }
 
 /// Whether a row is about a file that is no slice of a series.
-pub(crate) fn is_file(row: &LedgerRow) -> bool {
+pub(super) fn is_file(row: &LedgerRow) -> bool {
     row.series == NO_SERIES
 }
 
 /// A reason that names some of `paths` or their folders, with their places in the download, so that the
 /// ledger can travel. With hashed subjects folders and files are hashed: their names may be those of people.
-pub(crate) fn portable<'p>(reason: &str, paths: impl Iterator<Item = &'p Path>, rules: &Rules<'_>) -> String {
+pub(super) fn portable<'p>(reason: &str, paths: impl Iterator<Item = &'p Path>, rules: &Rules<'_>) -> String {
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for path in paths.filter(|path| path.components().next().is_some()) {
         let Some(folder) = path.parent() else { continue };
@@ -387,7 +394,7 @@ pub(crate) fn portable<'p>(reason: &str, paths: impl Iterator<Item = &'p Path>, 
 /// A file or folder as it may be shown.
 fn place(path: &Path, is_folder: bool, rules: &Rules<'_>) -> String {
     let inside = path.strip_prefix(rules.root).unwrap_or(path);
-    if !rules.hash_subjects {
+    if !rules.config.hash_subjects {
         return if inside.as_os_str().is_empty() { ".".to_owned() } else { inside.display().to_string() };
     }
     let hashed = |text: &str| hash_bytes(text.as_bytes()).short().to_owned();
@@ -425,18 +432,13 @@ mod tests {
 
     fn shown(reason: &str, root: &str, path: &str) -> String {
         let labels = LabelTable::default();
-        let rules = Rules {
-            root: Path::new(root),
-            labels: &labels,
-            cohort: None,
-            any_contrast: false,
-            hash_subjects: false,
-        };
+        let config = ConvertConfig::default();
+        let rules = Rules { root: Path::new(root), labels: &labels, cohort: None, config: &config };
         portable(reason, [Path::new(path)].into_iter(), &rules)
     }
 
     #[test]
-    fn names_are_told_from_the_download_on() {
+    fn names_start_at_the_download() {
         assert_eq!(shown("series in /a/b has 3", "/a/b", "/a/b/x.dcm"), "series in . has 3");
         assert_eq!(shown("/a/b/c/x.dcm is cut (in /a/b/c)", "/a/b", "/a/b/c/x.dcm"), "c/x.dcm is cut (in c)");
         assert_eq!(shown("series in a has a 3 a", "./a", "./a/x"), "series in a has a 3 a");

@@ -7,9 +7,9 @@ use brainreel_cohort::Cohort;
 use brainreel_figure::FlowChart;
 use serde::{Deserialize, Serialize};
 
-use super::CohortReport;
-use crate::commands::train::NOTICE;
-use crate::folders;
+use super::{CohortSummary, report};
+use crate::notice::NOTICE;
+use crate::{StageError, folders};
 
 /// Says that the folder is ours, and how its files came to be.
 const STAMP: &str = "cohort.json";
@@ -33,17 +33,15 @@ struct Record<'a> {
     provenance: Provenance,
 }
 
-/// Refuses a folder in which files of other hands would be replaced.
-pub(super) fn refuse_foreign(out: &Path) -> anyhow::Result<()> {
+/// Refuses a folder in which files that brainreel did not write would be replaced.
+pub(super) fn refuse_foreign(out: &Path) -> Result<(), StageError> {
     folders::check_output(out)?;
     let stamp = std::fs::read(out.join(STAMP)).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let is_ours = stamp.is_some_and(|stamp: Stamp| stamp.provenance.stage == "cohort");
     let foreign = FILES.into_iter().find(|name| !is_ours && out.join(name).exists());
     foreign.map_or(Ok(()), |name| {
-        anyhow::bail!(
-            "{} exists and was not written by `brainreel cohort`; choose another folder",
-            out.join(name).display()
-        )
+        let found = "exists and was not written by the stage `cohort`";
+        Err(StageError::output(out.join(name), found, "choose another folder"))
     })
 }
 
@@ -51,36 +49,36 @@ pub(super) fn refuse_foreign(out: &Path) -> anyhow::Result<()> {
 pub(super) fn write(
     out: &Path,
     cohort: &Cohort,
-    report: &CohortReport,
+    summary: &CohortSummary,
     provenance: Provenance,
-) -> anyhow::Result<()> {
+) -> Result<(), StageError> {
     let lock = FolderLock::acquire(out)?;
     lock.remove_litter();
     let record = Record {
         notice: NOTICE,
-        settings: &report.settings,
-        flow: &report.flow,
-        warnings: &report.warnings,
+        settings: &summary.settings,
+        flow: &summary.flow,
+        warnings: &summary.warnings,
         provenance,
     };
     write_json(&out.join(STAMP), &record)?;
     write_atomic(&out.join("cohort.tsv"), cohort.to_tsv().as_bytes())?;
     write_atomic(&out.join("ledger.tsv"), cohort.ledger_tsv().as_bytes())?;
-    write_atomic(&out.join("flow.svg"), chart(report).to_svg().as_bytes())?;
-    write_atomic(&out.join("demographics.tsv"), report.demographics.to_tsv().as_bytes())?;
-    write_json(&out.join("demographics.json"), &report.demographics)?;
+    write_atomic(&out.join("flow.svg"), chart(summary).to_svg().as_bytes())?;
+    write_atomic(&out.join("demographics.tsv"), summary.demographics.to_tsv().as_bytes())?;
+    write_json(&out.join("demographics.json"), &summary.demographics)?;
     Ok(())
 }
 
-fn chart(report: &CohortReport) -> FlowChart {
-    let flow = &report.flow;
-    let start = if report.images.is_some() { "listed or found" } else { "listed" };
+fn chart(summary: &CohortSummary) -> FlowChart {
+    let flow = &summary.flow;
+    let start = if summary.images.is_some() { "listed or found" } else { "listed" };
     let mut chart = FlowChart::new("How the cohort came about", &format!("{} {start}", flow.all));
     for step in &flow.steps {
         let lost = match step.dropped.n_subjects {
-            0 => format!("{}, no subject", super::count_text(step.dropped.n_images)),
-            1 => format!("{}, 1 subject", super::count_text(step.dropped.n_images)),
-            n => format!("{}, {n} subjects", super::count_text(step.dropped.n_images)),
+            0 => format!("{}, no subject", report::count_text(step.dropped.n_images)),
+            1 => format!("{}, 1 subject", report::count_text(step.dropped.n_images)),
+            n => format!("{}, {n} subjects", report::count_text(step.dropped.n_images)),
         };
         chart = chart.step(step.rule.title(), &lost, &step.remaining.to_string());
     }

@@ -1,18 +1,19 @@
-//! What in the output folder is ours: nothing that brainreel did not write is overwritten, and the images
-//! of another download are not removed unasked.
+//! Which files of the output folder brainreel wrote: it overwrites no others, and removes the images of another
+//! download only on request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Context;
 use brainreel_artifact::{ContentHash, HashBuilder, hash_bytes, hash_file, write_atomic, write_json};
-use brainreel_formats::bids::{RawSidecar, list_t1w, read_sidecar, sidecar_path};
+use brainreel_formats::bids::{BidsError, RawSidecar, list_t1w, read_sidecar, sidecar_path};
 use serde::{Deserialize, Serialize};
 
+use super::ConvertRequest;
 use super::plan::Planned;
-use super::{Request, bids_name, series_hash};
+use super::series::hash_files;
+use super::tables::TextFile;
 use crate::batch;
-use crate::ui::Ui;
+use crate::{IoContext, Remedy, Reporter, StageError};
 
 /// Hidden, since it belongs to one machine: the dataset is the same without it.
 const FILE: &str = ".brainreel_origin.json";
@@ -32,28 +33,25 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Refuses to overwrite files of other hands or to remove the images of another download; then notes
-    /// what is about to be written.
+    /// Refuses to overwrite files that brainreel did not write, or to remove the images of another download. Then
+    /// records what is about to be written.
     pub(super) fn begin(
-        request: &Request<'_>,
+        request: &ConvertRequest,
         kept: &[Planned<'_>],
-        files: &[(String, Vec<u8>)],
-        ui: &Ui,
-    ) -> anyhow::Result<Self> {
-        let mut origin = Self::read(request.bids);
-        let images = kept
-            .iter()
-            .map(|planned| Ok(bids_name(planned)?.relative_path_text()))
-            .collect::<anyhow::Result<BTreeSet<String>>>()?;
-        origin.refuse_foreign(request.bids, &images, files)?;
-        let source = source(request)?;
-        if !request.replace && origin.source.as_ref() != Some(&source) {
-            refuse_losses(request, kept, ui)?;
+        files: &[TextFile],
+        reporter: &Reporter<'_>,
+    ) -> Result<Self, StageError> {
+        let mut origin = Self::read(&request.bids);
+        let images = image_paths(kept)?;
+        origin.refuse_foreign(&request.bids, &images, files)?;
+        let source = hash_source(request)?;
+        if !request.config.replace && origin.source.as_ref() != Some(&source) {
+            refuse_losses(request, kept, reporter)?;
         }
         origin.source = Some(source);
         // Those of an earlier run stay ours until they are removed.
         origin.images.extend(images);
-        origin.write(request.bids)?;
+        origin.write(&request.bids)?;
         Ok(origin)
     }
 
@@ -62,50 +60,51 @@ impl Origin {
     pub(super) fn write_files(
         &mut self,
         bids: &Path,
-        files: &[(String, Vec<u8>)],
-        ui: &Ui,
-    ) -> anyhow::Result<()> {
-        for (name, content) in files {
-            self.files.entry(name.clone()).or_default().insert(hash_bytes(content));
+        files: &[TextFile],
+        reporter: &Reporter<'_>,
+    ) -> Result<(), StageError> {
+        for TextFile { path, content } in files {
+            self.files.entry(path.clone()).or_default().insert(hash_bytes(content));
         }
         self.write(bids)?;
-        for (name, content) in files {
-            write_atomic(&bids.join(name), content)?;
+        for TextFile { path, content } in files {
+            write_atomic(&bids.join(path), content)?;
         }
-        let listed: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        let listed: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         for (name, hashes) in self.files.iter().filter(|(name, _)| !listed.contains(name.as_str())) {
             let Some(path) = inside(bids, name).filter(|path| path.exists()) else { continue };
             if hashes.contains(&hash_file(&path)?) {
                 remove(&path)?;
                 remove_empty_folders(bids, &path);
             } else {
-                ui.warn(format!(
-                    "convert: {} is of no scan any more, but is not as brainreel wrote it: it stays",
+                reporter.warn(format!(
+                    "{} belongs to no scan of this download, but was changed since brainreel wrote it: it stays",
                     path.display()
                 ));
             }
         }
         self.files =
-            files.iter().map(|(name, content)| (name.clone(), [hash_bytes(content)].into())).collect();
+            files.iter().map(|file| (file.path.clone(), [hash_bytes(&file.content)].into())).collect();
         self.write(bids)
     }
 
-    /// Removes images and sidecars that an earlier conversion left and that this download no longer gives:
-    /// they would go on into the next stages. Images of other hands stay. Both are worth a warning.
+    /// Removes images and sidecars of an earlier conversion that this download no longer has: the next stages would
+    /// use them. Images that brainreel did not write stay. Warns about both.
     pub(super) fn remove_leftovers(
         &mut self,
         bids: &Path,
         converted: &[&Planned<'_>],
-        ui: &Ui,
-    ) -> anyhow::Result<()> {
-        let mut listed = BTreeSet::new();
-        for planned in converted {
-            listed.insert(bids_name(planned)?.relative_path_text());
-        }
+        reporter: &Reporter<'_>,
+    ) -> Result<(), StageError> {
+        let listed = image_paths(converted.iter().copied())?;
         let ours: BTreeSet<PathBuf> = listed.iter().map(|name| bids.join(name)).collect();
         let noted: BTreeSet<PathBuf> =
             self.images.difference(&listed).filter_map(|name| inside(bids, name)).collect();
-        let found = list_t1w(bids)?.images.into_iter().map(|image| image.path);
+        let listing = list_t1w(bids)?;
+        for skipped in &listing.skipped {
+            reporter.warn(skipped.to_string());
+        }
+        let found = listing.images.into_iter().map(|image| image.path);
         let others: BTreeSet<PathBuf> =
             found.filter(|path| !ours.contains(path)).chain(noted.clone()).collect();
         let (leftovers, foreign): (Vec<PathBuf>, Vec<PathBuf>) = others
@@ -118,8 +117,8 @@ impl Origin {
             }
             remove_empty_folders(bids, path);
         }
-        warn(&leftovers, "removed: this download gives it no longer, or under another name", ui);
-        warn(&foreign, "does not come from this download; it will be preprocessed as well", ui);
+        warn(&leftovers, "removed: this download no longer has it, or has it under another name", reporter);
+        warn(&foreign, "does not come from this download; it will be preprocessed too", reporter);
         self.images = listed;
         self.write(bids)
     }
@@ -129,7 +128,7 @@ impl Origin {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
-    fn write(&self, bids: &Path) -> anyhow::Result<()> {
+    fn write(&self, bids: &Path) -> Result<(), StageError> {
         Ok(write_json(&bids.join(FILE), self)?)
     }
 
@@ -137,9 +136,9 @@ impl Origin {
         &self,
         bids: &Path,
         images: &BTreeSet<String>,
-        files: &[(String, Vec<u8>)],
-    ) -> anyhow::Result<()> {
-        for (name, content) in files {
+        files: &[TextFile],
+    ) -> Result<(), StageError> {
+        for TextFile { path: name, content } in files {
             let path = bids.join(name);
             if !path.exists() {
                 continue;
@@ -147,79 +146,88 @@ impl Origin {
             let found = hash_file(&path)?;
             let ours = found == hash_bytes(content)
                 || self.files.get(name).is_some_and(|hashes| hashes.contains(&found));
-            anyhow::ensure!(
-                ours,
-                "{} is not as brainreel wrote it and would be overwritten; move it away, or convert into \
-                 another folder",
-                path.display()
-            );
+            if !ours {
+                let found = "is not as brainreel wrote it and would be overwritten";
+                return Err(StageError::output(path, found, "move it away, or convert into another folder"));
+            }
         }
         for name in images.difference(&self.images) {
             let path = bids.join(name);
-            anyhow::ensure!(
-                !path.exists() || is_ours(&path),
-                "{} was not made by brainreel and would be overwritten; convert into another folder",
-                path.display()
-            );
+            if path.exists() && !is_ours(&path) {
+                let found = "was not made by brainreel and would be overwritten";
+                return Err(StageError::output(path, found, "convert into another folder"));
+            }
         }
         Ok(())
     }
 }
 
+/// Paths of the images of series, in the dataset.
+fn image_paths<'p, 'a: 'p>(
+    planned: impl IntoIterator<Item = &'p Planned<'a>>,
+) -> Result<BTreeSet<String>, BidsError> {
+    planned.into_iter().map(|planned| Ok(planned.bids_name()?.relative_path_text())).collect()
+}
+
 /// Which download: the same tree with other tables may give other images.
-fn source(request: &Request<'_>) -> anyhow::Result<ContentHash> {
-    let tree = std::fs::canonicalize(request.dicom)
-        .with_context(|| format!("cannot read {}", request.dicom.display()))?;
+fn hash_source(request: &ConvertRequest) -> Result<ContentHash, StageError> {
+    let tree = std::fs::canonicalize(&request.dicom).io_context("read", &request.dicom)?;
     let mut tables = request.labels.iter().map(|table| hash_file(table)).collect::<Result<Vec<_>, _>>()?;
     // Another choice of images would remove some.
-    tables.extend(request.cohort.map(hash_file).transpose()?);
+    tables.extend(request.cohort.as_deref().map(hash_file).transpose()?);
     tables.sort_unstable();
     let builder = HashBuilder::new().part(tree.to_string_lossy().as_bytes());
     Ok(tables.iter().fold(builder, |builder, table| builder.part(table.as_str())).finish())
 }
 
-/// Refuses if images would be removed or replaced that are of no series of this download.
-fn refuse_losses(request: &Request<'_>, kept: &[Planned<'_>], ui: &Ui) -> anyhow::Result<()> {
-    let existing: Vec<(PathBuf, ContentHash)> = list_t1w(request.bids)?
+/// An image of the dataset, and the hash of the files that it was made from.
+struct Existing {
+    path: PathBuf,
+    inputs: ContentHash,
+}
+
+/// Refuses if images would be removed or replaced that come from no series of this download.
+fn refuse_losses(request: &ConvertRequest, kept: &[Planned<'_>], reporter: &Reporter<'_>) -> Result<(), StageError> {
+    let existing: Vec<Existing> = list_t1w(&request.bids)?
         .images
         .into_iter()
         .filter_map(|image| {
             let record: RawSidecar = read_sidecar(&sidecar_path(&image.path))?;
-            Some((image.path, record.provenance.inputs))
+            Some(Existing { path: image.path, inputs: record.provenance.inputs })
         })
         .collect();
     if existing.is_empty() {
         return Ok(());
     }
-    let bar = ui.progress("compare", kept.len());
+    let progress = reporter.progress("compare", kept.len());
     let series: BTreeSet<ContentHash> = batch::map(kept, request.n_jobs, |planned| {
-        let hash = series_hash(planned);
-        bar.inc();
+        let hash = hash_files(planned);
+        progress.inc();
         hash
     })
     .into_iter()
     .flatten()
     .collect();
-    bar.finish();
-    let lost: Vec<&(PathBuf, ContentHash)> =
-        existing.iter().filter(|(_, inputs)| !series.contains(inputs)).collect();
-    let Some((first, _)) = lost.first() else { return Ok(()) };
-    anyhow::bail!(
-        "{} holds the conversion of another download (or of other label tables): {} of its {} images would be \
-         lost, the first is {}; convert into another folder, or pass --replace to lose them",
-        request.bids.display(),
+    progress.finish();
+    let lost: Vec<&Existing> = existing.iter().filter(|image| !series.contains(&image.inputs)).collect();
+    let Some(first) = lost.first() else { return Ok(()) };
+    let found = format!(
+        "holds the conversion of another download (or of other label tables): {} of its {} images would be lost, the \
+         first is {}",
         lost.len(),
         existing.len(),
-        first.display()
-    )
+        first.path.display()
+    );
+    let error = StageError::output(&request.bids, found, "convert into another folder, or allow the loss");
+    Err(error.with_remedy(Remedy::ReplaceDataset))
 }
 
-fn warn(paths: &[PathBuf], what: &str, ui: &Ui) {
+fn warn(paths: &[PathBuf], what: &str, reporter: &Reporter<'_>) {
     for path in paths.iter().take(SHOWN) {
-        ui.warn(format!("convert: {} {what}", path.display()));
+        reporter.warn(format!("{} {what}", path.display()));
     }
     if paths.len() > SHOWN {
-        ui.warn(format!("convert: and {} more", paths.len() - SHOWN));
+        reporter.warn(format!("and {} more", paths.len() - SHOWN));
     }
 }
 
@@ -239,8 +247,8 @@ fn remove_empty_folders(bids: &Path, path: &Path) {
     }
 }
 
-fn remove(path: &Path) -> anyhow::Result<()> {
-    std::fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+fn remove(path: &Path) -> Result<(), StageError> {
+    std::fs::remove_file(path).io_context("remove", path)
 }
 
 /// Whether the sidecar says that `brainreel convert` made the image.
