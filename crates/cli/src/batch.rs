@@ -84,11 +84,6 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Applies `work` to every item, at most `n_jobs` at a time; the results are in the order of the items.
-pub(crate) fn map<T: Sync, R: Send>(items: &[T], n_jobs: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    map_within(items, Limits { n_jobs, max_bytes: u64::MAX }, |_| 0, work)
-}
-
 /// Applies `work` to every item, as many at a time as there is room for: `bytes` estimates what an item
 /// takes. The results are in the order of the items.
 ///
@@ -156,7 +151,8 @@ mod tests {
     #[test]
     fn results_keep_the_order_and_jobs_are_bounded() {
         assert!(most_at_once(Limits { n_jobs: 3, max_bytes: u64::MAX }, 1 << 40) <= 3);
-        assert!(map(&[] as &[u64], 3, |&item| item).is_empty());
+        let limits = Limits { n_jobs: 3, max_bytes: u64::MAX };
+        assert!(map_within(&[] as &[u64], limits, |_| 0, |&item| item).is_empty());
     }
 
     #[test]
