@@ -190,8 +190,7 @@ fn dataset(
             (layout.download.clone(), outputs)
         }
     };
-    let mut labels =
-        if input.labels.is_empty() { find_label_tables(&dicom)? } else { input.labels.clone() };
+    let mut labels = if input.labels.is_empty() { find_label_tables(&dicom)? } else { input.labels.clone() };
     if let Some(seed) = input.shuffle_labels {
         shuffle::shuffle_labels(&labels, seed, &layout.shuffled_labels)?;
         labels = vec![layout.shuffled_labels.clone()];
@@ -202,11 +201,8 @@ fn dataset(
         inputs = inputs.part(hash_file(table)?.as_str());
     }
     let inputs = inputs.finish();
-    let mut request = ConvertRequest {
-        labels: labels.clone(),
-        n_jobs,
-        ..ConvertRequest::new(&dicom, &layout.bids)
-    };
+    let mut request =
+        ConvertRequest { labels: labels.clone(), n_jobs, ..ConvertRequest::new(&dicom, &layout.bids) };
     let list = layout.cohort.join("cohort.tsv");
     let inputs = match &experiment.cohort {
         None => inputs,

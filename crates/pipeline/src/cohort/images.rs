@@ -30,8 +30,13 @@ pub(super) fn bids_tables(bids: &Path) -> Result<Vec<PathBuf>, StageError> {
 }
 
 /// The images below a folder.
-pub(super) fn find(folder: &Path, records: &Records, reporter: &Reporter<'_>) -> Result<Vec<FoundImage>, StageError> {
-    let found = if is_bids(folder) { of_bids(folder, reporter)? } else { of_dicom(folder, records, reporter) };
+pub(super) fn find(
+    folder: &Path,
+    records: &Records,
+    reporter: &Reporter<'_>,
+) -> Result<Vec<FoundImage>, StageError> {
+    let found =
+        if is_bids(folder) { of_bids(folder, reporter)? } else { of_dicom(folder, records, reporter) };
     if found.is_empty() {
         let expected = "a tree of DICOM files or a BIDS dataset with sub-*/ses-*/anat/*_T1w.nii.gz";
         return Err(StageError::input(folder, "holds no image", expected));

@@ -52,8 +52,11 @@ impl CohortRequest {
 /// [`StageError`] if the folder cannot be read or holds no table.
 pub fn find_tables(images: &Path) -> Result<Vec<PathBuf>, StageError> {
     folders::check_input(images, IMAGES)?;
-    let found =
-        if images::is_bids(images) { images::bids_tables(images)? } else { convert::find_label_tables(images)? };
+    let found = if images::is_bids(images) {
+        images::bids_tables(images)?
+    } else {
+        convert::find_label_tables(images)?
+    };
     if found.is_empty() {
         return Err(StageError::input(images, "has no table of its own", A_TABLE));
     }
@@ -124,13 +127,7 @@ fn read_tables(tables: &[PathBuf], reporter: &Reporter<'_>) -> Result<Records, S
 
 /// What of a found image the outcome depends on.
 #[derive(Serialize)]
-struct Facts<'a>(
-    &'a str,
-    Option<String>,
-    Option<String>,
-    Option<FieldStrength>,
-    &'a Option<String>,
-);
+struct Facts<'a>(&'a str, Option<String>, Option<String>, Option<FieldStrength>, &'a Option<String>);
 
 fn provenance(request: &CohortRequest, found: Option<&[FoundImage]>) -> Result<Provenance, StageError> {
     let mut hash = HashBuilder::new();

@@ -87,13 +87,15 @@ fn warnings(records: &Records, cohort: &Cohort, config: &SelectionConfig) -> Vec
     of_rule(Rule::SubjectConflict, "are these the tables of this download?");
     of_rule(Rule::DiagnosisConflict, "correct the visits that the ledger names");
     warnings.extend(balance_warnings(cohort, config));
-    let n_without = |is_without: fn(&CohortImage) -> bool| cohort.kept().filter(|image| is_without(image)).count();
+    let n_without =
+        |is_without: fn(&CohortImage) -> bool| cohort.kept().filter(|image| is_without(image)).count();
     for (n, what) in [
         (n_without(|image| image.visit.age_years.is_none()), "age"),
         (n_without(|image| image.sex().is_none()), "sex"),
     ] {
         if n > 0 {
-            warnings.push(format!("{n} images of the cohort have no {what}; ADNIMERGE or an IDA table has it"));
+            warnings
+                .push(format!("{n} images of the cohort have no {what}; ADNIMERGE or an IDA table has it"));
         }
     }
     warnings

@@ -55,20 +55,14 @@ pub(super) fn find_objection(series: &SeriesIndex) -> Option<Objection> {
     }
     let mut behind = series.image_type.split('\\').skip(2).map(str::trim);
     if let Some(part) = behind.find(|value| NOT_MAGNITUDE.contains(value)) {
-        return objection(
-            "not_magnitude",
-            format!("ImageType says {part}: not the magnitude of the signal"),
-        );
+        return objection("not_magnitude", format!("ImageType says {part}: not the magnitude of the signal"));
     }
     if let Some(word) = OTHER_CONTRASTS.into_iter().find(|word| named.contains(*word)) {
         return objection("not_t1", format!("the series calls itself {word}"));
     }
     let kinds = words(&series.image_type);
     if let Some(word) = DIFFUSION.into_iter().find(|word| kinds.contains(*word)) {
-        return objection(
-            "diffusion",
-            format!("ImageType says {word}: a diffusion image, not T1-weighted"),
-        );
+        return objection("diffusion", format!("ImageType says {word}: a diffusion image, not T1-weighted"));
     }
     if let Some(word) = COMPUTED.into_iter().find(|word| kinds.contains(*word)) {
         return objection("computed", format!("ImageType says {word}: computed from other images"));
@@ -83,10 +77,7 @@ pub(super) fn find_objection(series: &SeriesIndex) -> Option<Objection> {
     }
     let sequence = words(&series.scanning_sequence);
     if sequence.contains("EP") {
-        return objection(
-            "echo_planar",
-            "ScanningSequence is EP: echo-planar, not T1-weighted".to_owned(),
-        );
+        return objection("echo_planar", "ScanningSequence is EP: echo-planar, not T1-weighted".to_owned());
     }
     let has_inversion = series.sidecar.inversion_time.is_some() || sequence.contains("IR");
     objection("long_echo_time", long_echo(series.sidecar.echo_time? * 1000.0, has_inversion)?)

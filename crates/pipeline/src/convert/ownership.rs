@@ -187,7 +187,11 @@ struct Existing {
 }
 
 /// Refuses if images would be removed or replaced that come from no series of this download.
-fn refuse_losses(request: &ConvertRequest, kept: &[Planned<'_>], reporter: &Reporter<'_>) -> Result<(), StageError> {
+fn refuse_losses(
+    request: &ConvertRequest,
+    kept: &[Planned<'_>],
+    reporter: &Reporter<'_>,
+) -> Result<(), StageError> {
     let existing: Vec<Existing> = list_t1w(&request.bids)?
         .images
         .into_iter()

@@ -49,7 +49,8 @@ pub(super) fn convert(
         return Ok(Converted { up_to_date: true, warnings });
     }
     let loaded = load_series_with(planned.series, options)?;
-    let portable = |warning: &dyn Display| plan::portable(&warning.to_string(), planned.series.paths(), rules);
+    let portable =
+        |warning: &dyn Display| plan::portable(&warning.to_string(), planned.series.paths(), rules);
     let warnings: Vec<String> = loaded.warnings.iter().map(|warning| portable(warning)).collect();
     warn(&warnings);
     loaded.volume.write_nifti(&image)?;
