@@ -7,159 +7,34 @@ use brainreel_kernels::{Buffer, Layout};
 use crate::EngineError;
 use crate::algorithm::{Algorithm, Packed, halo};
 use crate::arena::{Need, place};
+use crate::compiler::Compiler;
 use crate::graph::{Network, Node, Op};
 use crate::program::{NormMode, Options, Output, Program};
 use crate::schedule::{Schedule, Task, Tiling};
 use crate::step::{ConvStep, Layer, Place, Source, Step, Target, Work};
 
-/// Input channels up to which the first convolution reads the planar input.
-const PLANAR_CHANNELS: usize = 4;
 /// Sizes of maps, from the largest on, that may be computed slab by slab.
 const MOST_LEVELS: usize = 3;
 /// Planes of a slab: whole Winograd tiles.
 const SLABS: [usize; 5] = [64, 32, 16, 8, 4];
 
-/// What is known of every node on the way to a program.
-pub(crate) struct Compiler<'a> {
-    network: &'a Network,
-    options: &'a Options,
-    output: Node,
-    n_images: usize,
-    dims: Vec<[usize; 3]>,
-    /// Whether a node leads to the output.
-    used: Vec<bool>,
-    /// The algorithm of each convolution.
-    algorithms: Vec<Option<Algorithm>>,
-    /// Upsamplings that the convolutions behind them do on the way.
-    virtual_upsampling: Vec<bool>,
-}
-
-impl<'a> Compiler<'a> {
-    pub(crate) fn new(
-        network: &'a Network,
+impl Program {
+    /// Compiles the part of `network` that leads to `output`, for `n_images` of `dims` voxels.
+    ///
+    /// # Errors
+    /// [`EngineError`] if maps do not fit each other or the input, or need more memory than allowed.
+    pub fn new(
+        network: &Network,
         output: Node,
         dims: [usize; 3],
         n_images: usize,
-        options: &'a Options,
+        options: &Options,
     ) -> Result<Self, EngineError> {
-        let dims = network.dims(dims)?;
-        let mut used = vec![false; network.ops.len()];
-        used[output.0] = true;
-        for (i, op) in network.ops.iter().enumerate().rev() {
-            if used[i] {
-                op.inputs().iter().chain(&op.residual()).for_each(|node| used[node.0] = true);
-            }
-        }
-        let mut compiler = Self {
-            network,
-            options,
-            output,
-            n_images,
-            dims,
-            used,
-            algorithms: vec![None; network.ops.len()],
-            virtual_upsampling: vec![false; network.ops.len()],
-        };
-        compiler.choose_algorithms();
-        compiler.find_virtual_upsampling();
-        Ok(compiler)
+        Compiler::new(network, output, dims, n_images, options)?.compile()
     }
+}
 
-    fn choose_algorithms(&mut self) {
-        for (i, op) in self.network.ops.iter().enumerate().filter(|(i, _)| self.used[*i]) {
-            if let Op::Conv { input, conv } = op {
-                let planar =
-                    *input == self.network.input() && self.network.channels(*input) <= PLANAR_CHANNELS;
-                let plain = conv.norm.is_none()
-                    && conv.residual.is_none()
-                    && conv.activation == brainreel_kernels::Activation::None
-                    && !matches!(self.network.ops[input.0], Op::Concat { .. } | Op::Upsample { .. });
-                let last = Node(i) == self.output && plain;
-                let dims = self.dims[i];
-                self.algorithms[i] = Some(Algorithm::choose(
-                    &conv.shape,
-                    dims,
-                    self.n_images,
-                    (self.options.policy, self.options.weights),
-                    planar,
-                    last,
-                ));
-            }
-        }
-    }
-
-    /// An upsampling is virtual if all that read it, themselves or through a concatenation, are Winograd
-    /// convolutions.
-    fn find_virtual_upsampling(&mut self) {
-        let mut winograd_only = vec![true; self.network.ops.len()];
-        winograd_only[self.output.0] = false;
-        for (i, op) in self.network.ops.iter().enumerate().rev().filter(|(i, _)| self.used[*i]) {
-            let can = match op {
-                Op::Conv { .. } => matches!(self.algorithms[i], Some(Algorithm::Winograd(_))),
-                Op::Concat { .. } => winograd_only[i],
-                _ => false,
-            };
-            for input in op.inputs().iter().filter(|_| !can) {
-                winograd_only[input.0] = false;
-            }
-            if let Some(residual) = op.residual() {
-                winograd_only[residual.0] = false;
-            }
-        }
-        for (i, op) in self.network.ops.iter().enumerate() {
-            self.virtual_upsampling[i] = matches!(op, Op::Upsample { .. }) && winograd_only[i];
-        }
-    }
-
-    /// The maps that make up a node, each with whether it is upsampled on the way.
-    pub(crate) fn sources(&self, node: Node) -> Vec<(Node, bool)> {
-        match &self.network.ops[node.0] {
-            Op::Concat { inputs } => inputs.iter().flat_map(|&input| self.sources(input)).collect(),
-            Op::Upsample { input } if self.virtual_upsampling[node.0] => vec![(*input, true)],
-            _ => vec![(node, false)],
-        }
-    }
-
-    /// Whether a node has a map of its own.
-    pub(crate) fn has_map(&self, node: usize) -> bool {
-        let planar_output = self.algorithms[node] == Some(Algorithm::Narrow);
-        let only_planar = node == 0
-            && self.network.ops.iter().enumerate().filter(|(i, _)| self.used[*i]).all(|(i, op)| {
-                let reads = op.inputs().contains(&Node(0)) || op.residual() == Some(Node(0));
-                !reads || self.algorithms[i] == Some(Algorithm::Planar)
-            });
-        let op = &self.network.ops[node];
-        self.used[node]
-            && !planar_output
-            && !only_planar
-            && !matches!(op, Op::Concat { .. })
-            && !self.virtual_upsampling[node]
-    }
-
-    /// The nodes that are computed, in order.
-    pub(crate) fn computed(&self) -> Vec<usize> {
-        let narrow = |node: usize| self.algorithms[node] == Some(Algorithm::Narrow);
-        (0..self.network.ops.len())
-            .filter(|&node| self.used[node] && (self.has_map(node) || narrow(node)))
-            .collect()
-    }
-
-    pub(crate) const fn output(&self) -> usize {
-        self.output.0
-    }
-
-    pub(crate) fn op(&self, node: usize) -> &Op {
-        &self.network.ops[node]
-    }
-
-    pub(crate) fn dims(&self, node: usize) -> [usize; 3] {
-        self.dims[node]
-    }
-
-    pub(crate) fn depth(&self, node: usize) -> usize {
-        self.dims[node][0]
-    }
-
+impl Compiler<'_> {
     /// The program: as a whole, or, where that takes more memory than allowed, the cheapest way that does not
     /// of computing the largest maps slab by slab.
     pub(crate) fn compile(self) -> Result<Program, EngineError> {

@@ -33,6 +33,7 @@
 mod algorithm;
 mod arena;
 mod compile;
+mod compiler;
 mod graph;
 mod program;
 mod schedule;

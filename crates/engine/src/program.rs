@@ -10,8 +10,6 @@ use brainreel_kernels::{
 use crate::EngineError;
 use crate::algorithm::{Algorithm, Packed, Policy, WeightFormat};
 use crate::arena::carve;
-use crate::compile::Compiler;
-use crate::graph::{Network, Node};
 use crate::step::{ConvStep, Place, Step, Target, Work};
 
 /// Which statistics batch normalisation uses.
@@ -97,20 +95,6 @@ pub(crate) enum Output {
 }
 
 impl Program {
-    /// Compiles the part of `network` that leads to `output`, for `n_images` of `dims` voxels.
-    ///
-    /// # Errors
-    /// [`EngineError`] if maps do not fit each other or the input, or need more memory than allowed.
-    pub fn new(
-        network: &Network,
-        output: Node,
-        dims: [usize; 3],
-        n_images: usize,
-        options: &Options,
-    ) -> Result<Self, EngineError> {
-        Compiler::new(network, output, dims, n_images, options)?.compile()
-    }
-
     /// Runs the network on planar images `[image][channel][depth][height][width]` and gives back the
     /// output in the same order.
     ///

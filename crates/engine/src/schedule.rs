@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::arena::Need;
-use crate::compile::Compiler;
+use crate::compiler::Compiler;
 use crate::graph::Op;
 
 /// Planes of a map, computed at one go.
@@ -204,7 +204,7 @@ fn groups(compiler: &Compiler<'_>, tiling: &Tiling) -> Vec<Group> {
         let joins = groups.last().is_some_and(|group| {
             let waits =
                 |later: usize| compiler.reads(later).iter().any(|(source, _)| group.targets.contains(source));
-            compiler.dims(group.targets[0]) == compiler.dims(node)
+            compiler.dims[group.targets[0]] == compiler.dims[node]
                 && !(group.targets[0]..=node).any(waits)
                 && !members.iter().any(|member| waits(*member))
         });
@@ -251,71 +251,4 @@ fn needed(
         }
     }
     needed.into_iter().map(|depths| depths.unwrap_or(0..0)).collect()
-}
-
-impl Compiler<'_> {
-    /// The maps that a node reads, each with whether it is upsampled on the way; the residual last.
-    pub(crate) fn reads(&self, node: usize) -> Vec<(usize, bool)> {
-        let op = self.op(node);
-        let residual = op.residual().map(|residual| (residual.0, false));
-        let sources = op.inputs().iter().flat_map(|&input| self.sources(input));
-        sources.map(|(source, upsampled)| (source.0, upsampled)).chain(residual).collect()
-    }
-
-    /// Planes of `source` that the given planes of `node` depend on.
-    fn planes_read(
-        &self,
-        node: usize,
-        source: usize,
-        upsampled: bool,
-        depths: &Range<usize>,
-    ) -> Range<usize> {
-        let end = self.depth(source);
-        let (start, stop) = match self.op(node) {
-            Op::Conv { conv, .. } if !self.sources_of(node).iter().any(|(from, _)| *from == source) => {
-                debug_assert_eq!(conv.residual.map(|node| node.0), Some(source));
-                (depths.start, depths.end)
-            }
-            Op::Conv { conv, .. } => {
-                let (stride, kernel, padding) =
-                    (conv.shape.stride[0], conv.shape.kernel[0], conv.shape.padding[0]);
-                let start = (depths.start * stride).saturating_sub(padding);
-                let stop = (depths.end.max(1) - 1) * stride + kernel - padding;
-                let (start, stop) = if upsampled { (start / 2, stop.div_ceil(2)) } else { (start, stop) };
-                if conv.residual.is_some_and(|residual| residual.0 == source) {
-                    (start.min(depths.start), stop.max(depths.end))
-                } else {
-                    (start, stop)
-                }
-            }
-            Op::MaxPool { size, .. } => (depths.start * size[0], depths.end * size[0]),
-            Op::Upsample { .. } => (depths.start / 2, depths.end.div_ceil(2)),
-            Op::Input | Op::Concat { .. } => (depths.start, depths.end),
-        };
-        start.min(end)..stop.min(end)
-    }
-
-    /// The maps read through the kernel, not as a residual.
-    pub(crate) fn sources_of(&self, node: usize) -> Vec<(usize, bool)> {
-        let sources = self.op(node).inputs().iter().flat_map(|&input| self.sources(input));
-        sources.map(|(source, upsampled)| (source.0, upsampled)).collect()
-    }
-
-    /// Whether a node can be held in slabs alone.
-    pub(crate) fn can_be_tiled(&self, node: usize) -> bool {
-        node != self.output() && self.has_slabs(node)
-    }
-
-    /// Whether a node can be computed slab by slab.
-    pub(crate) fn has_slabs(&self, node: usize) -> bool {
-        let upsampled = self.reads(node).iter().any(|(_, upsampled)| *upsampled);
-        match self.op(node) {
-            Op::Input | Op::Concat { .. } => false,
-            Op::MaxPool { .. } | Op::Upsample { .. } => true,
-            Op::Conv { conv, .. } => {
-                conv.shape.kernel[0] == 2 * conv.shape.padding[0] + 1
-                    && (!upsampled || conv.shape.stride[0] == 1)
-            }
-        }
-    }
 }

@@ -5,7 +5,7 @@ use brainreel_volume::{Affine, Grid};
 use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
-use crate::subject::{Subject, Visit};
+use crate::subject::{Subject, Visit, site_number};
 use crate::tissue::{N_TISSUES, Tissue};
 use crate::{SimulateConfig, SimulateError};
 
@@ -96,14 +96,6 @@ const MODELS: [Model; 8] = [
     model((SIEMENS, "Prisma", 3.0), ("Accelerated Sagittal MPRAGE", Plane::Sagittal), [1.0, 1.0, 1.0], 480.0),
     model((GE, "Signa HDxt", 1.5), ("MP-RAGE REPEAT", Plane::Sagittal), [1.0, 1.0, 1.2], 1700.0),
 ];
-
-/// Numbers that sites carry in PTIDs, in the order in which a cohort uses them.
-const SITE_NUMBERS: [usize; 24] =
-    [2, 5, 11, 16, 22, 23, 27, 33, 36, 41, 52, 57, 62, 67, 73, 82, 94, 99, 109, 116, 123, 127, 130, 137];
-
-pub(crate) fn site_number(site: usize) -> usize {
-    SITE_NUMBERS[site % SITE_NUMBERS.len()]
-}
 
 /// One scan's settings. Public fields can be changed to render the same head in another way.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,7 @@ use brainreel_cohort::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::SimulateConfig;
-use crate::anatomy::{HIPPOCAMPUS_MM3, ICV_MM3, VENTRICLES_MM3};
+use crate::anatomy::{Atrophy, HIPPOCAMPUS_MM3, ICV_MM3, VENTRICLES_MM3};
 use crate::random::Random;
 
 /// Diagnosis of a subject, the same at every visit.
@@ -117,18 +117,6 @@ struct Rates {
     sulci: f64,
 }
 
-/// What ageing and disease have done to a brain, in template mm.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Atrophy {
-    pub(crate) hippocampus_swell: [f64; 2],
-    pub(crate) ventricle_swell: [f64; 2],
-    pub(crate) temporal_horn_swell: f64,
-    pub(crate) third_swell: f64,
-    pub(crate) cortex_mm: f64,
-    pub(crate) sulcus_half_width_mm: f64,
-    pub(crate) hull_gap_mm: f64,
-}
-
 /// What a subject's brain is meant to measure at a visit; rendering comes close to it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
@@ -140,6 +128,14 @@ pub struct Targets {
     pub cortex_mm: f64,
     /// Width of an average sulcus, mm.
     pub sulcus_mm: f64,
+}
+
+/// Numbers that sites carry in PTIDs, in the order in which a cohort uses them.
+const SITE_NUMBERS: [usize; 24] =
+    [2, 5, 11, 16, 22, 23, 27, 33, 36, 41, 52, 57, 62, 67, 73, 82, 94, 99, 109, 116, 123, 127, 130, 137];
+
+pub(crate) fn site_number(site: usize) -> usize {
+    SITE_NUMBERS[site % SITE_NUMBERS.len()]
 }
 
 /// Distance between the groups' mean severities in SD of the controls, at `effect_size` 1.
@@ -201,7 +197,7 @@ impl Subject {
         let visits = draw_visits(&mut random, config.n_visits);
         Self {
             index,
-            ptid: format!("{:03}_S_{:04}", crate::acquisition::site_number(site), roster_number(index)),
+            ptid: format!("{:03}_S_{:04}", site_number(site), roster_number(index)),
             site,
             diagnosis,
             sex,

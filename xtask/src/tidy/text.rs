@@ -63,7 +63,7 @@ fn check_file(path: &str, text: &str) -> Vec<Finding> {
         is_test |= content.trim() == "#[cfg(test)]";
         let is_comment = content.trim_start().starts_with("//");
         if prints && !is_test && !is_comment && PRINTING.iter().any(|mark| content.contains(mark)) {
-            findings.push(Finding::error(path, line, "only the command line tool prints: use `tracing`"));
+            findings.push(Finding::error(path, line, "only the command line tool prints: return it"));
         }
         if path.ends_with(".rs") && !path.starts_with(UNSAFE_HOME) && content.contains(UNSAFE_MARK) {
             findings.push(Finding::error(path, line, format!("`unsafe` belongs into {UNSAFE_HOME}")));
@@ -164,7 +164,7 @@ mod tests {
         let text = "fn f() {\n    println!(\"x\");\n}\n// println!(\"x\")\n#[cfg(test)]\nfn t() { println!(\"x\"); }\n";
         assert_eq!(
             messages("crates/volume/src/a.rs", text),
-            ["error: crates/volume/src/a.rs:2: only the command line tool prints: use `tracing`"]
+            ["error: crates/volume/src/a.rs:2: only the command line tool prints: return it"]
         );
         for path in ["crates/cli/src/ui.rs", "crates/volume/examples/a.rs", "xtask/src/main.rs"] {
             assert_eq!(messages(path, text), [""; 0]);

@@ -5,7 +5,19 @@ use std::path::Path;
 use brainreel_volume::{Affine, AffineError};
 
 use super::NiftiError;
-use super::header::Geometry;
+
+/// The numbers that the affine is made of.
+pub(super) struct Geometry {
+    pub(super) dims: [usize; 3],
+    pub(super) qfac: f64,
+    pub(super) spacing: [f64; 3],
+    pub(super) quaternion: [f64; 3],
+    pub(super) quaternion_threshold: f64,
+    pub(super) offset: [f64; 3],
+    pub(super) sform: [[f64; 4]; 3],
+    pub(super) qform_code: i32,
+    pub(super) sform_code: i32,
+}
 
 /// A fault in the geometry, before the file's name is known.
 pub(super) enum Fault {

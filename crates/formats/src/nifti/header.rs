@@ -4,8 +4,9 @@ use std::path::Path;
 
 use brainreel_volume::{Affine, Grid};
 
+use super::affine::{self, Geometry};
 use super::datatype::describe_unsupported;
-use super::{DataType, NiftiError, affine};
+use super::{DataType, NiftiError};
 
 /// Bytes of the larger of the two headers.
 pub(super) const MAX_HEADER: usize = 540;
@@ -38,19 +39,6 @@ pub struct Header {
     pub(super) single_file: bool,
     /// Offset of the first voxel in the data file.
     pub(super) data_offset: u64,
-}
-
-/// The numbers that the affine is made of.
-pub(super) struct Geometry {
-    pub(super) dims: [usize; 3],
-    pub(super) qfac: f64,
-    pub(super) spacing: [f64; 3],
-    pub(super) quaternion: [f64; 3],
-    pub(super) quaternion_threshold: f64,
-    pub(super) offset: [f64; 3],
-    pub(super) sform: [[f64; 4]; 3],
-    pub(super) qform_code: i32,
-    pub(super) sform_code: i32,
 }
 
 impl Header {

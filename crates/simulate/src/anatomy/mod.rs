@@ -2,7 +2,7 @@
 //!
 //! Everything is defined in template space: RAS+ mm, origin near the anterior commissure, the size of an
 //! average adult. A subject differs by size, a smooth warp, its own folding pattern and its
-//! [`Atrophy`](crate::subject::Atrophy). Solids are signed distances, so that the share of a voxel
+//! [`Atrophy`]. Solids are signed distances, so that the share of a voxel
 //! they fill follows from the voxel's size and no supersampling is needed.
 
 mod cerebellum;
@@ -13,12 +13,23 @@ mod face;
 use crate::noise::{Field, Warp};
 use crate::random::Random;
 use crate::shapes::{Point, cone, cover, ellipsoid, smooth_step, smooth_union};
-use crate::subject::Atrophy;
 use crate::tissue::{Mixture, Tissue};
 
 /// Volume inside the skull of the template, above the foramen magnum, in mm3.
 pub(crate) const ICV_MM3: f64 = 1_680_000.0;
 pub(crate) use deep::{HIPPOCAMPUS_MM3, VENTRICLES_MM3};
+
+/// What ageing and disease have done to a brain, in template mm.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Atrophy {
+    pub(crate) hippocampus_swell: [f64; 2],
+    pub(crate) ventricle_swell: [f64; 2],
+    pub(crate) temporal_horn_swell: f64,
+    pub(crate) third_swell: f64,
+    pub(crate) cortex_mm: f64,
+    pub(crate) sulcus_half_width_mm: f64,
+    pub(crate) hull_gap_mm: f64,
+}
 
 /// How far the foramen magnum lies below the anterior commissure.
 const FORAMEN_MM: f32 = 62.0;

@@ -30,7 +30,7 @@ pub(crate) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<Finding
             crates.entry(folder).or_default().push(below);
         }
     }
-    for allowed in &ALLOWED {
+    for allowed in ALLOWED {
         crates.entry(allowed.folder).or_default();
     }
     let mut findings = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<Finding
             tree.insert(file, &text);
         }
         tree.remove_tests();
-        findings.extend(compare(folder, &tree.circles(), &ALLOWED));
+        findings.extend(compare(folder, &tree.circles(), ALLOWED));
     }
     Ok(findings)
 }
