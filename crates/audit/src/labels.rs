@@ -29,7 +29,7 @@ pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
         }
         cases.extend(of_session.into_iter().filter(|(_, labels)| labels.len() > 1).map(
             |(session, labels)| {
-                let labels: Vec<&str> = labels.into_iter().map(Diagnosis::as_str).collect();
+                let labels: Vec<&str> = labels.into_iter().map(Diagnosis::name).collect();
                 format!("sub-{person} {session}: {}", labels.join(" and "))
             },
         ));

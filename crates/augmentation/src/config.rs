@@ -2,64 +2,54 @@
 
 use std::ops::RangeInclusive;
 
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::AugmentError;
 use crate::bias::MAX_ORDER;
 
-/// Which transforms training scans go through, and in which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AugmentationPreset {
-    /// Z-normalisation alone; all other settings are left aside.
-    None,
-    /// Gamma on raw intensities, z-normalisation, then noise, whose standard deviation thus is in
-    /// units of the image's own. Ablation transforms come before gamma.
-    #[default]
-    Default,
-    /// The thesis's order: noise and gamma on raw intensities, then z-normalisation. Noise of 0.1 on
-    /// intensities in the thousands does next to nothing. Ablation transforms come before noise.
-    Thesis,
+named! {
+    /// Which transforms training scans go through, and in which order.
+    #[derive(Default)]
+    pub enum AugmentationPreset {
+        /// Only z-normalisation. All other settings are ignored.
+        None = "none",
+        /// Gamma on raw intensities, z-normalisation, then noise in units of the standard deviation of the image.
+        /// The other transforms come before gamma.
+        #[default]
+        Default = "default",
+        /// The order of the thesis: noise and gamma on raw intensities, then z-normalisation. Noise of 0.1 on
+        /// intensities in the thousands has almost no effect. The other transforms come before noise.
+        Thesis = "thesis",
+    }
 }
 
-/// The transforms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TransformName {
-    /// Mirroring along axes.
-    Flip,
-    /// A turn by 90 degrees.
-    Rotate90,
-    /// Rotation by small angles and scaling.
-    Affine,
-    /// A smooth multiplicative field.
-    BiasField,
-    /// Gaussian blur.
-    Blur,
-    /// Ghosts as of periodic motion.
-    Ghosting,
-    /// Additive normal noise.
-    Noise,
-    /// A power of the intensities.
-    Gamma,
-    /// Mean 0 and standard deviation 1.
-    ZNormalization,
+named! {
+    /// The transforms.
+    pub enum TransformName {
+        /// Flip along axes.
+        Flip = "flip",
+        /// Rotation by 90 degrees.
+        Rotate90 = "rotate90",
+        /// Rotation by small angles and scaling.
+        Affine = "affine",
+        /// Smooth multiplicative field.
+        BiasField = "bias-field",
+        /// Gaussian blur.
+        Blur = "blur",
+        /// Ghosting, as periodic motion causes it.
+        Ghosting = "ghosting",
+        /// Additive normal noise.
+        Noise = "noise",
+        /// Power of the intensities.
+        Gamma = "gamma",
+        /// Mean 0 and standard deviation 1.
+        ZNormalization = "z-normalization",
+    }
 }
 
 impl TransformName {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Flip,
-        Self::Rotate90,
-        Self::Affine,
-        Self::BiasField,
-        Self::Blur,
-        Self::Ghosting,
-        Self::Noise,
-        Self::Gamma,
-        Self::ZNormalization,
-    ];
-
     /// The name in a sentence.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -77,22 +67,19 @@ impl TransformName {
     }
 }
 
-/// An axis of a RAS volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Axis {
-    /// From left to right.
-    X,
-    /// From back to front.
-    Y,
-    /// From down to up.
-    Z,
+named! {
+    /// An axis of a RAS volume.
+    pub enum Axis {
+        /// From left to right.
+        X = "x",
+        /// From back to front.
+        Y = "y",
+        /// From down to up.
+        Z = "z",
+    }
 }
 
 impl Axis {
-    /// The three.
-    pub const ALL: [Self; 3] = [Self::X, Self::Y, Self::Z];
-
     /// 0, 1 or 2.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -109,58 +96,58 @@ impl Axis {
 ///
 /// Probabilities are per scan and draw. All but noise and gamma are off by default; the thesis tried
 /// flips, quarter turns and scaling and dropped them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationConfig {
     /// Which transforms, in which order.
     pub preset: AugmentationPreset,
-    /// Variants of a scan that are drawn once and then reused in turn, so that their trunk features
-    /// can be kept; 0 draws afresh each epoch (the thesis's behaviour) and keeps nothing.
+    /// Number of augmented variants per training scan. Variants are drawn once and their trunk features cached. 0
+    /// draws a new variant every epoch, as the thesis did, and caches nothing.
     pub pool: usize,
-    /// Another order than the preset's; empty for the preset's.
+    /// Order of the transforms, instead of the preset's. Empty uses that of the preset.
     pub order: Vec<TransformName>,
-    /// The noise's mean is uniform in plus and minus this.
+    /// The mean of the noise is uniform between minus and plus this value.
     pub noise_mean: f64,
-    /// Upper end of the noise's standard deviation, which is uniform from 0.
+    /// The standard deviation of the noise is uniform from 0 to this value.
     pub noise_std: f64,
-    /// Probability of noise.
+    /// Probability of noise. Probabilities apply to each scan and draw.
     pub noise_probability: f64,
-    /// The logarithm of gamma is uniform in plus and minus this.
+    /// The logarithm of gamma is uniform between minus and plus this value.
     pub log_gamma: f64,
-    /// Probability of gamma.
+    /// Probability of a gamma transform.
     pub gamma_probability: f64,
-    /// Axes that may be mirrored; `x` swaps left and right.
+    /// Axes that may be flipped. `x` swaps left and right.
     pub flip_axes: Vec<Axis>,
-    /// Probability that such an axis is mirrored, for each on its own.
+    /// Probability of a flip, for each of these axes.
     pub flip_probability: f64,
-    /// Probability of a turn by 90 degrees, either way, about one of the three axes.
+    /// Probability of a rotation by 90 degrees, in either direction, about one of the three axes.
     pub rotate90_probability: f64,
-    /// Probability of rotation and scaling.
+    /// Probability of a rotation and scaling.
     pub affine_probability: f64,
-    /// Angles about the three axes are uniform in plus and minus this, in degrees.
+    /// Rotation angles about the three axes are uniform between minus and plus this value, in degrees.
     pub rotation_degrees: f64,
-    /// Least and largest scale, above 1 for larger; uniform.
+    /// Smallest and largest scale factor. Above 1 enlarges.
     pub scale_range: [f64; 2],
-    /// Whether the three axes have one scale, or one each.
+    /// Whether the three axes share one scale factor.
     pub scale_isotropic: bool,
     /// Probability of a bias field.
     pub bias_field_probability: f64,
-    /// Coefficients of the logarithm of the field are uniform in plus and minus this.
+    /// Coefficients of the logarithm of the bias field are uniform between minus and plus this value.
     pub bias_field_coefficients: f64,
-    /// Order of its polynomial.
+    /// Order of the polynomial of the bias field.
     pub bias_field_order: usize,
-    /// Probability of blur.
+    /// Probability of a Gaussian blur.
     pub blur_probability: f64,
-    /// Upper end of the blur's standard deviation, uniform from 0 for each axis, in mm.
+    /// The standard deviation of the blur is uniform from 0 to this value for each axis, in mm.
     pub blur_std_mm: f64,
-    /// Probability of ghosts, along one of the three axes.
+    /// Probability of ghosting along one of the three axes.
     pub ghosting_probability: f64,
-    /// Fewest and most ghosts.
+    /// Smallest and largest number of ghosts.
     pub ghosting_number: [usize; 2],
-    /// Least and largest strength; 1 takes planes of k-space out.
+    /// Smallest and largest strength of the ghosts. 1 removes planes of k-space.
     pub ghosting_intensity: [f64; 2],
-    /// Upper end of the share of k-space around its centre that is kept, uniform from 0; without it
-    /// the central plane is kept.
+    /// The central share of k-space that is restored is uniform from 0 to this value. Default: only the central
+    /// plane.
     pub ghosting_restore: Option<f64>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use brainreel_named::named;
 
 use crate::state_dict::{HostTensor, missing, random_tensor};
 use crate::{CheckpointError, TensorSpec};
@@ -10,17 +10,18 @@ use crate::{CheckpointError, TensorSpec};
 /// Channels of a colour video.
 const N_COLOURS: usize = 3;
 
-/// How a three-channel stem or patch embedding becomes a one-channel one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StemConversion {
-    /// Sum of the three kernels: what feeding the grey volume three times would compute.
-    #[default]
-    Sum,
-    /// Their mean.
-    Mean,
-    /// A fresh random kernel.
-    Random,
+named! {
+    /// How a three-channel stem or patch embedding becomes a one-channel one.
+    #[derive(Default)]
+    pub enum StemConversion {
+        /// Sum of the three kernels: what feeding the grey volume three times would compute.
+        #[default]
+        Sum = "sum",
+        /// Their mean.
+        Mean = "mean",
+        /// A fresh random kernel.
+        Random = "random",
+    }
 }
 
 /// How published weights are fitted to a network with one input channel and its own classes.

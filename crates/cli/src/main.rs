@@ -16,6 +16,7 @@ mod gate;
 mod hints;
 mod interrupt;
 mod leaks;
+mod named;
 mod observer;
 mod run_inputs;
 mod stages;

@@ -2,34 +2,21 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use brainreel_named::{Named, named};
 
-/// A clinical diagnosis at the time of a session, ordered by severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Diagnosis {
-    /// Cognitively normal.
-    Cn,
-    /// Mild cognitive impairment.
-    Mci,
-    /// Dementia of the Alzheimer type.
-    Ad,
+named! {
+    /// A clinical diagnosis at the time of a session, ordered by severity.
+    pub enum Diagnosis {
+        /// Cognitively normal.
+        Cn = "CN",
+        /// Mild cognitive impairment.
+        Mci = "MCI",
+        /// Dementia of the Alzheimer type.
+        Ad = "AD",
+    }
 }
 
 impl Diagnosis {
-    /// All diagnoses, by severity.
-    pub const ALL: [Self; 3] = [Self::Cn, Self::Mci, Self::Ad];
-
-    /// `CN`, `MCI` or `AD`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cn => "CN",
-            Self::Mci => "MCI",
-            Self::Ad => "AD",
-        }
-    }
-
     /// The class the classifier learns: CN 0, AD 1; MCI is left out.
     #[must_use]
     pub const fn class_idx(self) -> Option<usize> {
@@ -43,13 +30,7 @@ impl Diagnosis {
     /// Reads `CN`, `MCI` or `AD`, in any case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|diagnosis| raw.trim().eq_ignore_ascii_case(diagnosis.as_str()))
-    }
-}
-
-impl fmt::Display for Diagnosis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        Self::from_name_ignoring_case(raw)
     }
 }
 
@@ -98,39 +79,21 @@ impl fmt::Display for Group {
     }
 }
 
-/// Sex as recorded by the study.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Sex {
-    /// Female.
-    F,
-    /// Male.
-    M,
+named! {
+    /// Sex as recorded by the study.
+    pub enum Sex {
+        /// Female.
+        F = "F" | "female",
+        /// Male.
+        M = "M" | "male",
+    }
 }
 
 impl Sex {
-    /// `F` or `M`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::F => "F",
-            Self::M => "M",
-        }
-    }
-
     /// Reads `F`, `M`, `female` or `male`, in any case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
-        match raw.trim().to_ascii_lowercase().as_str() {
-            "f" | "female" => Some(Self::F),
-            "m" | "male" => Some(Self::M),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Sex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        Self::from_name_ignoring_case(raw)
     }
 }
 

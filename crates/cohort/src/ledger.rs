@@ -1,39 +1,23 @@
 //! The selection ledger: every series that was found, and what became of it.
 
-use std::fmt;
 use std::io::BufRead;
 use std::path::Path;
 
+use brainreel_named::named;
 use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::table::{TableReader, cell, to_tsv};
 
-/// What became of a series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Converted.
-    Kept,
-    /// Left out by a rule.
-    Dropped,
-    /// It should have been converted but could not be.
-    Failed,
-}
-
-impl Outcome {
-    fn parse(word: &str) -> Option<Self> {
-        [Self::Kept, Self::Dropped, Self::Failed].into_iter().find(|outcome| outcome.to_string() == word)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kept => "kept",
-            Self::Dropped => "dropped",
-            Self::Failed => "failed",
-        })
+named! {
+    /// What became of a series.
+    pub enum Outcome {
+        /// Converted.
+        Kept = "kept",
+        /// Left out by a rule.
+        Dropped = "dropped",
+        /// It should have been converted but could not be.
+        Failed = "failed",
     }
 }
 
@@ -126,7 +110,7 @@ impl Ledger {
                 subject: text(subject),
                 description: text(description),
                 n_files: row.required(n_files, "a number of files", |cell| cell.parse().ok())?,
-                outcome: row.required(outcome, "kept, dropped or failed", Outcome::parse)?,
+                outcome: row.required(outcome, "kept, dropped or failed", |word| word.parse().ok())?,
                 rule: text(rule).unwrap_or_default(),
                 reason: text(reason).unwrap_or_default(),
                 output: text(output),

@@ -150,7 +150,7 @@ fn adnimerge() -> String {
         let (year, month, day) = t.date;
         let exam = (year, month, day.min(25) + 2);
         let sex = if t.male { "Male" } else { "Female" };
-        let diagnosis = if t.diagnosis == Diagnosis::Ad { "Dementia" } else { t.diagnosis.as_str() };
+        let diagnosis = if t.diagnosis == Diagnosis::Ad { "Dementia" } else { t.diagnosis.name() };
         format!(
             "{},ADNI2,ADNI1,{},{},{},{},LMCI,{},{sex},{diagnosis},3 Tesla MRI,{}",
             t.rid,
@@ -258,7 +258,7 @@ fn every_generation_gives_the_same_cohort() {
             assert_eq!(joined.person.site.as_deref().map(|site| site.len()), Some(3), "{kinds:?}");
             if knows_sex {
                 assert_eq!(
-                    joined.person.sex.map(brainreel_cohort::Sex::as_str),
+                    joined.person.sex.map(brainreel_cohort::Sex::name),
                     Some(sex(&truth)),
                     "{kinds:?}"
                 );
@@ -350,7 +350,7 @@ fn oasis_and_aibl_visits_find_their_scans() {
     let early = scan("OAS30001", "OAS30001_MR_d0129");
     let joined = records.join_image(&early, &rule);
     assert_eq!(
-        (joined.visit.diagnosis, joined.person.sex.map(|sex| sex.as_str())),
+        (joined.visit.diagnosis, joined.person.sex.map(|sex| sex.name())),
         (Some(Diagnosis::Cn), Some("F"))
     );
     let DiagnosisBasis::Visit { days: 129, .. } = joined.basis else { panic!("{:?}", joined.basis) };
@@ -363,7 +363,7 @@ fn oasis_and_aibl_visits_find_their_scans() {
     let records = read(dir.path(), &aibl).unwrap();
     let joined = records.join_image(&scan("12", "m18"), &rule).visit.diagnosis;
     assert_eq!(joined, Some(Diagnosis::Ad));
-    assert_eq!(records.person(&SubjectId::parse("12").unwrap()).unwrap().person.sex.unwrap().as_str(), "M");
+    assert_eq!(records.person(&SubjectId::parse("12").unwrap()).unwrap().person.sex.unwrap().name(), "M");
 }
 
 #[test]

@@ -447,7 +447,7 @@ fn ledger_and_flow_count_the_same_and_every_image_once() {
     assert_eq!(flow.all.n_images, rows.len());
     let mut left = flow.all.n_images;
     for step in &flow.steps {
-        assert_eq!(Some(step.dropped.n_images), by_rule.remove(step.rule.as_str()), "{}", step.rule);
+        assert_eq!(Some(step.dropped.n_images), by_rule.remove(step.rule.name()), "{}", step.rule);
         left -= step.dropped.n_images;
         assert_eq!(step.remaining.n_images, left);
     }

@@ -116,7 +116,7 @@ fn split_by_subject(
     let read = read(&split.to_tsv()).expect("what was written");
     prop_assert!(read == *split && !read.edited_by_hand());
     prop_assert_eq!(read.to_tsv(), split.to_tsv());
-    prop_assert!(read.strategy().is_some_and(|text| text.starts_with(config.strategy.as_str())));
+    prop_assert!(read.strategy().is_some_and(|text| text.starts_with(config.strategy.name())));
     Ok(outcome)
 }
 

@@ -1,46 +1,37 @@
 //! Where tensors live and are computed.
 
-use std::fmt;
-
+use brainreel_named::named;
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
 
-/// A kind of device that a build may or may not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceKind {
-    /// The first of CUDA, Metal and Vulkan that this build has, or else the CPU.
-    #[default]
-    Auto,
-    /// The CPU, with Burn's `flex` backend. In every build.
-    Cpu,
-    /// An NVIDIA GPU (Cargo feature `cuda`).
-    Cuda,
-    /// A GPU through Vulkan (Cargo feature `vulkan`).
-    Vulkan,
-    /// An Apple GPU (Cargo feature `metal`).
-    Metal,
+named! {
+    /// A kind of device that a build may or may not have.
+    #[derive(Default)]
+    pub enum DeviceKind {
+        /// The first of CUDA, Metal and Vulkan that this build has, or else the CPU.
+        #[default]
+        Auto = "auto",
+        /// The CPU, with Burn's `flex` backend. In every build.
+        Cpu = "cpu",
+        /// An NVIDIA GPU (Cargo feature `cuda`).
+        Cuda = "cuda",
+        /// A GPU through Vulkan (Cargo feature `vulkan`).
+        Vulkan = "vulkan",
+        /// An Apple GPU (Cargo feature `metal`).
+        Metal = "metal",
+    }
 }
 
-/// Who computes convolutions on the CPU. Other devices compute with Burn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EngineKind {
-    /// brainreel's own engine: Winograd's algorithm on blocked maps.
-    #[default]
-    Native,
-    /// Burn's `flex` backend, for comparison.
-    Burn,
-}
-
-impl fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Burn => "burn",
-        })
+named! {
+    /// Who computes convolutions on the CPU. Other devices compute with Burn.
+    #[derive(Default)]
+    pub enum EngineKind {
+        /// brainreel's own engine: Winograd's algorithm on blocked maps.
+        #[default]
+        Native = "native",
+        /// Burn's `flex` backend, for comparison.
+        Burn = "burn",
     }
 }
 
@@ -89,17 +80,5 @@ impl DeviceKind {
             }
         }
         names
-    }
-}
-
-impl fmt::Display for DeviceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-        })
     }
 }

@@ -57,12 +57,6 @@ pub enum ModelError {
     /// The weights cannot be read, or do not fit the network.
     #[error(transparent)]
     Weights(#[from] CheckpointError),
-    /// No network has this name.
-    #[error("unknown architecture {name}, expected one of: {}", Architecture::ALL.map(Architecture::name).join(", "))]
-    UnknownArchitecture {
-        /// The name.
-        name: String,
-    },
     /// The tensors are of no network that brainreel knows.
     #[error("the tensors in {origin} are of none of the networks: {}", Architecture::ALL.map(Architecture::name).join(", "))]
     Unrecognised {

@@ -1,27 +1,26 @@
 //! Who computes the heavy operations, and in which precision.
 
-use std::fmt;
-
+use brainreel_named::named;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{FloatDType, Tensor, module};
-use serde::{Deserialize, Serialize};
 
 use crate::device::EngineKind;
 use crate::native::is_ours;
 
-/// Precision of convolutions and matrix products where Burn computes. Weights, their moments, norms, softmax,
-/// the final layer and the loss are single precision in any case (mixed precision, Micikevicius et al. 2018).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Single precision.
-    #[default]
-    Float32,
-    /// 8 bits of exponent, 8 of significand: the range of single precision.
-    Bfloat16,
-    /// 5 bits of exponent, 11 of significand. The loss is scaled by 1024 on the way back, so that small
-    /// gradients are not lost.
-    Float16,
+named! {
+    /// Precision of convolutions and matrix products where Burn computes. Weights, their moments, norms, softmax,
+    /// the final layer and the loss are single precision in any case (mixed precision, Micikevicius et al. 2018).
+    #[derive(Default)]
+    pub enum Precision {
+        /// Single precision.
+        #[default]
+        Float32 = "float32",
+        /// 8 bits of exponent, 8 of significand: the range of single precision.
+        Bfloat16 = "bfloat16",
+        /// 5 bits of exponent, 11 of significand. The loss is scaled by 1024 on the way back, so that small
+        /// gradients are not lost.
+        Float16 = "float16",
+    }
 }
 
 impl Precision {
@@ -39,16 +38,6 @@ impl Precision {
             Self::Bfloat16 => Some(FloatDType::BF16),
             Self::Float16 => Some(FloatDType::F16),
         }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Float32 => "float32",
-            Self::Bfloat16 => "bfloat16",
-            Self::Float16 => "float16",
-        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use brainreel_named::named;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
 use crate::network::ParameterVisitor;
 use brainreel_checkpoint::{HostTensor, StateDict};
@@ -14,19 +14,20 @@ pub(crate) const EPSILON: f64 = 1e-5;
 /// Share of the new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 
-/// Which statistics the batch norms of the frozen trunk use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FrozenNorm {
-    /// The running statistics that came with the weights.
-    Pretrained,
-    /// Statistics estimated once over the training partition in one pass, then fixed (see
-    /// [`NormTally`]).
-    #[default]
-    Calibrated,
-    /// Those of the batch in training, updating the running ones, which evaluation uses: what
-    /// PyTorch does when a frozen network is left in train mode. Nothing can be cached.
-    Batch,
+named! {
+    /// Which statistics the batch norms of the frozen trunk use.
+    #[derive(Default)]
+    pub enum FrozenNorm {
+        /// The running statistics that came with the weights.
+        Pretrained = "pretrained",
+        /// Statistics estimated once over the training partition in one pass, then fixed (see
+        /// [`NormTally`]).
+        #[default]
+        Calibrated = "calibrated",
+        /// Those of the batch in training, updating the running ones, which evaluation uses: what
+        /// PyTorch does when a frozen network is left in train mode. Nothing can be cached.
+        Batch = "batch",
+    }
 }
 
 /// Statistics of one batch in one batch norm.

@@ -50,7 +50,7 @@ pub fn shuffle_labels(tables: &[PathBuf], seed: u64, out: &Path) -> Result<(), S
             text(row.visit.session().map(|session| session.label().to_owned())),
             text(shuffled.get(&row.person.subject).map(ToString::to_string)),
             text(row.visit.age_years.map(|age| age.to_string())),
-            text(row.person.sex.map(|sex| sex.as_str().to_owned())),
+            text(row.person.sex.map(|sex| sex.name().to_owned())),
             text(row.visit.date.map(|date| date.to_string())),
         ]
     });

@@ -1,22 +1,22 @@
 //! How a head is scanned: site, scanner, geometry, pose, contrast, bias field and noise.
 
 use brainreel_artifact::derive_seed;
+use brainreel_named::named;
 use brainreel_volume::{Affine, Grid};
-use serde::{Deserialize, Serialize};
 
 use crate::random::Random;
 use crate::subject::{Subject, Visit, site_number};
 use crate::tissue::{N_TISSUES, Tissue};
 use crate::{SimulateConfig, SimulateError};
 
-/// Plane in which slices are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Plane {
-    /// Slices from right to left; rows run to the back, columns to the feet.
-    Sagittal,
-    /// Slices from feet to head; rows run to the left, columns to the back.
-    Axial,
+named! {
+    /// Plane in which slices are stored.
+    pub enum Plane {
+        /// Slices from right to left; rows run to the back, columns to the feet.
+        Sagittal = "sagittal",
+        /// Slices from feet to head; rows run to the left, columns to the back.
+        Axial = "axial",
+    }
 }
 
 /// The scanner of a site.

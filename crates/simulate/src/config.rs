@@ -1,5 +1,6 @@
 //! The options of a simulated cohort.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::SimulateError;
@@ -13,30 +14,30 @@ use crate::SimulateError;
 /// assert!(config.validate().is_ok());
 /// assert!(SimulateConfig { n_subjects: 0, ..config }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimulateConfig {
     /// Number of subjects, 1 to 5000.
     pub n_subjects: usize,
-    /// Largest number of visits a subject can have, 1 to 8. A subject has 1 to `n_visits` of them,
-    /// every number equally likely, so that scan counts differ as they do in a real study.
+    /// Largest number of visits of a subject, 1 to 8. Subjects have 1 to this many visits, all numbers equally
+    /// likely.
     pub n_visits: usize,
-    /// Seed of the whole cohort. The same options give the same bytes.
+    /// Seed of the whole cohort.
     pub seed: u64,
-    /// Nominal voxel size in mm, 0.5 to 8. Every site multiplies it by its own factors (0.94 to 1.2 an axis).
+    /// Nominal voxel size in mm, 0.5 to 8. The simulated scanners vary a little around it.
     pub spacing_mm: f64,
-    /// Size of the disease's effect relative to the literature: 1 as published, 0 no effect at all.
+    /// Size of the disease effect: 1 as in the literature, 0 for none.
     pub effect_size: f64,
-    /// Standard deviation of the complex noise as a share of the white matter signal, 0 to 0.5.
+    /// Standard deviation of the complex noise, as a fraction of the white matter signal, 0 to 0.5.
     pub noise: f64,
-    /// Largest deviation of the log bias field at a 1.5 T to 3 T average site, 0 to 1.
+    /// Largest deviation of the log bias field at an average site, 0 to 1.
     pub bias: f64,
-    /// Share of subjects with Alzheimer's disease, 0 to 1.
+    /// Fraction of subjects with Alzheimer's disease, 0 to 1.
     pub ad_fraction: f64,
-    /// Number of sites, 1 to 24. A site has one scanner; diagnosis does not depend on the site.
+    /// Number of sites, 1 to 24. A site has one scanner. The diagnosis does not depend on the site.
     pub n_sites: usize,
-    /// Whether to write the truth images (labels, mask, bias field) beside the download.
-    /// `truth/truth.tsv` is always written.
+    /// Whether to write tissue labels, masks and bias fields beside the download. The table of true volumes is
+    /// always written.
     pub truth_images: bool,
 }
 

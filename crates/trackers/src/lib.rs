@@ -40,6 +40,8 @@ mod wandb;
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::HashBuilder;
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,22 +54,23 @@ use tensorboard::EventFile;
 use wandb::OfflineRun;
 
 /// Which logs are written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrackerConfig {
-    /// Event files for TensorBoard.
+    /// Whether to write event files for TensorBoard into the run folder.
     pub tensorboard: bool,
-    /// A run of Weights & Biases.
+    /// What is written for Weights & Biases.
     pub wandb: WandbMode,
-    /// W&B's project.
+    /// Project in Weights & Biases.
     pub project: String,
-    /// W&B's user or team; that of the key by default.
+    /// User or team in Weights & Biases. Default: the owner of the key.
     pub entity: Option<String>,
-    /// W&B's group of runs, the folds of a cross-validation for example.
+    /// Group of runs in Weights & Biases, such as the folds of a cross-validation. Default: with folds, the name
+    /// of their folder.
     pub group: Option<String>,
-    /// W&B's name of the run; that of the run folder by default.
+    /// Name of the run in Weights & Biases. Default: the name of the run folder.
     pub name: Option<String>,
-    /// W&B's tags.
+    /// Tags of the run in Weights & Biases.
     pub tags: Vec<String>,
 }
 
@@ -85,17 +88,18 @@ impl Default for TrackerConfig {
     }
 }
 
-/// What is written for Weights & Biases.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WandbMode {
-    /// Nothing.
-    #[default]
-    Off,
-    /// An offline run, for `wandb sync` to upload when a person wants it.
-    Offline,
-    /// An offline run that is uploaded at the end, if `wandb` and a key are there.
-    Online,
+named! {
+    /// What is written for Weights & Biases.
+    #[derive(Default)]
+    pub enum WandbMode {
+        /// Nothing.
+        #[default]
+        Off = "off",
+        /// An offline run, for upload with `wandb sync`.
+        Offline = "offline",
+        /// An offline run that is uploaded at the end, if `wandb` and a key are available.
+        Online = "online",
+    }
 }
 
 /// The run that is logged.

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use brainreel_artifact::{ArtifactError, ContentHash, hash_bytes, write_atomic_with};
+use brainreel_named::named;
 use half::{bf16, f16};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// First bytes of an entry; the digit is the layout's revision.
@@ -15,29 +17,30 @@ const MAGIC: &[u8; 8] = b"BRFEAT1\n";
 const HEADER_BYTES: usize = 8 + 5 * 8 + 64;
 const EXTENSION: &str = "features";
 
-/// Number type of kept features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FeatureType {
-    /// Single precision: what the trunk computes.
-    #[default]
-    F32,
-    /// Half precision, half the disk; every feature is rounded to it, kept or not.
-    F16,
-    /// The upper half of single precision: half the disk, its whole range, three digits.
-    Bf16,
+named! {
+    /// Number type of cached features.
+    #[derive(Default)]
+    pub enum FeatureType {
+        /// Single precision, as the trunk computes.
+        #[default]
+        F32 = "f32",
+        /// Half precision: half the disk space. All features are rounded to it, cached or not.
+        F16 = "f16",
+        /// bfloat16: half the disk space, the range of single precision, three digits.
+        Bf16 = "bf16",
+    }
 }
 
-/// Where and how trunk features are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Cache of trunk features.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// Folder, which several runs may share; by default `cache` in the run folder.
+    /// Folder of the cache. Several runs may share it. Default: `cache` in the run folder.
     pub directory: Option<PathBuf>,
-    /// Bytes that the folder may hold; 0 keeps nothing. When it is full, features of other runs go
-    /// first, then no new ones are kept.
+    /// Largest size of the cache in bytes. 0 caches nothing. A full cache first drops features of other runs,
+    /// then accepts no new ones.
     pub max_bytes: u64,
-    /// Number type.
+    /// Number type of cached features.
     pub dtype: FeatureType,
 }
 

@@ -10,6 +10,7 @@ use brainreel_artifact::{
 };
 use brainreel_checkpoint::{HostTensor, decode_safetensors};
 use brainreel_models::{Architecture, NetworkWeights};
+use brainreel_named::named;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,33 +30,23 @@ const STATE_DIGEST_KEY: &str = "brainreel_sha256";
 /// Layout of the state; raised when it changes.
 pub(crate) const STATE_REVISION: u32 = 3;
 
-/// Which checkpoint of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckpointKind {
-    /// The latest: after an epoch, or within one.
-    Last,
-    /// The one before the latest, in case that gets damaged; gone when the run is finished.
-    Previous,
-    /// After the epoch of the best validation accuracy.
-    BestAccuracy,
-    /// After the epoch of the least validation loss.
-    #[default]
-    BestLoss,
+named! {
+    /// Which checkpoint of a run.
+    #[derive(Default)]
+    pub enum CheckpointKind {
+        /// The latest, after an epoch or within one.
+        Last = "last",
+        /// The one before the latest, in case that one is damaged. Deleted when the run is finished.
+        Previous = "previous",
+        /// Best validation accuracy.
+        BestAccuracy = "best_accuracy",
+        /// Lowest validation loss.
+        #[default]
+        BestLoss = "best_loss",
+    }
 }
 
 impl CheckpointKind {
-    /// Its name, that of its file.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Last => "last",
-            Self::Previous => "previous",
-            Self::BestAccuracy => "best_accuracy",
-            Self::BestLoss => "best_loss",
-        }
-    }
-
     /// Its file in a run folder.
     #[must_use]
     pub fn path(self, run_dir: &Path) -> PathBuf {

@@ -7,6 +7,8 @@ use brainreel_augmentation::AugmentationConfig;
 use brainreel_models::{
     Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, Precision, StemConversion,
 };
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -14,76 +16,78 @@ use crate::adamw::AdamWConfig;
 use crate::cache::CacheConfig;
 use crate::schedule::warm_restart_factor;
 
-/// When the learning rate moves along its cosine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleUnit {
-    /// Once an epoch.
-    #[default]
-    Epoch,
-    /// With every step of the optimizer.
-    Step,
+named! {
+    /// When the learning rate moves along its cosine.
+    #[derive(Default)]
+    pub enum ScheduleUnit {
+        /// Once per epoch.
+        #[default]
+        Epoch = "epoch",
+        /// At every optimizer step.
+        Step = "step",
+    }
 }
 
 /// Settings of a training run. The defaults are the thesis's, except where a field says otherwise.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Every random draw of the run derives from this.
+    /// Seed of the run. All random draws derive from it.
     pub seed: u64,
-    /// Where tensors are computed. `auto` is recorded as what it means in this build.
+    /// Where to compute. The run records the device that `auto` stands for in this build.
     pub device: DeviceKind,
-    /// Who computes convolutions on the CPU.
+    /// What computes convolutions on the CPU.
     pub engine: EngineKind,
-    /// Precision of convolutions and matrix products on a GPU (or by Burn).
+    /// Precision of convolutions and matrix products on a GPU, or by Burn. Weights and norms stay in single
+    /// precision.
     pub precision: Precision,
-    /// The network; by default that of the weights, or R3D-18 without any.
+    /// The network. Default: that of the weights, or `r3d_18` without weights.
     pub architecture: Option<Architecture>,
-    /// File of pretrained weights in torchvision's naming; without it they are random.
+    /// Pretrained weights: torchvision's .pth, safetensors with its tensor names, or the name of published
+    /// weights such as `kinetics400/r3d_18`. Without weights the network starts from random numbers.
     pub weights: Option<PathBuf>,
-    /// How a three-channel stem of those weights becomes a one-channel one.
+    /// How a three-channel stem of the weights becomes a one-channel stem.
     pub stem: StemConversion,
-    /// What is trained.
+    /// Which layers are trained.
     pub freeze: FreezePolicy,
-    /// Statistics of the frozen batch norms. Not the thesis's (`batch`): `calibrated` ones let the
-    /// trunk's output be kept.
+    /// Statistics of the frozen batch norms. The thesis used `batch`; `calibrated` lets features be cached.
     pub frozen_norm: FrozenNorm,
-    /// Most training scans that calibration looks at.
+    /// Largest number of training scans that calibrate the batch norms.
     pub calibration_scans: usize,
-    /// Scans in a step. The last step of an epoch may have fewer.
+    /// Scans per batch. The last batch of an epoch may have fewer.
     pub batch_size: usize,
-    /// Batches whose gradients are averaged for one step of the optimizer. Not a larger batch to the batch
-    /// norms, which see `batch_size` scans at a time.
+    /// Batches whose gradients are averaged for one optimizer step. Batch norms still see `batch_size` scans at a
+    /// time.
     pub accumulate: usize,
-    /// Gradients whose norm over all parameters is above this are scaled down to it.
+    /// Gradients with a larger norm over all parameters are scaled down to this norm. Default: never.
     pub clip_norm: Option<f64>,
-    /// Upper bound on the number of epochs.
+    /// Largest number of epochs. Early stopping usually ends training before.
     pub max_epochs: usize,
-    /// Epochs without better validation accuracy and without less validation loss before stopping.
+    /// Epochs without better validation accuracy and without lower validation loss before training stops.
     pub patience: usize,
     /// Learning rate of the final layer.
     pub learning_rate_fc: f64,
     /// Learning rate of the other trained layers.
     pub learning_rate: f64,
-    /// With `freeze = "discriminative"`: factor between the learning rates of a layer and the one above it.
-    /// By default 1/2.6 for the residual networks and 0.75 for the transformers, whose layers are many.
+    /// For `freeze = "discriminative"`: factor between the learning rates of a layer and the layer above it.
+    /// Default: 1/2.6 for residual networks, 0.75 for transformers.
     pub layer_decay: Option<f64>,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Epochs from the start to the first warm restart of the cosine schedule.
+    /// Epochs until the first warm restart of the cosine schedule.
     pub restart_epochs: usize,
-    /// Factor between the lengths of one cosine and the next.
+    /// Factor between the length of one cosine and the next.
     pub restart_multiplier: usize,
-    /// Whether the learning rate moves once an epoch or with every step.
+    /// When the learning rate moves along its cosine.
     pub schedule: ScheduleUnit,
     /// Augmentation of the training partition.
     pub augmentation: AugmentationConfig,
-    /// Where and how trunk features are kept.
+    /// Cache of trunk features.
     pub cache: CacheConfig,
-    /// Threads that read and augment scans ahead of the network; 0 chooses by the number of cores.
+    /// Threads that read and augment scans ahead of the network. 0 chooses by the number of cores.
     pub loader_threads: usize,
-    /// Minutes between checkpoints within an epoch (each epoch ends with one in any case); 0 writes one after
-    /// every step.
+    /// Minutes between checkpoints within an epoch. Every epoch ends with a checkpoint. 0 writes one after every
+    /// step.
     pub checkpoint_minutes: f64,
 }
 

@@ -4,34 +4,12 @@ use std::path::PathBuf;
 
 use brainreel_artifact::{ContentHash, HashBuilder, hash_file};
 use brainreel_augmentation::{AugmentError, Draw};
+use brainreel_cohort::Partition;
 use brainreel_formats::nifti;
 use brainreel_models::network_order;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-
-/// Which partition a scan is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Partition {
-    /// The optimizer sees it.
-    Train,
-    /// Decides when to stop and which checkpoint is best.
-    Validation,
-    /// Only ever evaluated.
-    Test,
-}
-
-impl Partition {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
 
 /// A preprocessed image, whom it shows and what it is used for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,10 +45,11 @@ mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig, Moments};
 pub use brainreel_augmentation::{AugmentError, AugmentationConfig, AugmentationPreset, Draw};
+pub use brainreel_cohort::Partition;
 pub use cache::{CacheConfig, FeatureCache, FeatureType, Features};
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState, EpochProgress};
 pub use config::{ScheduleUnit, TrainConfig};
-pub use dataset::{Partition, TrainingScan};
+pub use dataset::TrainingScan;
 pub use epoch::{StepOutcome, training_step};
 pub use error::TrainError;
 pub use events::{StepMetrics, TrainEvent};

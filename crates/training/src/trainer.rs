@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
 use brainreel_augmentation::Draw;
+use brainreel_cohort::Partition;
 use brainreel_models::{
     Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, N_CLASSES, Network, NetworkWeights,
     NormTally, ParameterCounts, Random, read_weights,
 };
+use brainreel_named::named;
 use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
 
 use crate::adamw::AdamW;
 use crate::checkpoint::{Checkpoint, CheckpointKind, CheckpointState, STATE_REVISION};
 use crate::config::is_transformer;
-use crate::dataset::{CheckedScan, Partition, TrainingScan, check_scans, data_hash};
+use crate::dataset::{CheckedScan, TrainingScan, check_scans, data_hash};
 use crate::events::TrainEvent;
 use crate::features::{FeatureSource, input};
 use crate::forecast::{Forecast, Workload, advice};
@@ -24,14 +26,16 @@ use crate::metrics::{EpochMetrics, write_csv};
 use crate::stopping::{EarlyStopping, Improvement};
 use crate::{TrainConfig, TrainError};
 
-/// Which checkpoint an interrupted run goes on from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ResumeFrom {
-    /// The last one.
-    #[default]
-    Last,
-    /// The one before it, should the last be damaged.
-    Previous,
+named! {
+    /// Checkpoint from which an interrupted run resumes.
+    #[derive(Default)]
+    pub enum ResumeFrom {
+        /// The last checkpoint.
+        #[default]
+        Last = "Last",
+        /// The checkpoint before it, in case the last one is damaged.
+        Previous = "Previous",
+    }
 }
 
 /// What to train on, where to and how.

@@ -7,7 +7,7 @@ use brainreel_artifact::{ContentHash, FolderLock, write_atomic, write_json};
 use brainreel_cohort::{LeakPolicy, check_no_shared_subject};
 use brainreel_statistics::{Estimate, EvaluateConfig, MetricsReport, aggregate_by_subject};
 use brainreel_training::{CheckpointKind, Partition, Prediction, TrainingScan, predict};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::train::training_scans;
@@ -15,6 +15,7 @@ use crate::finish::Finish;
 use crate::folders::{self, Kind};
 use crate::gate::{AuditOutcome, Gate};
 use crate::leaks::{self, PermitArgs};
+use crate::named;
 use crate::run_inputs::RunInputs;
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -25,7 +26,7 @@ pub(crate) const STAGE_REVISION: u32 = 1;
 const EXAMPLES: &str = "\
 Examples:
   brainreel evaluate run
-  brainreel evaluate run --checkpoint best-accuracy
+  brainreel evaluate run --checkpoint best_accuracy
   brainreel evaluate run --partition validation
 
 Writes predictions.tsv (scans), subjects.tsv and metrics.json to RUN_DIR/evaluation, or to a folder
@@ -40,11 +41,11 @@ pub(crate) struct EvaluateArgs {
     /// Run folder, as `brainreel train` writes it
     run_dir: PathBuf,
     /// Which checkpoint
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::BestLoss)]
-    checkpoint: CheckpointChoice,
+    #[arg(long, value_parser = named::one_of(&CHECKPOINTS), default_value_t = CheckpointKind::BestLoss)]
+    checkpoint: CheckpointKind,
     /// Which scans; the test partition is for the end
-    #[arg(long, value_enum, default_value_t = PartitionChoice::Test)]
-    partition: PartitionChoice,
+    #[arg(long, value_parser = named::one_of(&PARTITIONS), default_value_t = Partition::Test)]
+    partition: Partition,
     /// The derivatives, if they are no longer where training found them
     #[arg(long, value_name = "DIR")]
     derivatives: Option<PathBuf>,
@@ -52,43 +53,18 @@ pub(crate) struct EvaluateArgs {
     leaks: PermitArgs,
 }
 
-/// A checkpoint of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CheckpointChoice {
-    /// Least validation loss
-    BestLoss,
-    /// Best validation accuracy
-    BestAccuracy,
-    /// The last epoch
-    Last,
-}
+/// The checkpoints of a finished run.
+pub(crate) const CHECKPOINTS: [CheckpointKind; 3] =
+    [CheckpointKind::BestLoss, CheckpointKind::BestAccuracy, CheckpointKind::Last];
 
-/// A partition that may be evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PartitionChoice {
-    /// Never seen in training
-    Test,
-    /// Used to choose the checkpoint
-    Validation,
-}
-
-impl From<CheckpointChoice> for CheckpointKind {
-    fn from(choice: CheckpointChoice) -> Self {
-        match choice {
-            CheckpointChoice::BestLoss => Self::BestLoss,
-            CheckpointChoice::BestAccuracy => Self::BestAccuracy,
-            CheckpointChoice::Last => Self::Last,
-        }
-    }
-}
+/// The partitions that may be evaluated.
+const PARTITIONS: [Partition; 2] = [Partition::Test, Partition::Validation];
 
 /// What to evaluate.
 pub(crate) struct Request<'a> {
     run: &'a Path,
-    checkpoint: CheckpointChoice,
-    partition: PartitionChoice,
+    checkpoint: CheckpointKind,
+    partition: Partition,
     derivatives: Option<&'a Path>,
     leaks: LeakPolicy,
     override_audit: Option<&'a str>,
@@ -99,8 +75,8 @@ impl<'a> Request<'a> {
     pub(crate) fn of_run(run: &'a Path) -> Self {
         Self {
             run,
-            checkpoint: CheckpointChoice::BestLoss,
-            partition: PartitionChoice::Test,
+            checkpoint: CheckpointKind::BestLoss,
+            partition: Partition::Test,
             derivatives: None,
             leaks: LeakPolicy::Refuse,
             override_audit: None,
@@ -113,22 +89,20 @@ impl<'a> Request<'a> {
     }
 
     /// What the result depends on beside the run.
-    pub(crate) fn parameters(&self) -> (CheckpointChoice, PartitionChoice, EvaluateConfig) {
+    pub(crate) fn parameters(&self) -> (CheckpointKind, Partition, EvaluateConfig) {
         (self.checkpoint, self.partition, EvaluateConfig::default())
     }
 
     /// Where the result goes.
     fn folder(&self) -> PathBuf {
-        let partition = match self.partition {
-            PartitionChoice::Test => "",
-            PartitionChoice::Validation => "_validation",
-        };
-        let checkpoint = match self.checkpoint {
-            CheckpointChoice::BestLoss => "",
-            CheckpointChoice::BestAccuracy => "_best_accuracy",
-            CheckpointChoice::Last => "_last",
-        };
-        self.run.join(format!("evaluation{partition}{checkpoint}"))
+        let mut name = "evaluation".to_owned();
+        if self.partition != Partition::Test {
+            name += &format!("_{}", self.partition);
+        }
+        if self.checkpoint != CheckpointKind::BestLoss {
+            name += &format!("_{}", self.checkpoint);
+        }
+        self.run.join(name)
     }
 }
 
@@ -147,9 +121,9 @@ pub(crate) struct EvaluationReport {
     /// numbers, and then this is a trial and no result.
     pub(crate) initial_weights_sha256: Option<ContentHash>,
     /// Which scans were classified.
-    pub(crate) partition: PartitionChoice,
+    pub(crate) partition: Partition,
     /// Which checkpoint classified them.
-    pub(crate) checkpoint: CheckpointChoice,
+    pub(crate) checkpoint: CheckpointKind,
     /// Content hash of the split.
     pub split_sha256: String,
     /// Metrics over scans; intervals resample subjects.
@@ -191,24 +165,14 @@ pub(crate) fn perform_with_predictions(
     let split = inputs.read_split(run, request.leaks)?;
     leaks::check(&split, request.leaks, ui)?;
     if !split.is_leaky() {
-        check_no_shared_subject(
-            split.subjects_of(brainreel_cohort::Partition::Train),
-            split.subjects_of(match request.partition {
-                PartitionChoice::Test => brainreel_cohort::Partition::Test,
-                PartitionChoice::Validation => brainreel_cohort::Partition::Validation,
-            }),
-        )?;
+        check_no_shared_subject(split.subjects_of(Partition::Train), split.subjects_of(request.partition))?;
     }
     let _lock = FolderLock::acquire(run)?;
     let derivatives = request.derivatives.map_or_else(|| run.join(&inputs.derivatives), Path::to_owned);
-    let wanted = match request.partition {
-        PartitionChoice::Test => Partition::Test,
-        PartitionChoice::Validation => Partition::Validation,
-    };
     let scans: Vec<TrainingScan> = training_scans(&derivatives, &split)
         .context("pass the derivatives with --derivatives if they have moved")?
         .into_iter()
-        .filter(|scan| scan.partition == wanted)
+        .filter(|scan| scan.partition == request.partition)
         .collect();
     inputs.check_images(&derivatives, run, &scans)?;
     let gate = Gate {
@@ -327,10 +291,7 @@ impl EvaluationReport {
         .into_iter()
         .map(|(name, scans, subjects)| vec![name.to_owned(), text(&scans), text(&subjects)])
         .collect();
-        let partition = match self.partition {
-            PartitionChoice::Test => "test",
-            PartitionChoice::Validation => "validation",
-        };
+        let partition = self.partition;
         let (scans, subjects) = (
             format!("{} {partition} scans [95 %]", self.scans.n_scans),
             format!("{} {partition} subjects [95 %]", self.subjects.n_subjects),

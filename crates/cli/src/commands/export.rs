@@ -10,17 +10,18 @@ use brainreel_training::{Checkpoint, CheckpointKind, CheckpointState};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::evaluate::CheckpointChoice;
+use crate::commands::evaluate::CHECKPOINTS;
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
 use crate::leaks::{self, LeakArgs};
+use crate::named;
 use crate::run_inputs::RunInputs;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
 Examples:
   brainreel export run --out model.safetensors
-  brainreel export run --checkpoint best-accuracy --out best_accuracy.safetensors
+  brainreel export run --checkpoint best_accuracy --out best_accuracy.safetensors
 
 Writes the weights in torchvision's naming and two files of the same name beside them: .json says what the
 network expects and from which run it is, .py has the Python lines that load it, which are printed too.";
@@ -44,8 +45,8 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE.safetensors")]
     out: PathBuf,
     /// Which checkpoint
-    #[arg(long, value_enum, default_value_t = CheckpointChoice::BestLoss)]
-    checkpoint: CheckpointChoice,
+    #[arg(long, value_parser = named::one_of(&CHECKPOINTS), default_value_t = CheckpointKind::BestLoss)]
+    checkpoint: CheckpointKind,
     /// Replace files that are no earlier export
     #[arg(long)]
     replace: bool,
@@ -74,7 +75,7 @@ struct ExportRecord {
     /// Numbers in the network, buffers not counted.
     n_parameters: usize,
     /// Which checkpoint of the run this is.
-    checkpoint: CheckpointChoice,
+    checkpoint: CheckpointKind,
     /// Whole epochs that it was trained for.
     n_epochs: usize,
     /// Steps of the optimizer.
@@ -138,7 +139,7 @@ pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
     if !args.replace || folders::is_within(&args.out, run) {
         files.check_own()?;
     }
-    let checkpoint = CheckpointKind::from(args.checkpoint).path(run);
+    let checkpoint = args.checkpoint.path(run);
     folders::check_file(&checkpoint, "a checkpoint, as `brainreel train` writes it after an epoch")?;
     let (state, weights) = Checkpoint::read_weights(&checkpoint)?;
     weights.write_safetensors(&files.weights)?;
@@ -318,7 +319,7 @@ mod tests {
             input,
             classes: ["CN".to_owned(), "AD".to_owned()],
             n_parameters: 1,
-            checkpoint: CheckpointChoice::Last,
+            checkpoint: CheckpointKind::Last,
             n_epochs: 1,
             n_steps: 1,
             run_sha256: hash_bytes(b"run"),

@@ -9,13 +9,14 @@ use brainreel_cohort::{
     ScanTable, Split, SplitConfig, SplitOutcome, SplitStrategy, SplitSummary, SubjectId, count_left_out,
     match_age_and_sex, split_folds, split_scans,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use crate::commands::train::{DERIVATIVES, NOTICE};
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
 use crate::leaks;
+use crate::named;
 use crate::ui::Ui;
 
 /// Raise whenever the same table and configuration give another split.
@@ -49,8 +50,8 @@ pub(crate) struct SplitArgs {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// The rule
-    #[arg(long, value_enum, default_value_t = StrategyChoice::RoundRobin)]
-    strategy: StrategyChoice,
+    #[arg(long, value_parser = named::one_of(&STRATEGIES), default_value_t = SplitStrategy::RoundRobin)]
+    strategy: SplitStrategy,
     /// Share of the scans for validation
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     validation: f64,
@@ -87,36 +88,18 @@ pub(crate) struct SplitArgs {
     overwrite: bool,
 }
 
-/// [`SplitStrategy`] on the command line, where a list of subjects is an option of its own.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StrategyChoice {
-    /// Subjects by ascending number of scans, dealt in turn (the thesis)
-    RoundRobin,
-    /// Subjects of each diagnosis at random
-    Stratified,
-    /// Test on sites that nobody else was scanned at
-    LeaveSiteOut,
-    /// Test on a field strength that nobody else was scanned at
-    LeaveFieldStrengthOut,
-    /// Scans at random: LEAKY on purpose, for demonstration only
-    ScanLevel,
-}
-
-impl From<StrategyChoice> for SplitStrategy {
-    fn from(choice: StrategyChoice) -> Self {
-        match choice {
-            StrategyChoice::RoundRobin => Self::RoundRobin,
-            StrategyChoice::Stratified => Self::Stratified,
-            StrategyChoice::LeaveSiteOut => Self::LeaveSiteOut,
-            StrategyChoice::LeaveFieldStrengthOut => Self::LeaveFieldStrengthOut,
-            StrategyChoice::ScanLevel => Self::ScanLevel,
-        }
-    }
-}
+/// The strategies; a list of subjects is an option of its own.
+const STRATEGIES: [SplitStrategy; 5] = [
+    SplitStrategy::RoundRobin,
+    SplitStrategy::Stratified,
+    SplitStrategy::LeaveSiteOut,
+    SplitStrategy::LeaveFieldStrengthOut,
+    SplitStrategy::ScanLevel,
+];
 
 impl SplitArgs {
     fn config(&self) -> SplitConfig {
-        let strategy = if self.subjects.is_some() { SplitStrategy::Subjects } else { self.strategy.into() };
+        let strategy = if self.subjects.is_some() { SplitStrategy::Subjects } else { self.strategy };
         SplitConfig {
             strategy,
             train: 1.0 - self.validation - self.test,

@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::TOOL_VERSION;
 use brainreel_formats::nifti;
-use brainreel_preprocess::BrainExtractor;
 use brainreel_preprocess::bet::{Bet, BetConfig};
+use brainreel_preprocess::{BrainExtractor, ExtractorChoice};
 use brainreel_synthstrip::{Extracted, SynthStrip, SynthStripConfig, SynthStripWeights};
 use brainreel_volume::reorient::{from_closest_canonical, to_closest_canonical};
 use brainreel_volume::{Mask, Volume};
 use brainreel_weights::Cache;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
 use crate::catalogue::catalogue;
 use crate::commands::weights::locate;
 use crate::failures::Failure;
 use crate::finish::Finish;
+use crate::named;
 use crate::ui::{Progress, Ui};
 
 const EXAMPLES: &str = "\
@@ -53,8 +54,8 @@ pub(crate) struct StripArgs {
     #[arg(long, requires = "out_dir")]
     with_brain: bool,
     /// How the brain is found
-    #[arg(long, value_name = "NAME", value_enum, default_value_t = ExtractorKind::Synthstrip)]
-    extractor: ExtractorKind,
+    #[arg(long, value_name = "NAME", value_parser = named::one_of(&EXTRACTORS), default_value_t = ExtractorChoice::SynthStrip)]
+    extractor: ExtractorChoice,
     /// Distance from the brain's surface that still belongs to the mask, in mm (synthstrip)
     #[arg(long, value_name = "MM", default_value_t = SynthStripConfig::default().border_mm, allow_negative_numbers = true)]
     border: f64,
@@ -66,15 +67,8 @@ pub(crate) struct StripArgs {
     overwrite: bool,
 }
 
-/// How the brain is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum ExtractorKind {
-    /// The SynthStrip network
-    Synthstrip,
-    /// A classical method in the manner of BET
-    Bet,
-}
+/// The extractors that need nothing but the head.
+const EXTRACTORS: [ExtractorChoice; 2] = [ExtractorChoice::SynthStrip, ExtractorChoice::Bet];
 
 /// What `strip` reports.
 #[derive(Debug, Serialize)]
@@ -158,11 +152,11 @@ enum Extractor {
 impl Extractor {
     fn open(args: &StripArgs) -> anyhow::Result<Self> {
         match args.extractor {
-            ExtractorKind::Synthstrip => {
+            ExtractorChoice::SynthStrip => {
                 let extractor = synthstrip(args.weights.as_deref(), args.border)?;
                 Ok(Self::SynthStrip(Box::new(extractor)))
             }
-            ExtractorKind::Bet => {
+            _ => {
                 anyhow::ensure!(
                     args.distance.is_none(),
                     "bet knows no distances: --distance needs synthstrip"

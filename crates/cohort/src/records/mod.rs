@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use brainreel_named::named;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use read::path_key;
@@ -29,14 +30,14 @@ pub struct Place {
     pub line: u32,
 }
 
-/// Whether an image is as the scanner made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageType {
-    /// As the scanner made it.
-    Original,
-    /// Corrected or otherwise derived by the archive.
-    Processed,
+named! {
+    /// Whether an image is as the scanner made it.
+    pub enum ImageType {
+        /// As the scanner made it.
+        Original = "original",
+        /// Corrected or otherwise derived by the archive.
+        Processed = "processed",
+    }
 }
 
 impl ImageType {
@@ -50,15 +51,6 @@ impl ImageType {
             Some(Self::Processed)
         } else {
             None
-        }
-    }
-
-    /// `original` or `processed`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Original => "original",
-            Self::Processed => "processed",
         }
     }
 }

@@ -119,7 +119,7 @@ fn keep_best(
         let (best, other) = (&images[best], &images[idx]);
         let rank = |image: &CohortImage| config.field_rank(image.scanner.field_strength);
         let why = if config.images.preferred().is_some() && best.image.image_type != other.image.image_type {
-            format!("it is {}", best.image.image_type.map_or("of unknown kind", |kind| kind.as_str()))
+            format!("it is {}", best.image.image_type.map_or("of unknown kind", |kind| kind.name()))
         } else if rank(best) != rank(other) {
             format!("it is of {} T", best.scanner.field_strength.map_or(0.0, FieldStrength::tesla))
         } else {

@@ -2,25 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Pattern;
 use crate::{CohortError, Diagnosis, FieldStrength, ImageType, JoinRule};
 
-/// Originals, or what the archive made of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImageChoice {
-    /// Whatever there is.
-    Any,
-    /// Only as the scanner made it.
-    Original,
-    /// Only processed by the archive.
-    Processed,
-    /// Of one series or visit the original, if there is one.
-    PreferOriginal,
-    /// Of one series or visit a processed image, if there is one.
-    PreferProcessed,
+named! {
+    /// Which images to select: as the scanner made them, or as the archive processed them.
+    pub enum ImageChoice {
+        /// All images.
+        Any = "any",
+        /// Only originals, as the scanner made them.
+        Original = "original",
+        /// Only images that the archive processed.
+        Processed = "processed",
+        /// The original of a series or visit, if there is one.
+        PreferOriginal = "prefer_original",
+        /// A processed image of a series or visit, if there is one.
+        PreferProcessed = "prefer_processed",
+    }
 }
 
 impl ImageChoice {
@@ -43,45 +45,45 @@ impl ImageChoice {
     }
 }
 
-/// What is asked of a cohort. A list that is empty asks for nothing; what is asked for must be known of an image,
-/// or it is dropped.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Criteria for a cohort. An empty list is no criterion. An image whose value for a criterion is unknown is excluded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SelectionConfig {
-    /// The diagnoses that are kept.
+    /// Diagnoses to select. Scans with other diagnoses are excluded.
     pub diagnoses: Vec<Diagnosis>,
-    /// Most days between a scan and the visit whose diagnosis it gets.
+    /// Largest number of days between a scan and the visit that gives its diagnosis.
     pub max_days: u32,
-    /// Whether the archive's research group may stand for the diagnosis where no table lists visits.
+    /// Whether the archive's research group may serve as the diagnosis where no table lists visits.
     pub accept_research_group: bool,
-    /// Phases of the study, for example `ADNI1`, `ADNI 2` (spaces and case do not matter).
+    /// Phases of the study, such as `ADNI1` or `ADNI 2`. Spaces and case do not matter. Empty selects all phases.
     pub phases: Vec<String>,
-    /// Field strengths in tesla, the preferred one first.
+    /// Field strengths in tesla, the preferred one first. Empty selects all of them.
     pub field_strengths_t: Vec<f64>,
-    /// Modality; `MR` and `MRI` are one, and images of which none is told pass. Empty for any.
+    /// Modality. `MR` and `MRI` mean the same, and images of unknown modality pass. Empty selects all modalities.
     pub modality: String,
-    /// Patterns of the series description, of which one must fit.
+    /// Patterns for the series description, such as `*mprage*`. At least one must match. Empty selects all
+    /// descriptions.
     pub include: Vec<Pattern>,
-    /// Patterns of the series description, of which none may fit.
+    /// Patterns for the series description. None may match.
     pub exclude: Vec<Pattern>,
-    /// Originals, or what the archive made of them.
+    /// Original images, or images that the archive processed.
     pub images: ImageChoice,
-    /// Least age at the scan, in years.
+    /// Smallest age at the scan, in years. Without it there is no lower limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_age_years: Option<f64>,
-    /// Greatest age at the scan, in years.
+    /// Largest age at the scan, in years. Without it there is no upper limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age_years: Option<f64>,
-    /// Whether one scan a visit stays: of the preferred kind, then of the field strength listed first, then
-    /// with the lowest number of series, of image, then by path.
+    /// Whether to select one scan per visit: of the preferred kind, then of the field strength listed first, then
+    /// with the lowest series number, the lowest image number, and the first path.
     pub one_per_visit: bool,
-    /// Most scans of a subject; the earliest stay.
+    /// Largest number of scans per subject. The earliest scans are selected. Without it there is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_scans_per_subject: Option<usize>,
-    /// Whether CN scans are dropped until there are as many as AD scans, so that as many subjects as
-    /// possible stay.
+    /// Whether to exclude CN scans until there are as many as AD scans. Scans are taken from subjects in turn, so
+    /// that as many subjects as possible remain.
     pub balance: bool,
-    /// Decides, with their names, which subjects come last when the balance drops scans.
+    /// Seed of the order in which subjects lose scans to the balance.
     pub seed: u64,
 }
 

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const LONGEST: usize = 200;
 
-/// A pattern of a whole text, whatever its case: `*` stands for any characters, `?` for one. `*mprage*` is
-/// every text with `MPRAGE` in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A pattern that matches a whole text, regardless of case: `*` matches any characters, `?` one character.
+/// `*mprage*` matches every text that contains `MPRAGE`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     text: String,

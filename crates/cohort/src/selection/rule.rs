@@ -1,99 +1,50 @@
 //! The rules, in the order in which they apply.
 
-use std::fmt;
+use brainreel_named::named;
 
-use serde::{Deserialize, Serialize};
-
-/// A rule of the selection. The order is the order of application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rule {
-    /// The file's own header says that it is no T1-weighted head.
-    NotT1,
-    /// The same image of the archive was found before at another place.
-    Repeated,
-    /// Tables and download name different people.
-    SubjectConflict,
-    /// It was found, but no table tells of it.
-    NoRow,
-    /// A table lists it, but it was not found.
-    NoImage,
-    /// Another modality.
-    Modality,
-    /// The description fits none of the patterns asked for, or one that is excluded.
-    Description,
-    /// Another phase of the study.
-    Phase,
-    /// Another field strength.
-    FieldStrength,
-    /// Processed where originals were asked for, or the other way round.
-    ImageType,
-    /// Too young or too old.
-    Age,
-    /// Visits equally near disagree.
-    DiagnosisConflict,
-    /// No visit with a diagnosis is near enough.
-    NoDiagnosis,
-    /// A diagnosis that was not asked for.
-    Diagnosis,
-    /// Another image of the same series is preferred.
-    OtherCopy,
-    /// Another scan of the same visit is preferred.
-    OnePerVisit,
-    /// Earlier scans of the subject suffice.
-    MaxScans,
-    /// There are more scans of cognitively normal subjects than of subjects with AD.
-    Balance,
+named! {
+    /// A rule of the selection. The order is the order of application.
+    pub enum Rule {
+        /// The file's own header says that it is no T1-weighted head.
+        NotT1 = "not_t1",
+        /// The same image of the archive was found before at another place.
+        Repeated = "repeated",
+        /// Tables and download name different people.
+        SubjectConflict = "subject_conflict",
+        /// It was found, but no table tells of it.
+        NoRow = "no_row",
+        /// A table lists it, but it was not found.
+        NoImage = "no_image",
+        /// Another modality.
+        Modality = "modality",
+        /// The description fits none of the patterns asked for, or one that is excluded.
+        Description = "description",
+        /// Another phase of the study.
+        Phase = "phase",
+        /// Another field strength.
+        FieldStrength = "field_strength",
+        /// Processed where originals were asked for, or the other way round.
+        ImageType = "image_type",
+        /// Too young or too old.
+        Age = "age",
+        /// Visits equally near disagree.
+        DiagnosisConflict = "diagnosis_conflict",
+        /// No visit with a diagnosis is near enough.
+        NoDiagnosis = "no_diagnosis",
+        /// A diagnosis that was not asked for.
+        Diagnosis = "diagnosis",
+        /// Another image of the same series is preferred.
+        OtherCopy = "other_copy",
+        /// Another scan of the same visit is preferred.
+        OnePerVisit = "one_per_visit",
+        /// Earlier scans of the subject suffice.
+        MaxScans = "max_scans",
+        /// There are more scans of cognitively normal subjects than of subjects with AD.
+        Balance = "balance",
+    }
 }
 
 impl Rule {
-    /// All, in order.
-    pub const ALL: [Self; 18] = [
-        Self::NotT1,
-        Self::Repeated,
-        Self::SubjectConflict,
-        Self::NoRow,
-        Self::NoImage,
-        Self::Modality,
-        Self::Description,
-        Self::Phase,
-        Self::FieldStrength,
-        Self::ImageType,
-        Self::Age,
-        Self::DiagnosisConflict,
-        Self::NoDiagnosis,
-        Self::Diagnosis,
-        Self::OtherCopy,
-        Self::OnePerVisit,
-        Self::MaxScans,
-        Self::Balance,
-    ];
-
-    /// Its name in the ledger.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotT1 => "not_t1",
-            Self::Repeated => "repeated",
-            Self::SubjectConflict => "subject_conflict",
-            Self::NoRow => "no_row",
-            Self::NoImage => "no_image",
-            Self::Modality => "modality",
-            Self::Description => "description",
-            Self::Phase => "phase",
-            Self::FieldStrength => "field_strength",
-            Self::ImageType => "image_type",
-            Self::Age => "age",
-            Self::DiagnosisConflict => "diagnosis_conflict",
-            Self::NoDiagnosis => "no_diagnosis",
-            Self::Diagnosis => "diagnosis",
-            Self::OtherCopy => "other_copy",
-            Self::OnePerVisit => "one_per_visit",
-            Self::MaxScans => "max_scans",
-            Self::Balance => "balance",
-        }
-    }
-
     /// For a flow diagram: what the dropped images have in common.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -120,12 +71,6 @@ impl Rule {
     }
 }
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +78,7 @@ mod tests {
     #[test]
     fn all_are_listed_in_order_under_their_own_names() {
         assert!(Rule::ALL.is_sorted());
-        let names: std::collections::BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.as_str()).collect();
+        let names: std::collections::BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
         assert_eq!(names.len(), Rule::ALL.len());
         assert_eq!(Rule::ALL.last(), Some(&Rule::Balance));
     }

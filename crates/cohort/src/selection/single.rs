@@ -80,9 +80,9 @@ fn field_strength(image: &CohortImage, config: &SelectionConfig) -> Option<Strin
 
 fn image_type(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
     let asked = config.images.required()?;
-    let found = image.image.image_type.map_or("not given by any table", |found| found.as_str());
+    let found = image.image.image_type.map_or("not given by any table", |found| found.name());
     (image.image.image_type != Some(asked))
-        .then(|| format!("whether it is original or processed: {found}, asked for {}", asked.as_str()))
+        .then(|| format!("whether it is original or processed: {found}, asked for {}", asked.name()))
 }
 
 fn age(image: &CohortImage, config: &SelectionConfig) -> Option<String> {

@@ -81,7 +81,7 @@ impl Cohort {
                 basis_word(image.basis).to_owned(),
                 cell(self.basis_place(image)),
                 cell(image.image.description.as_ref()),
-                cell(image.image.image_type.map(|kind| kind.as_str())),
+                cell(image.image.image_type.map(|kind| kind.name())),
                 if why.is_some() { "dropped" } else { "kept" }.to_owned(),
                 why.map_or_else(|| "kept".to_owned(), |why| why.rule.to_string()),
                 cell(Some(why.map_or("it breaks no rule", |why| why.reason.as_str()))),

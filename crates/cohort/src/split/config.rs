@@ -1,56 +1,35 @@
 //! How a split is made: the strategy and its settings.
 
-use std::fmt;
 use std::path::PathBuf;
 
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SplitError;
 use crate::{CohortError, Diagnosis};
 
-/// The rule by which scans get their partition.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitStrategy {
-    /// The thesis's: subjects by ascending number of scans, dealt in turn to test, validation and train.
-    #[default]
-    RoundRobin,
-    /// Subjects of each class at random.
-    Stratified,
-    /// Test on sites that nobody in training or validation was scanned at.
-    LeaveSiteOut,
-    /// Test on one field strength, with nobody in training or validation scanned at it.
-    LeaveFieldStrengthOut,
-    /// Scans at random, whoever they show. It leaks, on purpose: for demonstration only.
-    ScanLevel,
-    /// The partitions of a list of subjects published elsewhere.
-    Subjects,
+named! {
+    /// How scans are assigned to partitions.
+    #[derive(Default)]
+    pub enum SplitStrategy {
+        /// Subjects of each class, sorted by their number of scans, go to test, validation and training in turn (the thesis).
+        #[default]
+        RoundRobin = "round-robin",
+        /// Subjects of each class are assigned at random.
+        Stratified = "stratified",
+        /// Held-out sites: no training or validation scan comes from them.
+        LeaveSiteOut = "leave-site-out",
+        /// Held-out field strength: no training or validation scan comes from it.
+        LeaveFieldStrengthOut = "leave-field-strength-out",
+        /// Scans are assigned at random, regardless of the subject. Leaky on purpose, for demonstration only.
+        ScanLevel = "scan-level",
+        /// A published list of subjects and partitions.
+        Subjects = "subjects",
+    }
 }
 
 impl SplitStrategy {
-    /// All strategies.
-    pub const ALL: [Self; 6] = [
-        Self::RoundRobin,
-        Self::Stratified,
-        Self::LeaveSiteOut,
-        Self::LeaveFieldStrengthOut,
-        Self::ScanLevel,
-        Self::Subjects,
-    ];
-
-    /// The name in settings and in `split.tsv`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RoundRobin => "round-robin",
-            Self::Stratified => "stratified",
-            Self::LeaveSiteOut => "leave-site-out",
-            Self::LeaveFieldStrengthOut => "leave-field-strength-out",
-            Self::ScanLevel => "scan-level",
-            Self::Subjects => "subjects",
-        }
-    }
-
     /// Whether scans of one subject may be on several sides.
     #[must_use]
     pub const fn is_leaky(self) -> bool {
@@ -58,42 +37,38 @@ impl SplitStrategy {
     }
 }
 
-impl fmt::Display for SplitStrategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// Which classes are split, by which rule and into how large parts.
 ///
 /// Read from a file, a missing `train` is what validation and test leave.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Fields")]
+#[schemars(!from, default, deny_unknown_fields)]
 pub struct SplitConfig {
-    /// The rule.
+    /// How scans are assigned to partitions.
     pub strategy: SplitStrategy,
-    /// Fraction of each class's scans for training.
+    /// Fraction of each class's scans for training. In a file it may be left out: training then gets what
+    /// validation and test leave.
     pub train: f64,
     /// Fraction of each class's scans for validation.
     pub validation: f64,
-    /// Fraction of each class's scans for testing; sites and field strengths have the size they have.
+    /// Fraction of each class's scans for testing. Held-out sites and field strengths have the size they have.
     pub test: f64,
-    /// The classes; scans of any other diagnosis, or of none, are left out.
+    /// Diagnoses to classify. Scans with another diagnosis, or none, are excluded.
     pub classes: Vec<Diagnosis>,
-    /// Seed of everything that is drawn; `round-robin` draws nothing.
+    /// Seed of random draws. `round-robin` draws nothing.
     pub seed: u64,
-    /// `leave-site-out`: the sites to test on. Empty: sites are taken one by one, the one that brings the
-    /// classes nearest to their share, until the test share is reached.
+    /// For `leave-site-out`: the sites to test on. Empty: sites are added one by one, each time the one that
+    /// brings the classes closest to their fraction, until the test partition has its share.
     pub sites: Vec<String>,
-    /// `leave-field-strength-out`: the field strength to test on, in tesla, give or take a tenth.
+    /// For `leave-field-strength-out`: the field strength to test on, in tesla, with a tolerance of 10 %.
     pub field_strength_t: Option<f64>,
-    /// Leave scans of unknown site or field strength out, instead of refusing them.
+    /// Whether to exclude scans of unknown site or field strength. Otherwise they are an error.
     pub leave_out_unknown: bool,
-    /// Keep only AD and CN subjects that form pairs of the same sex and nearly the same age.
+    /// Whether to keep only AD and CN subjects that form pairs of the same sex and nearly the same age.
     pub match_age_sex: bool,
-    /// Largest difference in age within a pair, in years.
+    /// Largest age difference within a matched pair, in years.
     pub caliper_years: f64,
-    /// `subjects`: table with the columns subject and partition.
+    /// For `subjects`: a table with the columns `subject` and `partition`.
     pub subjects: Option<PathBuf>,
 }
 
@@ -248,7 +223,7 @@ impl SplitConfig {
         if self.strategy != SplitStrategy::Subjects {
             add("test", fraction(self.test));
         }
-        let classes: Vec<&str> = self.classes.iter().map(|class| class.as_str()).collect();
+        let classes: Vec<&str> = self.classes.iter().map(|class| class.name()).collect();
         add("classes", classes.join(" "));
         if self.strategy != SplitStrategy::RoundRobin {
             add("seed", self.seed.to_string());

@@ -128,7 +128,7 @@ fn split_of(
     }
     let split = Split::from_rows(rows, format!("split.tsv of fold {}", fold + 1).into())?;
     let FoldConfig { n_folds, validation, seed, classes } = config;
-    let classes: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
+    let classes: Vec<&str> = classes.iter().map(|class| class.name()).collect();
     Ok(split.with_strategy(&format!(
         "k-fold; fold {} of {n_folds}; validation {}; classes {}; seed {seed}",
         fold + 1,

@@ -26,49 +26,30 @@ pub use summary::{SplitCount, SplitSummary};
 pub use text::{LeakPolicy, SPLIT_MARK};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+use brainreel_named::{Named, named};
 use serde::{Deserialize, Serialize};
 
 use crate::{Diagnosis, ScanId, SubjectId};
 
-/// A side of the split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Partition {
-    /// What the model learns from.
-    Train,
-    /// What decides when to stop and which checkpoint is best.
-    Validation,
-    /// What the result is measured on, once.
-    Test,
+named! {
+    /// A side of the split.
+    pub enum Partition {
+        /// What the model learns from.
+        Train = "train",
+        /// What decides when to stop and which checkpoint is best.
+        Validation = "validation",
+        /// What the result is measured on, once.
+        Test = "test",
+    }
 }
 
 impl Partition {
-    /// All partitions.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
-
-    /// `train`, `validation` or `test`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-
     /// Reads a partition's name, in any case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|partition| raw.trim().eq_ignore_ascii_case(partition.as_str()))
-    }
-}
-
-impl fmt::Display for Partition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        Self::from_name_ignoring_case(raw)
     }
 }
 

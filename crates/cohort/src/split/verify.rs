@@ -104,7 +104,7 @@ impl Split {
             let scan =
                 table.get(&row.scan_id).ok_or_else(|| self.mismatch(row, "is not in scans.tsv".into()))?;
             if scan.diagnosis != Some(row.diagnosis) {
-                let found = scan.diagnosis.map_or("n/a", Diagnosis::as_str);
+                let found = scan.diagnosis.map_or("n/a", Diagnosis::name);
                 return Err(self.mismatch(row, format!("is {} here and {found} in scans.tsv", row.diagnosis)));
             }
             if let Some(sha256) = &scan.sha256 {

@@ -3,9 +3,8 @@
 mod mvit;
 mod residual;
 
-use std::str::FromStr;
-
 use brainreel_checkpoint::TensorSpec;
+use brainreel_named::named;
 use serde::{Deserialize, Serialize};
 
 use crate::ModelError;
@@ -30,48 +29,30 @@ pub(crate) const N_FEATURES: usize = 512;
 /// Longest edge that a transformer takes, in voxels.
 const MAX_EDGE: usize = 1024;
 
-/// A video network with one input channel and two outputs, as torchvision builds it.
-///
-/// # Reference
-/// Tran et al. 2018, A Closer Look at Spatiotemporal Convolutions for Action Recognition, arXiv:1711.11248;
-/// Fan et al. 2021, Multiscale Vision Transformers, arXiv:2104.11227; Li et al. 2022, MViTv2,
-/// arXiv:2112.01526.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-pub enum Architecture {
-    /// R3D-18: 3x3x3 convolutions throughout.
-    #[default]
-    #[serde(rename = "r3d_18")]
-    R3d18,
-    /// MC3-18: 3x3x3 convolutions in the first layer, 1x3x3 behind it.
-    #[serde(rename = "mc3_18")]
-    Mc318,
-    /// R(2+1)D-18: each convolution split into 1x3x3 and 3x1x1.
-    #[serde(rename = "r2plus1d_18")]
-    R2plus1d18,
-    /// MViT v1-B: a multiscale transformer with absolute positions.
-    #[serde(rename = "mvit_v1_b")]
-    MvitV1B,
-    /// MViT v2-S: a multiscale transformer with relative positions.
-    #[serde(rename = "mvit_v2_s")]
-    MvitV2S,
+named! {
+    /// A video network with one input channel and two outputs, as torchvision builds it.
+    ///
+    /// # Reference
+    /// Tran et al. 2018, A Closer Look at Spatiotemporal Convolutions for Action Recognition, arXiv:1711.11248;
+    /// Fan et al. 2021, Multiscale Vision Transformers, arXiv:2104.11227; Li et al. 2022, MViTv2,
+    /// arXiv:2112.01526.
+    #[derive(Default)]
+    pub enum Architecture {
+        /// R3D-18: 3x3x3 convolutions throughout.
+        #[default]
+        R3d18 = "r3d_18",
+        /// MC3-18: 3x3x3 convolutions in the first layer, 1x3x3 behind it.
+        Mc318 = "mc3_18",
+        /// R(2+1)D-18: each convolution split into 1x3x3 and 3x1x1.
+        R2plus1d18 = "r2plus1d_18",
+        /// MViT v1-B: a multiscale transformer with absolute positions.
+        MvitV1B = "mvit_v1_b",
+        /// MViT v2-S: a multiscale transformer with relative positions.
+        MvitV2S = "mvit_v2_s",
+    }
 }
 
 impl Architecture {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::R3d18, Self::Mc318, Self::R2plus1d18, Self::MvitV1B, Self::MvitV2S];
-
-    /// torchvision's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::R3d18 => "r3d_18",
-            Self::Mc318 => "mc3_18",
-            Self::R2plus1d18 => "r2plus1d_18",
-            Self::MvitV1B => "mvit_v1_b",
-            Self::MvitV2S => "mvit_v2_s",
-        }
-    }
-
     /// Whether it is a transformer, whose positional tensors depend on the size of the input.
     #[must_use]
     pub const fn is_transformer(self) -> bool {
@@ -145,23 +126,6 @@ impl Architecture {
             }
             _ => N_BLOCKS + 1,
         }
-    }
-}
-
-impl std::fmt::Display for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = ModelError;
-
-    fn from_str(name: &str) -> Result<Self, ModelError> {
-        Self::ALL
-            .into_iter()
-            .find(|architecture| architecture.name() == name)
-            .ok_or_else(|| ModelError::UnknownArchitecture { name: name.to_owned() })
     }
 }
 

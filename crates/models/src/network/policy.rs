@@ -1,24 +1,25 @@
 //! What is frozen.
 
-use serde::{Deserialize, Serialize};
+use brainreel_named::named;
 
 use crate::architecture::{Architecture, N_BLOCKS};
 
-/// Which part of the network is trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FreezePolicy {
-    /// Only the last stage is trained: layer4 and fc, or a transformer's last two blocks, its final norm and
-    /// its head.
-    #[default]
-    Thesis,
-    /// Nothing frozen.
-    None,
-    /// Everything frozen but the final linear layer.
-    FcOnly,
-    /// Nothing frozen; the learning rate decays from layer to layer
-    /// ([`crate::Architecture::layer_depth`]).
-    Discriminative,
+named! {
+    /// Which part of the network is trained.
+    #[derive(Default)]
+    pub enum FreezePolicy {
+        /// Only the last stage is trained: layer4 and fc, or a transformer's last two blocks, its final norm and
+        /// its head.
+        #[default]
+        Thesis = "thesis",
+        /// Nothing frozen.
+        None = "none",
+        /// Everything frozen but the final linear layer.
+        FcOnly = "fc-only",
+        /// Nothing frozen; the learning rate decays from layer to layer
+        /// ([`crate::Architecture::layer_depth`]).
+        Discriminative = "discriminative",
+    }
 }
 
 impl FreezePolicy {

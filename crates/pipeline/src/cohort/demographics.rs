@@ -189,7 +189,7 @@ impl GroupDemographics {
 }
 
 fn sex(image: &CohortImage) -> String {
-    image.sex().map_or(MISSING, |sex| sex.as_str()).to_owned()
+    image.sex().map_or(MISSING, |sex| sex.name()).to_owned()
 }
 
 fn site(image: &CohortImage) -> String {

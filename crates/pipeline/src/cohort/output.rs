@@ -83,7 +83,7 @@ fn chart(summary: &CohortSummary) -> FlowChart {
         chart = chart.step(step.rule.title(), &lost, &step.remaining.to_string());
     }
     for (diagnosis, count) in &flow.kept {
-        chart = chart.end(diagnosis.as_str(), &count.to_string());
+        chart = chart.end(diagnosis.name(), &count.to_string());
     }
     chart
         .note(

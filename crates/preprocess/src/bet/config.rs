@@ -1,20 +1,21 @@
 //! What can be chosen about the brain extraction.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 use crate::numbers::check;
 
 /// How the brain's surface is found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BetConfig {
-    /// Where between dark and bright the border of the brain lies; smaller gives a larger brain.
+    /// Where the border of the brain lies between dark and bright. Smaller values give a larger brain.
     pub fractional_intensity: f64,
-    /// Change of `fractional_intensity` from the middle of the brain to its top; positive gives a
-    /// brain that is larger at the bottom and smaller at the top.
+    /// Change of `fractional_intensity` from the middle of the brain to its top. Positive values give a brain
+    /// that is larger at the bottom and smaller at the top.
     pub gradient: f64,
-    /// Radius of the head, in mm; estimated from the image if not given.
+    /// Radius of the head, in mm. Default: estimated from the image.
     pub radius_mm: Option<f64>,
 }
 

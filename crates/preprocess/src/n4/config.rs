@@ -1,21 +1,23 @@
 //! What can be chosen about the bias correction.
 
+use brainreel_named::named;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ConfigError;
 use crate::numbers::{as_f64, check};
 
 /// How the bias field is estimated; the defaults are those of ANTs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct N4Config {
-    /// Every how many voxels along each axis one is used; the field is smooth, so few are enough.
+    /// N4 uses every n-th voxel along each axis. The field is smooth, so few voxels are enough.
     pub shrink_factor: usize,
-    /// Most iterations at each level; the mesh is twice as fine from one level to the next.
+    /// Largest number of iterations at each level. The mesh is twice as fine from one level to the next.
     pub n_iterations: Vec<usize>,
-    /// A level ends when the coefficient of variation of the field's change is not above this.
+    /// A level ends when the coefficient of variation of the field's change is not above this value.
     pub convergence_threshold: f64,
-    /// The mesh of the first level.
+    /// Mesh of the first level.
     pub mesh: N4Mesh,
     /// Bins of the histogram of log intensities.
     pub n_histogram_bins: usize,
@@ -23,7 +25,7 @@ pub struct N4Config {
     pub wiener_noise: f64,
     /// Full width at half maximum of the Gaussian that blurs the histogram, in natural log of intensity.
     pub bias_fwhm: f64,
-    /// What becomes of voxels that have no logarithm.
+    /// What happens to voxels that are not positive and have no logarithm.
     #[serde(skip_serializing_if = "NonPositive::is_left_out")]
     pub non_positive: NonPositive,
 }
@@ -43,17 +45,18 @@ impl Default for N4Config {
     }
 }
 
-/// What becomes of voxels of the mask that are not positive.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NonPositive {
-    /// They say nothing of the field and are left out.
-    #[default]
-    LeftOut,
-    /// They take part with the intensity in place of its logarithm, as in ITK: for comparisons with it
-    /// on whole images, whose air has zeros.
-    AsLogarithm,
+named! {
+    /// What becomes of voxels of the mask that are not positive.
+    #[derive(Default)]
+    #[non_exhaustive]
+    pub enum NonPositive {
+        /// They are excluded.
+        #[default]
+        LeftOut = "left_out",
+        /// They take part with their intensity instead of its logarithm, as in ITK: for comparisons with it on
+        /// whole images, whose air has zeros.
+        AsLogarithm = "as_logarithm",
+    }
 }
 
 impl NonPositive {
@@ -64,7 +67,7 @@ impl NonPositive {
 }
 
 /// How coarse the B-spline mesh of the first level is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum N4Mesh {

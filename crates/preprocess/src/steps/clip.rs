@@ -1,6 +1,7 @@
 //! Intensity clipping to percentiles of the brain. Off by default.
 
 use brainreel_kernels::percentiles;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Step;
@@ -12,7 +13,7 @@ use crate::numbers::{as_f64, check};
 use crate::{ConfigError, PreprocessError};
 
 /// Settings of intensity clipping.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClipConfig {
     /// Darker voxels are raised to this percentile of the brain, 0 to 100. 0 clips no dark voxel.

@@ -1,5 +1,6 @@
 //! What can be chosen about preprocessing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clip::ClipConfig;
@@ -12,26 +13,26 @@ use crate::n4::{N4Config, ValidN4Config};
 use crate::numbers::{as_f64, check};
 
 /// How a scan becomes a network input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PreprocessConfig {
-    /// How the brain is cut out of the head, before anything else sees intensities.
+    /// How the brain is extracted, before any other step sees intensities.
     pub brain_extractor: ExtractorChoice,
-    /// Whether to resample to `spacing_mm`; otherwise the scanner's spacing stays.
+    /// Whether to resample to `spacing_mm`. Otherwise the scanner's spacing stays.
     pub resample: bool,
-    /// Edge of a voxel after resampling, in mm. 1 mm is the usual acquisition of ADNI.
+    /// Voxel size after resampling, in mm.
     pub spacing_mm: f64,
     /// How the smooth bias field is removed.
     pub bias_correction: BiasCorrection,
-    /// From which voxels the bias field is estimated.
+    /// Voxels from which the bias field is estimated.
     pub bias_region: BiasRegion,
     /// Whether the bias field is removed before or after resampling.
     pub bias_grid: BiasGrid,
-    /// Whether to crop to the foreground before the zoom.
+    /// Whether to crop to the brain, or to the foreground, before the zoom.
     pub crop: bool,
     /// What counts as foreground when there is no brain mask.
     pub foreground: ForegroundRule,
-    /// Voxels kept around the foreground on each side.
+    /// Margin around the brain on each side, in voxels.
     pub padding_voxels: usize,
     /// Edge of the cubic network input, in voxels.
     pub size_voxels: usize,
@@ -41,7 +42,8 @@ pub struct PreprocessConfig {
     pub bet: BetConfig,
     /// Settings of N4.
     pub n4: N4Config,
-    /// Clips intensities to percentiles of the brain, after bias correction. Off by default.
+    /// Clips intensities to percentiles of the brain, after bias correction. Without this section nothing is
+    /// clipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipConfig>,
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use brainreel_kernels::percentiles;
+use brainreel_named::named;
 use brainreel_volume::Mask;
 use serde::{Deserialize, Serialize};
 
@@ -14,37 +15,37 @@ use crate::PreprocessError;
 use crate::n4::{N4Output, ValidN4Config, correct_bias};
 use crate::numbers::values_inside;
 
-/// How the smooth bias field is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasCorrection {
-    /// N4.
-    N4,
-    /// Not at all.
-    None,
+named! {
+    /// How the smooth bias field is removed.
+    #[non_exhaustive]
+    pub enum BiasCorrection {
+        /// N4.
+        N4 = "n4",
+        /// No correction.
+        None = "none",
+    }
 }
 
-/// From which voxels the bias field is estimated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasRegion {
-    /// The brain mask. On a whole head the field would follow fat and air.
-    Brain,
-    /// The brain mask, or without one the foreground: for images that are stripped already.
-    Foreground,
+named! {
+    /// From which voxels the bias field is estimated.
+    #[non_exhaustive]
+    pub enum BiasRegion {
+        /// The brain mask.
+        Brain = "brain",
+        /// The brain mask, or the foreground if there is no mask: for images that are stripped already.
+        Foreground = "foreground",
+    }
 }
 
-/// On which grid the bias field is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum BiasGrid {
-    /// After resampling: every scan has the same spacing.
-    Resampled,
-    /// Before resampling, on the scanner's own voxels.
-    Native,
+named! {
+    /// On which grid the bias field is removed.
+    #[non_exhaustive]
+    pub enum BiasGrid {
+        /// After resampling, at the same spacing for every scan.
+        Resampled = "resampled",
+        /// Before resampling, on the scanner's voxels.
+        Native = "native",
+    }
 }
 
 /// The step.

@@ -1,7 +1,9 @@
 //! Brain mask at the native spacing. Every voxel outside becomes zero.
 
+use brainreel_named::named;
 use brainreel_volume::crop::mask_box;
 use brainreel_volume::{Mask, Volume};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Step;
@@ -11,39 +13,26 @@ use crate::numbers::as_f64;
 use crate::numbers::clear_outside;
 use crate::{BrainExtractor, ExtractionError, PreprocessError};
 
-/// How the brain is cut out of the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum ExtractorChoice {
-    /// The SynthStrip network. Its weights have to be there.
-    SynthStrip,
-    /// The classical deformable surface, in the manner of BET.
-    Bet,
-    /// Not at all: the whole head goes on, or the image is stripped already.
-    None,
-    /// A mask that was made before, from a file.
-    Mask,
-}
-
-impl ExtractorChoice {
-    /// The name in settings.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SynthStrip => "synthstrip",
-            Self::Bet => "bet",
-            Self::None => "none",
-            Self::Mask => "mask",
-        }
+named! {
+    /// How the brain is cut out of the head.
+    #[non_exhaustive]
+    pub enum ExtractorChoice {
+        /// The SynthStrip network. It needs its weights.
+        SynthStrip = "synthstrip",
+        /// A classical deformable surface, as in BET. It needs no weights.
+        Bet = "bet",
+        /// No extraction: for whole heads, or for images that are stripped already.
+        None = "none",
+        /// Brain masks from files.
+        Mask = "mask",
     }
 }
 
 /// Settings of SynthStrip.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SynthStripSettings {
-    /// How far beyond the brain's surface the mask reaches, in mm.
+    /// Distance from the brain's surface that the mask includes, in mm.
     pub border_mm: f64,
 }
 

@@ -3,6 +3,7 @@
 use brainreel_kernels::{otsu_threshold, percentiles};
 use brainreel_volume::crop::{BoundingBox, foreground_box, mask_box};
 use brainreel_volume::{Mask, Volume};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::qc::{ForegroundSummary, IntensityPercentiles};
@@ -10,7 +11,7 @@ use crate::PreprocessError;
 use crate::numbers::{as_f64, values_inside};
 
 /// What counts as foreground.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum ForegroundRule {

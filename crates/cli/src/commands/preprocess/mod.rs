@@ -24,6 +24,7 @@ use crate::batch::{self, Limits};
 use crate::failures::{self, Failure};
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
+use crate::named;
 use crate::ui::Ui;
 
 pub(crate) use extractor::{Extractors, Sources};
@@ -53,8 +54,8 @@ pub(crate) struct PreprocessArgs {
     /// Folder to write to
     derivatives_dir: PathBuf,
     /// Who finds the brain
-    #[arg(long, value_name = "NAME", default_value = "synthstrip")]
-    extractor: ExtractorArg,
+    #[arg(long, value_name = "NAME", value_parser = named::any::<ExtractorChoice>(), default_value = "synthstrip")]
+    extractor: ExtractorChoice,
     /// Folder with brain masks, laid out like the dataset: sub-*/ses-*/anat/*_desc-brain_mask.nii.gz on the
     /// voxels of the scans
     #[arg(long, value_name = "DIR")]
@@ -67,11 +68,11 @@ pub(crate) struct PreprocessArgs {
           default_value_t = PreprocessConfig::default().synthstrip.border_mm)]
     border: f64,
     /// How the bias field is taken out
-    #[arg(long, value_name = "NAME", default_value = "n4")]
-    bias: BiasArg,
+    #[arg(long, value_name = "NAME", value_parser = named::any::<BiasCorrection>(), default_value = "n4")]
+    bias: BiasCorrection,
     /// From which voxels the bias field is estimated; `foreground` is for images that are stripped already
-    #[arg(long, value_name = "NAME", default_value = "brain")]
-    bias_region: BiasRegionArg,
+    #[arg(long, value_name = "NAME", value_parser = named::any::<BiasRegion>(), default_value = "brain")]
+    bias_region: BiasRegion,
     /// Edge of the cubic network input, in voxels
     #[arg(long, value_name = "VOXELS", default_value_t = PreprocessConfig::default().size_voxels)]
     size: usize,
@@ -97,31 +98,6 @@ pub(crate) struct PreprocessArgs {
     /// Memory that scans may take together, in GB [default: four fifths of what is free]
     #[arg(long, value_name = "GB")]
     memory: Option<f64>,
-}
-
-/// Who finds the brain.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ExtractorArg {
-    /// The SynthStrip network (see `brainreel weights`)
-    Synthstrip,
-    /// The classical deformable surface, in the manner of BET
-    Bet,
-    /// Nobody: the whole head goes on, or the images are stripped already
-    None,
-    /// Masks that were made before
-    Mask,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum BiasArg {
-    N4,
-    None,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum BiasRegionArg {
-    Brain,
-    Foreground,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -156,29 +132,12 @@ impl Keep {
     }
 }
 
-impl From<ExtractorArg> for ExtractorChoice {
-    fn from(arg: ExtractorArg) -> Self {
-        match arg {
-            ExtractorArg::Synthstrip => Self::SynthStrip,
-            ExtractorArg::Bet => Self::Bet,
-            ExtractorArg::None => Self::None,
-            ExtractorArg::Mask => Self::Mask,
-        }
-    }
-}
-
 impl PreprocessArgs {
     fn config(&self) -> PreprocessConfig {
         let mut config = PreprocessConfig {
-            brain_extractor: self.extractor.into(),
-            bias_correction: match self.bias {
-                BiasArg::N4 => BiasCorrection::N4,
-                BiasArg::None => BiasCorrection::None,
-            },
-            bias_region: match self.bias_region {
-                BiasRegionArg::Brain => BiasRegion::Brain,
-                BiasRegionArg::Foreground => BiasRegion::Foreground,
-            },
+            brain_extractor: self.extractor,
+            bias_correction: self.bias,
+            bias_region: self.bias_region,
             size_voxels: self.size,
             spacing_mm: self.spacing,
             padding_voxels: self.padding,

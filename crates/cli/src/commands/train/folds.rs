@@ -103,7 +103,7 @@ pub(super) fn execute(
         let request = Request {
             offline,
             override_audit: args.leaks.reason(),
-            resume_from: if has_previous { args.resume_from.into() } else { ResumeFrom::Last },
+            resume_from: if has_previous { args.resume_from } else { ResumeFrom::Last },
             memory_limit: args.memory_limit,
             ..Request::new(derivatives, split, &run, config, &tracking)
         };

@@ -13,9 +13,9 @@ use brainreel_artifact::FolderLock;
 use brainreel_cohort::{Diagnosis, LeakPolicy, ScanTable, Split};
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::{
-    Forecast, Partition, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
+    Forecast, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::{Serialize, Serializer};
 
 use self::forecast::memory_size;
@@ -24,6 +24,7 @@ use crate::finish::{Finish, Interrupted};
 use crate::folders::{self, Kind};
 use crate::gate::Gate;
 use crate::leaks::{self, PermitArgs};
+use crate::named;
 use crate::run_inputs::{self, RunInputs};
 use crate::training_view::TrainingView;
 use crate::ui::{Ui, table};
@@ -72,8 +73,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, requires = "folds")]
     validation: f64,
     /// Which checkpoint to go on from, should the last be damaged
-    #[arg(long, value_enum, default_value_t = ResumeChoice::Last)]
-    resume_from: ResumeChoice,
+    #[arg(long, value_parser = named::any::<ResumeFrom>(), default_value_t = ResumeFrom::Last)]
+    resume_from: ResumeFrom,
     /// Prove that an interrupted run ends in the same bytes: train on a few of the scans, once in one go and
     /// once killed and resumed, and compare; the run folder itself is not touched
     #[arg(long, conflicts_with = "resume_from")]
@@ -91,24 +92,6 @@ pub(crate) struct TrainArgs {
     settings: settings::Settings,
     #[command(flatten)]
     tracking: tracking::TrackingArgs,
-}
-
-/// A checkpoint to go on from.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ResumeChoice {
-    /// The last one
-    Last,
-    /// The one before it
-    Previous,
-}
-
-impl From<ResumeChoice> for ResumeFrom {
-    fn from(choice: ResumeChoice) -> Self {
-        match choice {
-            ResumeChoice::Last => Self::Last,
-            ResumeChoice::Previous => Self::Previous,
-        }
-    }
 }
 
 /// What to train on, where to and how.
@@ -199,7 +182,7 @@ pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Resul
         return verify::execute(args, &config, &split, ui);
     }
     let request = Request {
-        resume_from: args.resume_from.into(),
+        resume_from: args.resume_from,
         stop_after_steps: args.stop_after_steps,
         memory_limit: args.memory_limit,
         offline,
@@ -336,11 +319,7 @@ pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Resul
             label,
             image: derivatives.join(&scan.image),
             sha256: scan.sha256.clone(),
-            partition: match row.partition {
-                brainreel_cohort::Partition::Train => Partition::Train,
-                brainreel_cohort::Partition::Validation => Partition::Validation,
-                brainreel_cohort::Partition::Test => Partition::Test,
-            },
+            partition: row.partition,
         })
     });
     scans.collect()

@@ -7,7 +7,9 @@ use brainreel_models::{
     Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, Precision, StemConversion,
 };
 use brainreel_training::{AugmentationPreset, TrainConfig};
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use crate::named;
 
 use crate::catalogue::catalogue;
 
@@ -23,20 +25,20 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE|NAME")]
     weights: Option<PathBuf>,
     /// The network [default: that of the weights, or r3d_18]
-    #[arg(long, value_name = "NAME")]
-    architecture: Option<ArchitectureChoice>,
+    #[arg(long, value_name = "NAME", value_parser = named::any::<Architecture>())]
+    architecture: Option<Architecture>,
     /// How a three-channel stem becomes a one-channel one [default: sum]
-    #[arg(long, value_name = "HOW")]
-    stem: Option<StemChoice>,
+    #[arg(long, value_name = "HOW", value_parser = named::any::<StemConversion>())]
+    stem: Option<StemConversion>,
     /// What is trained: the last stage and the final layer (thesis), everything (none), the final layer alone
     /// (fc-only), or everything at learning rates that fall towards the input (discriminative)
     /// [default: thesis]
-    #[arg(long, value_name = "POLICY")]
-    freeze: Option<FreezeChoice>,
+    #[arg(long, value_name = "POLICY", value_parser = named::any::<FreezePolicy>())]
+    freeze: Option<FreezePolicy>,
     /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
     /// those of each batch (the thesis; nothing can be cached then) [default: calibrated]
-    #[arg(long, value_name = "MODE")]
-    norm: Option<NormChoice>,
+    #[arg(long, value_name = "MODE", value_parser = named::any::<FrozenNorm>())]
+    norm: Option<FrozenNorm>,
     #[arg(long, value_name = "N", help = with_default(
         "Most epochs; early stopping usually ends training before", TrainConfig::default().max_epochs))]
     epochs: Option<usize>,
@@ -61,23 +63,23 @@ pub(crate) struct Settings {
           help = with_default("Everything random follows from it", TrainConfig::default().seed))]
     seed: Option<u64>,
     /// Augmentation of training scans: none, default, or the thesis's order [default: default]
-    #[arg(long, value_name = "PRESET")]
-    augmentation: Option<PresetChoice>,
+    #[arg(long, value_name = "PRESET", value_parser = named::any::<AugmentationPreset>())]
+    augmentation: Option<AugmentationPreset>,
     /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
     /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
     #[arg(long, value_name = "K")]
     pool: Option<usize>,
     /// Where to compute; auto takes a GPU if this build knows one [default: auto]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<DeviceChoice>,
+    #[arg(long, value_name = "DEVICE", value_parser = named::any::<DeviceKind>())]
+    device: Option<DeviceKind>,
     /// Who computes convolutions on the CPU: brainreel's own engine (native) or Burn, for comparison
     /// [default: native]
-    #[arg(long, value_name = "ENGINE")]
-    engine: Option<EngineChoice>,
+    #[arg(long, value_name = "ENGINE", value_parser = named::any::<EngineKind>())]
+    engine: Option<EngineKind>,
     /// Precision of convolutions and matrix products on a GPU; weights and norms stay in single precision
     /// [default: float32]
-    #[arg(long, value_name = "TYPE")]
-    precision: Option<PrecisionChoice>,
+    #[arg(long, value_name = "TYPE", value_parser = named::any::<Precision>())]
+    precision: Option<Precision>,
     #[arg(long, value_name = "MINUTES", help = with_default(
         "Minutes between checkpoints within an epoch; 0 writes one after every step",
         TrainConfig::default().checkpoint_minutes))]
@@ -89,74 +91,10 @@ fn with_default(help: &str, default: impl std::fmt::Display) -> String {
     format!("{help} [default: {default}]")
 }
 
-/// An enum of the command line for one of a library.
-macro_rules! choice {
-    ($choice:ident for $target:ty { $($(#[$attribute:meta])* $variant:ident => $value:expr),+ $(,)? }) => {
-        #[derive(Debug, Clone, Copy, ValueEnum)]
-        enum $choice { $($(#[$attribute])* $variant),+ }
-
-        impl From<$choice> for $target {
-            fn from(choice: $choice) -> Self {
-                match choice { $($choice::$variant => $value),+ }
-            }
-        }
-    };
-}
-
-choice!(ArchitectureChoice for Architecture {
-    #[value(name = "r3d_18")]
-    R3d18 => Architecture::R3d18,
-    #[value(name = "mc3_18")]
-    Mc318 => Architecture::Mc318,
-    #[value(name = "r2plus1d_18")]
-    R2plus1d18 => Architecture::R2plus1d18,
-    #[value(name = "mvit_v1_b")]
-    MvitV1B => Architecture::MvitV1B,
-    #[value(name = "mvit_v2_s")]
-    MvitV2S => Architecture::MvitV2S,
-});
-choice!(StemChoice for StemConversion {
-    Sum => StemConversion::Sum,
-    Mean => StemConversion::Mean,
-    Random => StemConversion::Random,
-});
-choice!(FreezeChoice for FreezePolicy {
-    Thesis => FreezePolicy::Thesis,
-    None => FreezePolicy::None,
-    FcOnly => FreezePolicy::FcOnly,
-    Discriminative => FreezePolicy::Discriminative,
-});
-choice!(NormChoice for FrozenNorm {
-    Calibrated => FrozenNorm::Calibrated,
-    Pretrained => FrozenNorm::Pretrained,
-    Batch => FrozenNorm::Batch,
-});
-choice!(PresetChoice for AugmentationPreset {
-    None => AugmentationPreset::None,
-    Default => AugmentationPreset::Default,
-    Thesis => AugmentationPreset::Thesis,
-});
-choice!(DeviceChoice for DeviceKind {
-    Auto => DeviceKind::Auto,
-    Cpu => DeviceKind::Cpu,
-    Cuda => DeviceKind::Cuda,
-    Vulkan => DeviceKind::Vulkan,
-    Metal => DeviceKind::Metal,
-});
-choice!(EngineChoice for EngineKind {
-    Native => EngineKind::Native,
-    Burn => EngineKind::Burn,
-});
-choice!(PrecisionChoice for Precision {
-    Float32 => Precision::Float32,
-    Bfloat16 => Precision::Bfloat16,
-    Float16 => Precision::Float16,
-});
-
 /// Puts what was given in the place of what is there.
-fn set<T>(place: &mut T, given: Option<impl Into<T>>) {
+fn set<T>(place: &mut T, given: Option<T>) {
     if let Some(value) = given {
-        *place = value.into();
+        *place = value;
     }
 }
 
@@ -177,7 +115,7 @@ impl Settings {
             }
         };
         if let Some(preset) = self.augmentation {
-            config.augmentation.preset = preset.into();
+            config.augmentation.preset = preset;
             if config.augmentation.preset == AugmentationPreset::Thesis {
                 config.augmentation.pool = 0;
             }
@@ -192,7 +130,7 @@ impl Settings {
             *directory = folder.join(&*directory);
         }
         if let Some(architecture) = self.architecture {
-            config.architecture = Some(architecture.into());
+            config.architecture = Some(architecture);
         }
         if self.clip_norm.is_some() {
             config.clip_norm = self.clip_norm;

@@ -6,11 +6,12 @@ use brainreel_artifact::{HashBuilder, hash_json};
 use brainreel_cohort::Split;
 use brainreel_trackers::{RunInfo, TrackerConfig, TrackerError, Trackers, WandbMode, sync_command};
 use brainreel_training::{CheckpointKind, CheckpointState, EpochMetrics, TrainEvent};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::Request;
 use crate::leaks;
+use crate::named;
 use crate::run_inputs::RunInputs;
 use crate::ui::Ui;
 
@@ -19,8 +20,8 @@ use crate::ui::Ui;
 #[command(next_help_heading = "Trackers (metrics.csv and metrics.jsonl are written in any case)")]
 pub(crate) struct TrackingArgs {
     /// Weights & Biases: an offline run directory for `wandb sync`, uploaded at the end with `online`
-    #[arg(long, value_name = "MODE", value_enum, default_value_t = WandbChoice::Off)]
-    wandb: WandbChoice,
+    #[arg(long, value_name = "MODE", value_parser = named::any::<WandbMode>(), default_value_t = WandbMode::Off)]
+    wandb: WandbMode,
     /// W&B's project
     #[arg(long, value_name = "NAME", default_value = "brainreel")]
     project: String,
@@ -35,24 +36,12 @@ pub(crate) struct TrackingArgs {
     no_tensorboard: bool,
 }
 
-/// [`WandbMode`] on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum WandbChoice {
-    Off,
-    Offline,
-    Online,
-}
-
 impl TrackingArgs {
     /// What is tracked, and how.
     pub(crate) fn config(&self) -> TrackerConfig {
         TrackerConfig {
             tensorboard: !self.no_tensorboard,
-            wandb: match self.wandb {
-                WandbChoice::Off => WandbMode::Off,
-                WandbChoice::Offline => WandbMode::Offline,
-                WandbChoice::Online => WandbMode::Online,
-            },
+            wandb: self.wandb,
             project: self.project.clone(),
             group: self.group.clone(),
             tags: self.tags.clone(),
