@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_cohort::{LabelTable, SelectionConfig, SplitConfig, SubjectList};
+use brainreel_pipeline::run_folder::{RunFolder, RunInputs};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::catalogue;
 use crate::commands::preprocess::{self, Extractors, Sources};
 use crate::folders;
-use crate::run_inputs::{self, RunInputs};
+use brainreel_pipeline::catalogue::catalogue;
 
 /// An experiment: where the scans come from, and the settings of every stage.
 ///
@@ -156,8 +156,8 @@ impl Experiment {
 
     /// Other settings of preprocessing would replace the network inputs that a trained run belongs to.
     fn check_trained_run(&self) -> anyhow::Result<()> {
-        let run = self.out.join("run");
-        if !run_inputs::is_started(&run) {
+        let run = RunFolder::new(self.out.join("run"));
+        if !run.has_checkpoint() {
             return Ok(());
         }
         let settings = preprocess::hash_of_settings(&self.preprocess);
@@ -166,7 +166,7 @@ impl Experiment {
             trained_with.is_none_or(|trained_with| trained_with == settings),
             "stage preprocess: [preprocess] was changed since {} was trained, and would replace the network \
              inputs that the run was trained with; change `out` to start anew, or restore the settings",
-            run.display()
+            run.path().display()
         );
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! How a command ended.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// How a command that did not fail as a whole ended.
@@ -29,32 +28,4 @@ impl From<Finish> for ExitCode {
             Finish::AuditFailed => Self::from(4),
         }
     }
-}
-
-/// A run that was told to stop, and did so with a checkpoint. Not a failure, but nothing may build on it.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped {}", self.position())]
-pub(crate) struct Interrupted {
-    /// The run folder.
-    pub(crate) run: PathBuf,
-    /// Steps of the optimizer so far.
-    pub(crate) n_steps: u64,
-}
-
-impl Interrupted {
-    fn position(&self) -> String {
-        match self.n_steps {
-            0 => format!(
-                "before the first step of {}; the same command begins again, with the features computed so far",
-                self.run.display()
-            ),
-            n => format!(
-                "after {n} steps, with a checkpoint in {}; the same command goes on from there",
-                self.run.display()
-            ),
-        }
-    }
-
-    /// What shells report of a program that Ctrl-C ended.
-    pub(crate) const EXIT_CODE: u8 = 130;
 }

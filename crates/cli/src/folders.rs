@@ -22,11 +22,6 @@ pub(crate) fn check_apart(input: &Path, output: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// Whether a path lies in a folder.
-pub(crate) fn is_within(path: &Path, folder: &Path) -> bool {
-    resolved(path).starts_with(resolved(folder))
-}
-
 /// Refuses an input that is not there or is no folder. `expected` says what it should be.
 pub(crate) fn check_input(folder: &Path, expected: &str) -> anyhow::Result<()> {
     match std::fs::metadata(folder) {

@@ -26,6 +26,8 @@ const fn for_remedy(remedy: Remedy) -> &'static str {
         Remedy::ResumeFromPrevious => {
             "pass --resume-from previous to go on from the checkpoint before, or move the run folder away"
         }
+        Remedy::ResumeFromLast => "leave --resume-from out, or start over in another folder",
+        Remedy::ReplaceFiles => "pass --replace to overwrite it; inside a run folder nothing is overwritten",
     }
 }
 

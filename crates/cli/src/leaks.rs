@@ -1,16 +1,10 @@
-//! Splits that are leaky on purpose: the option that takes them, and the words on all that comes of them.
+//! Options that accept splits which leak or do not pass the audit, and the words at the end of every result.
 
-use brainreel_cohort::{LeakPolicy, Split, SplitError};
+use brainreel_cohort::LeakPolicy;
+use brainreel_pipeline::notice;
 use clap::Args;
 
-use crate::commands::train::NOTICE;
-use crate::ui::Ui;
-
-/// What every result of a leaky split says.
-const LEAKY: &str = "LEAKY SPLIT, on purpose: scans of the same people were trained and tested on; the result is inflated \
-                     and says nothing about other people";
-
-/// The options that take a split which leaks.
+/// The options that accept a split which leaks.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct LeakArgs {
     /// Take a scan-level split, which is leaky on purpose, for a demonstration; every result says that it is leaky
@@ -18,7 +12,7 @@ pub(crate) struct LeakArgs {
     allow_leaky: bool,
 }
 
-/// The options that take a split which does not pass the audit.
+/// The options that accept a split which does not pass the audit.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct PermitArgs {
     #[command(flatten)]
@@ -42,46 +36,16 @@ impl PermitArgs {
         self.leaks.policy()
     }
 
-    /// Why a split that does not pass the audit is taken.
-    pub(crate) fn reason(&self) -> Option<&str> {
-        self.override_audit.as_deref().map(str::trim).filter(|reason| !reason.is_empty())
+    /// Why a split that does not pass the audit is accepted.
+    pub(crate) fn reason(&self) -> Option<String> {
+        let reason = self.override_audit.as_deref().map(str::trim);
+        reason.filter(|reason| !reason.is_empty()).map(str::to_owned)
     }
 }
 
-/// Refuses a leaky split that was not asked for, and warns of one that was.
-pub(crate) fn check(split: &Split, leaks: LeakPolicy, ui: &Ui) -> anyhow::Result<()> {
-    if !split.is_leaky() {
-        return Ok(());
-    }
-    if leaks == LeakPolicy::Refuse {
-        return Err(SplitError::Leaky { path: split.source().to_owned() }.into());
-    }
-    ui.warn(LEAKY);
-    Ok(())
-}
-
-/// What a result is, and what it is not for.
-pub(crate) fn notice(is_leaky: bool) -> String {
-    if is_leaky { format!("{LEAKY}; {NOTICE}") } else { NOTICE.to_owned() }
-}
-
-/// A line for the end of a table, or nothing.
-pub(crate) fn line(is_leaky: bool) -> String {
-    if is_leaky { format!("\n{LEAKY}.") } else { String::new() }
-}
-
-/// A table of a leaky result gets a column that says so in every row.
-pub(crate) fn marked(table: String, is_leaky: bool) -> String {
-    if !is_leaky {
-        return table;
-    }
-    let mark = |(idx, row): (usize, &str)| format!("{row}\t{}\n", if idx == 0 { "leaky" } else { "yes" });
-    table.lines().enumerate().map(mark).collect()
-}
-
-/// For records that say `leaky` only where it is so.
-pub(crate) fn is_not(is_leaky: &bool) -> bool {
-    !is_leaky
+/// The end of a result for people: what it is not for, and that it is leaky.
+pub(crate) fn closing(is_leaky: bool) -> String {
+    if is_leaky { format!("{}\n{}.", notice::SENTENCE, notice::LEAKY) } else { notice::SENTENCE.to_owned() }
 }
 
 #[cfg(test)]
@@ -89,10 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn leaky_results_say_so_in_every_row() {
-        assert_eq!(marked("a\tb\n1\t2\n".to_owned(), true), "a\tb\tleaky\n1\t2\tyes\n");
-        assert_eq!(marked("a\tb\n1\t2\n".to_owned(), false), "a\tb\n1\t2\n");
-        assert!(notice(true).to_lowercase().contains("leaky") && notice(true).contains(NOTICE));
-        assert!(!notice(false).to_lowercase().contains("leaky") && line(false).is_empty());
+    fn only_leaky_results_say_so() {
+        assert!(closing(true).contains("LEAKY") && closing(true).starts_with(notice::SENTENCE));
+        assert!(!closing(false).to_lowercase().contains("leaky"));
     }
 }

@@ -4,7 +4,6 @@
 //! by Ctrl-C with a checkpoint.
 
 mod batch;
-mod catalogue;
 mod commands;
 mod defaults;
 mod experiment;
@@ -12,13 +11,12 @@ mod failures;
 mod fingerprint;
 mod finish;
 mod folders;
-mod gate;
 mod hints;
 mod interrupt;
 mod leaks;
+mod memory_size;
 mod named;
 mod observer;
-mod run_inputs;
 mod stages;
 mod training_view;
 mod ui;
@@ -27,13 +25,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use brainreel_models::InstructionSet;
+use brainreel_pipeline::{Fault, StageError};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     audit, cohort, convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
 };
-use crate::finish::{Finish, Interrupted};
+use crate::finish::Finish;
 use crate::ui::Ui;
 
 const ABOUT: &str = "From a download of T1-weighted brain MRI to a trained, evaluated Alzheimer's classifier";
@@ -121,15 +120,20 @@ fn main() -> ExitCode {
     let ready = start_threads(cli.global.threads.into()).and_then(|()| ui.check_summary());
     match ready.and_then(|()| execute(&cli.command, offline, &ui)) {
         Ok(finish) => finish.into(),
-        Err(error) if error.is::<Interrupted>() => {
+        Err(error) if is_stop(&error) => {
             ui.note(format!("{error:#}"));
-            ExitCode::from(Interrupted::EXIT_CODE)
+            ExitCode::from(interrupt::EXIT_CODE)
         }
         Err(error) => {
             ui.error(&error, &hints::for_error(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the work was stopped, which is not a failure.
+fn is_stop(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StageError>().is_some_and(|error| error.fault() == Fault::Stopped)
 }
 
 fn execute(command: &Command, offline: bool, ui: &Ui) -> anyhow::Result<Finish> {

@@ -1,6 +1,6 @@
 //! What training looks like on the terminal.
 
-use brainreel_training::{EpochMetrics, EpochTiming, StepMetrics, TrainEvent};
+use brainreel_training::{EpochMetrics, EpochTiming, Improvement, StepMetrics, TrainEvent};
 
 use crate::ui::{Progress, Ui};
 
@@ -52,8 +52,8 @@ impl<'a> TrainingView<'a> {
             }
             TrainEvent::Step { metrics, share_waiting } => self.step(metrics, share_waiting),
             TrainEvent::Evaluating { done, total } => self.bar("evaluate").set(done, total),
-            TrainEvent::EpochEnd { metrics, best_accuracy, best_loss, timing, .. } => {
-                self.row(metrics, timing, [best_accuracy, best_loss]);
+            TrainEvent::EpochEnd { metrics, improvement, timing, .. } => {
+                self.row(metrics, timing, improvement);
             }
             _ => {}
         }
@@ -77,7 +77,7 @@ impl<'a> TrainingView<'a> {
     }
 
     /// A row of the validation table, the first one below a header.
-    fn row(&mut self, metrics: &EpochMetrics, timing: &EpochTiming, [best_accuracy, best_loss]: [bool; 2]) {
+    fn row(&mut self, metrics: &EpochMetrics, timing: &EpochTiming, improvement: Improvement) {
         if !self.has_header {
             self.has_header = true;
             self.ui.note(format!(
@@ -86,7 +86,7 @@ impl<'a> TrainingView<'a> {
             ));
         }
         let auc = metrics.validation_auc.map_or_else(|| "n/a".to_owned(), |auc| format!("{auc:.3}"));
-        let best = match (best_accuracy, best_loss) {
+        let best = match (improvement.accuracy, improvement.loss) {
             (true, true) => "  best accuracy and loss",
             (true, false) => "  best accuracy",
             (false, true) => "  best loss",

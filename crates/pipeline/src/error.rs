@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use brainreel_training::TrainError;
+
 use crate::Stage;
 
 /// Why a stage failed as a whole.
@@ -22,6 +24,8 @@ pub enum StageError {
         found: String,
         /// What should be there.
         expected: String,
+        /// What can be done beside that.
+        remedy: Option<Remedy>,
     },
     /// A setting, or a combination of settings, is not possible.
     #[error("{setting}: {found}; expected {expected}")]
@@ -85,6 +89,22 @@ pub enum StageError {
         /// The stage.
         stage: Stage,
     },
+    /// Training was stopped, with a checkpoint if there was a step. Nothing may build on the run yet.
+    #[error("stopped {}", describe_stop(run, *n_steps))]
+    TrainingStopped {
+        /// The run folder.
+        run: PathBuf,
+        /// Steps of the optimizer so far.
+        n_steps: u64,
+    },
+    /// A process that a verification started ended with an error.
+    #[error("a trial of the verification ended with {status}: {message}")]
+    TrialFailed {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// What it wrote to standard error.
+        message: String,
+    },
     /// An error with the place where it happened.
     #[error("{context}")]
     Context {
@@ -115,9 +135,15 @@ pub enum StageError {
     /// Metrics.
     #[error(transparent)]
     Statistics(#[from] brainreel_statistics::StatisticsError),
+    /// Weights, networks and devices.
+    #[error(transparent)]
+    Model(#[from] brainreel_models::ModelError),
+    /// Logs of a run.
+    #[error(transparent)]
+    Tracker(#[from] brainreel_trackers::TrackerError),
     /// Training and prediction.
     #[error(transparent)]
-    Train(#[from] brainreel_training::TrainError),
+    Train(#[from] TrainError),
     /// Simulation.
     #[error(transparent)]
     Simulate(#[from] brainreel_simulate::SimulateError),
@@ -157,12 +183,21 @@ pub enum Remedy {
     NameDerivatives,
     /// Resume from the checkpoint before the last one.
     ResumeFromPrevious,
+    /// Resume from the last checkpoint.
+    ResumeFromLast,
+    /// Let brainreel overwrite files that it did not write.
+    ReplaceFiles,
 }
 
 impl StageError {
     /// An input that is not what the stage reads.
     pub fn input(path: impl Into<PathBuf>, found: impl Display, expected: impl Display) -> Self {
-        Self::Input { path: path.into(), found: found.to_string(), expected: expected.to_string() }
+        Self::Input {
+            path: path.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+            remedy: None,
+        }
     }
 
     /// A setting that is not possible.
@@ -204,10 +239,12 @@ impl StageError {
         Self::Io { action: "list", path, source: error.into() }
     }
 
-    /// Adds a remedy to an error about the output folder or a refusal.
+    /// Adds a remedy to an error about an input, an output or a refusal.
     #[must_use]
     pub fn with_remedy(mut self, wanted: Remedy) -> Self {
-        if let Self::Output { remedy, .. } | Self::Refused { remedy, .. } = &mut self {
+        if let Self::Input { remedy, .. } | Self::Output { remedy, .. } | Self::Refused { remedy, .. } =
+            &mut self
+        {
             *remedy = Some(wanted);
         }
         self
@@ -230,7 +267,8 @@ impl StageError {
             Self::Output { .. } => Fault::Output,
             Self::Refused { .. } => Fault::Refusal,
             Self::Io { .. } | Self::Artifact(_) => Fault::Io,
-            Self::Cancelled { .. } => Fault::Stopped,
+            Self::Cancelled { .. } | Self::TrainingStopped { .. } => Fault::Stopped,
+            Self::Train(error) => fault_of_training(error),
             _ => Fault::Input,
         }
     }
@@ -239,10 +277,14 @@ impl StageError {
     #[must_use]
     pub fn remedy(&self) -> Option<Remedy> {
         match self.root() {
-            Self::Output { remedy, .. } | Self::Refused { remedy, .. } => *remedy,
+            Self::Input { remedy, .. } | Self::Output { remedy, .. } | Self::Refused { remedy, .. } => {
+                *remedy
+            }
             Self::Artifact(brainreel_artifact::ArtifactError::Locked { .. }) => {
                 Some(Remedy::ChooseAnotherFolder)
             }
+            Self::Train(TrainError::DamagedLast { .. }) => Some(Remedy::ResumeFromPrevious),
+            Self::Train(TrainError::NoPrevious { .. }) => Some(Remedy::ResumeFromLast),
             Self::Split(brainreel_cohort::SplitError::Leaky { .. }) => Some(Remedy::AllowLeaky),
             _ => None,
         }
@@ -258,6 +300,35 @@ impl StageError {
             cause = error.source();
         }
         text
+    }
+}
+
+fn fault_of_training(error: &TrainError) -> Fault {
+    match error {
+        TrainError::Config { .. }
+        | TrainError::Augmentation(_)
+        | TrainError::Memory { .. }
+        | TrainError::NoPrevious { .. } => Fault::Settings,
+        TrainError::OtherRun { .. }
+        | TrainError::OtherRevision { .. }
+        | TrainError::DamagedLast { .. }
+        | TrainError::Checkpoint { .. } => Fault::Output,
+        TrainError::Log { .. }
+        | TrainError::Remove { .. }
+        | TrainError::Read { .. }
+        | TrainError::Tracker(_)
+        | TrainError::Artifact(_) => Fault::Io,
+        _ => Fault::Input,
+    }
+}
+
+fn describe_stop(run: &Path, n_steps: u64) -> String {
+    let run = run.display();
+    match n_steps {
+        0 => format!(
+            "before the first step of {run}; the same training starts over, with the features computed so far"
+        ),
+        n => format!("after {n} steps, with a checkpoint in {run}; the same training goes on from there"),
     }
 }
 

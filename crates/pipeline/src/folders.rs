@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::run_folder::{self, RunFolder};
 use crate::{IoContext, StageError};
 
 /// Refuses an output folder that is an input folder, lies inside it or holds it: a stage would read what it
@@ -83,15 +84,17 @@ impl Kind {
                 folder.join("participants.tsv").is_file() || folder.join("dataset_description.json").is_file()
             }
             Self::Derivatives => folder.join("scans.tsv").is_file(),
-            Self::Run => folder.join("inputs.json").is_file(),
+            Self::Run => RunFolder::new(folder).is_run(),
         }
     }
 
-    fn describe(self) -> &'static str {
+    /// What such a folder is, for messages.
+    #[must_use]
+    pub const fn describe(self) -> &'static str {
         match self {
             Self::Bids => "a BIDS dataset, as the stage `convert` writes it",
             Self::Derivatives => "derivatives, as the stage `preprocess` writes them",
-            Self::Run => "a run folder, as the stage `train` writes it",
+            Self::Run => run_folder::DESCRIPTION,
         }
     }
 }

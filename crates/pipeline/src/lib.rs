@@ -14,23 +14,33 @@
 //!
 //! This crate knows no terminal, no command line options and no exit codes: those belong to its front ends.
 
+pub mod audit;
 pub mod batch;
+pub mod catalogue;
 pub mod cohort;
 pub mod convert;
+pub mod evaluate;
+pub mod export;
 pub mod failures;
 pub mod fingerprint;
 pub mod folders;
+pub mod network_input;
 pub mod notice;
+pub mod run_folder;
 pub mod shuffle;
 pub mod simulate;
 pub mod stamp;
+pub mod train;
 
 mod error;
+mod gate;
 mod observer;
 mod reporter;
 mod stage;
+mod training_scans;
 
 pub use error::{Fault, IoContext, Remedy, ResultExt, StageError};
+pub use gate::AuditOutcome;
 pub use observer::{Detail, FailedItem, Observer, ProgressUpdate, Silent, Unit};
 pub use reporter::{Progress, Reporter};
 pub use stage::Stage;

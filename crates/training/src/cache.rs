@@ -59,6 +59,15 @@ pub struct Features {
     pub values: Vec<f32>,
 }
 
+/// How often the cache was of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CacheUse {
+    /// Features found.
+    pub n_hits: u64,
+    /// Features computed.
+    pub n_misses: u64,
+}
+
 /// A folder of features. An entry that is not whole (length, digest) counts as absent.
 #[derive(Debug)]
 pub struct FeatureCache {
@@ -67,10 +76,9 @@ pub struct FeatureCache {
     dtype: FeatureType,
     used_bytes: u64,
     /// Entries that this run has not asked for, oldest last.
-    strangers: Vec<(SystemTime, PathBuf, u64)>,
+    unused: Vec<Entry>,
     own: BTreeSet<PathBuf>,
-    n_hits: u64,
-    n_misses: u64,
+    usage: CacheUse,
 }
 
 impl FeatureCache {
@@ -78,18 +86,16 @@ impl FeatureCache {
     #[must_use]
     pub fn open(config: &CacheConfig, default_folder: &Path) -> Self {
         let folder = config.directory.clone().unwrap_or_else(|| default_folder.to_owned());
-        let mut strangers = entries(&folder);
-        strangers.sort();
-        strangers.reverse();
+        let mut unused = entries(&folder);
+        unused.sort_by(|one, other| other.cmp(one));
         Self {
-            used_bytes: strangers.iter().map(|(_, _, bytes)| bytes).sum(),
-            strangers,
+            used_bytes: unused.iter().map(|entry| entry.n_bytes).sum(),
+            unused,
             folder,
             max_bytes: config.max_bytes,
             dtype: config.dtype,
             own: BTreeSet::new(),
-            n_hits: 0,
-            n_misses: 0,
+            usage: CacheUse::default(),
         }
     }
 
@@ -101,8 +107,8 @@ impl FeatureCache {
 
     /// How often features were found, and how often not.
     #[must_use]
-    pub const fn hits_and_misses(&self) -> (u64, u64) {
-        (self.n_hits, self.n_misses)
+    pub const fn usage(&self) -> CacheUse {
+        self.usage
     }
 
     /// The features kept under `key`, or else those that `compute` returns, which are then kept if
@@ -119,11 +125,11 @@ impl FeatureCache {
         if self.max_bytes > 0
             && let Some(features) = read_entry(&path, self.dtype)
         {
-            self.n_hits += 1;
+            self.usage.n_hits += 1;
             self.adopt(path, None);
             return Ok(features);
         }
-        self.n_misses += 1;
+        self.usage.n_misses += 1;
         let (features, payload) = round(compute()?, self.dtype);
         let n_bytes = (HEADER_BYTES + payload.len()) as u64;
         if self.make_room(n_bytes) {
@@ -146,8 +152,8 @@ impl FeatureCache {
 
     /// Counts an entry as this run's; `new_bytes` if it was written just now.
     fn adopt(&mut self, path: PathBuf, new_bytes: Option<u64>) {
-        let known = self.strangers.iter().position(|(_, stranger, _)| *stranger == path);
-        let replaced = known.map_or(0, |idx| self.strangers.remove(idx).2);
+        let known = self.unused.iter().position(|entry| entry.path == path);
+        let replaced = known.map_or(0, |idx| self.unused.remove(idx).n_bytes);
         if let Some(bytes) = new_bytes {
             let replaced = if self.own.contains(&path) { bytes } else { replaced };
             self.used_bytes = self.used_bytes + bytes - replaced.min(self.used_bytes);
@@ -158,23 +164,31 @@ impl FeatureCache {
     /// Deletes entries of other runs, oldest first, until `n_bytes` fit; `false` if they cannot.
     fn make_room(&mut self, n_bytes: u64) -> bool {
         while self.used_bytes + n_bytes > self.max_bytes {
-            let Some((_, path, bytes)) = self.strangers.pop() else { return false };
-            if fs::remove_file(&path).is_ok() {
-                self.used_bytes -= bytes.min(self.used_bytes);
+            let Some(entry) = self.unused.pop() else { return false };
+            if fs::remove_file(&entry.path).is_ok() {
+                self.used_bytes -= entry.n_bytes.min(self.used_bytes);
             }
         }
         true
     }
 }
 
-fn entries(folder: &Path) -> Vec<(SystemTime, PathBuf, u64)> {
+/// A file of the cache. Entries are ordered by their age.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    modified: SystemTime,
+    path: PathBuf,
+    n_bytes: u64,
+}
+
+fn entries(folder: &Path) -> Vec<Entry> {
     let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
     list(folder)
         .flat_map(|sub| list(&sub.path()))
         .filter(|entry| entry.path().extension().is_some_and(|extension| extension == EXTENSION))
         .filter_map(|entry| {
             let metadata = entry.metadata().ok()?;
-            Some((metadata.modified().ok()?, entry.path(), metadata.len()))
+            Some(Entry { modified: metadata.modified().ok()?, path: entry.path(), n_bytes: metadata.len() })
         })
         .collect()
 }
@@ -257,7 +271,7 @@ mod tests {
             let first = get(&mut cache(dir.path(), 1 << 20, dtype), 1);
             let mut again = cache(dir.path(), 1 << 20, dtype);
             assert_eq!(get(&mut again, 1), first);
-            assert_eq!(again.hits_and_misses(), (1, 0));
+            assert_eq!(again.usage(), CacheUse { n_hits: 1, n_misses: 0 });
             assert_eq!(get(&mut cache(dir.path(), 0, dtype), 1), first);
         }
     }
@@ -275,7 +289,7 @@ mod tests {
             fs::write(&path, damaged).unwrap();
             let mut again = cache(dir.path(), 1 << 20, FeatureType::F32);
             assert_eq!(get(&mut again, 1), whole);
-            assert_eq!(again.hits_and_misses(), (0, 1));
+            assert_eq!(again.usage(), CacheUse { n_hits: 0, n_misses: 1 });
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
     }
@@ -284,7 +298,7 @@ mod tests {
     fn the_folder_stays_within_its_bound() {
         let dir = tempfile::tempdir().unwrap();
         let entry = (HEADER_BYTES + 24 * 4) as u64;
-        let on_disk = || entries(dir.path()).iter().map(|(_, _, bytes)| bytes).sum::<u64>();
+        let on_disk = || entries(dir.path()).iter().map(|entry| entry.n_bytes).sum::<u64>();
         let mut first = cache(dir.path(), 3 * entry, FeatureType::F32);
         (0..5).for_each(|seed| drop(get(&mut first, seed)));
         assert_eq!(on_disk(), 3 * entry);
@@ -293,6 +307,6 @@ mod tests {
         (10..12).for_each(|seed| drop(get(&mut second, seed)));
         assert_eq!(on_disk(), 3 * entry);
         get(&mut second, 10);
-        assert_eq!(second.hits_and_misses(), (1, 2));
+        assert_eq!(second.usage(), CacheUse { n_hits: 1, n_misses: 2 });
     }
 }

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::adamw::Moments;
 use crate::metrics::EpochMetrics;
+use crate::paths::RunPaths;
 use crate::stopping::EarlyStopping;
 use crate::{TrainConfig, TrainError};
 
@@ -50,7 +51,7 @@ impl CheckpointKind {
     /// Its file in a run folder.
     #[must_use]
     pub fn path(self, run_dir: &Path) -> PathBuf {
-        run_dir.join("checkpoints").join(format!("{}.safetensors", self.name()))
+        RunPaths::new(run_dir).checkpoints().join(format!("{}.safetensors", self.name()))
     }
 }
 

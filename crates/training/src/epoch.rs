@@ -18,8 +18,8 @@ use crate::gradients;
 use crate::loader::{self, Loader, Showing};
 use crate::loss::weighted_cross_entropy;
 use crate::metrics::{EpochMetrics, measure};
+use crate::paths::RunPaths;
 use crate::predict::classify;
-use crate::stopping::Improvement;
 use crate::timing::EpochTiming;
 use crate::trainer::{Run, moves_frozen_norms};
 
@@ -32,6 +32,13 @@ pub struct StepOutcome {
     pub n_right: usize,
     /// Norm of the gradients over all parameters, before clipping.
     pub gradient_norm: f64,
+}
+
+/// A step of a run; both numbers count from 0.
+#[derive(Clone, Copy)]
+struct StepPosition {
+    epoch: usize,
+    step: usize,
 }
 
 impl<'a> Run<'a> {
@@ -59,7 +66,8 @@ impl<'a> Run<'a> {
             let mut written = Instant::now();
             for group in left.chunks(scans_a_step) {
                 let factor = self.config.rate_factor(epoch, sums.step, n_steps);
-                let outcome = self.step([epoch, sums.step], group, &mut loader, factor)?;
+                let outcome =
+                    self.step(StepPosition { epoch, step: sums.step }, group, &mut loader, factor)?;
                 sums.loss_sum += outcome.loss * group.len() as f64;
                 sums.n_right += outcome.n_right;
                 sums.step += 1;
@@ -98,15 +106,9 @@ impl<'a> Run<'a> {
         timing.append(self.run_dir)?;
         // Before the checkpoint, so that a run that goes on from that finds the row.
         self.log.log_epoch(self.optimizer.n_steps(), epoch as u64 + 1, &metrics.named())?;
-        let Improvement { accuracy: best_accuracy, loss: best_loss } = self.finish_epoch(metrics.clone())?;
+        let improvement = self.finish_epoch(metrics.clone())?;
         let n_steps_in_all = self.optimizer.n_steps();
-        progress(TrainEvent::EpochEnd {
-            metrics: &metrics,
-            n_steps_in_all,
-            best_accuracy,
-            best_loss,
-            timing: &timing,
-        });
+        progress(TrainEvent::EpochEnd { metrics: &metrics, n_steps_in_all, improvement, timing: &timing });
         Ok(())
     }
 
@@ -132,7 +134,7 @@ impl<'a> Run<'a> {
             json!({ "scan_id": showing.scan.scan.scan_id, "draw": draw }).to_string() + "\n"
         };
         let text: String = showings.iter().map(line).collect();
-        let path = self.run_dir.join("draws").join(format!("epoch-{:04}.jsonl", epoch + 1));
+        let path = RunPaths::new(self.run_dir).draws(epoch);
         Ok(write_atomic(&path, text.as_bytes())?)
     }
 
@@ -159,7 +161,7 @@ impl<'a> Run<'a> {
     /// One step of the optimizer on the scans of one or several batches.
     fn step(
         &mut self,
-        [epoch, step]: [usize; 2],
+        position: StepPosition,
         group: &[Showing<'_>],
         loader: &mut Loader,
         rate_factor: f64,
@@ -170,13 +172,13 @@ impl<'a> Run<'a> {
             let labels: Vec<u8> = batch.iter().map(|showing| showing.scan.scan.label).collect();
             let loss = sum.add(&mut self.network, features, &labels, self.class_weights);
             if !loss.is_finite() {
-                return Err(self.non_finite(format!("loss is {loss}"), [epoch, step], batch));
+                return Err(self.non_finite(format!("loss is {loss}"), position, batch));
             }
         }
         let (mut gradients, outcome) = sum.mean();
         if !outcome.gradient_norm.is_finite() {
             let name = gradients::first_broken(&gradients).unwrap_or("of the whole network");
-            return Err(self.non_finite(format!("the gradient {name} is not finite"), [epoch, step], group));
+            return Err(self.non_finite(format!("the gradient {name} is not finite"), position, group));
         }
         if let Some(most) = self.config.clip_norm {
             gradients::clip(&mut gradients, outcome.gradient_norm, most);
@@ -215,7 +217,7 @@ impl<'a> Run<'a> {
         if !validation.loss.is_finite() {
             let scan_ids = self.validation.iter().map(|scan| scan.scan.scan_id.clone()).collect();
             let what = format!("validation loss is {}", validation.loss);
-            return Err(self.stop_at(what, [epoch, sums.step], scan_ids));
+            return Err(self.stop_at(what, StepPosition { epoch, step: sums.step }, scan_ids));
         }
         let n_training = self.training.len() as f64;
         Ok(EpochMetrics {
@@ -230,12 +232,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn non_finite(&self, what: String, position: [usize; 2], batch: &[Showing<'_>]) -> TrainError {
+    fn non_finite(&self, what: String, position: StepPosition, batch: &[Showing<'_>]) -> TrainError {
         let scan_ids = batch.iter().map(|showing| showing.scan.scan.scan_id.clone()).collect();
         self.stop_at(what, position, scan_ids)
     }
 
-    fn stop_at(&self, what: String, [epoch, step]: [usize; 2], scan_ids: Vec<String>) -> TrainError {
+    fn stop_at(&self, what: String, position: StepPosition, scan_ids: Vec<String>) -> TrainError {
+        let StepPosition { epoch, step } = position;
         let last = CheckpointKind::Last.path(self.run_dir);
         let last_good_checkpoint = Some(last).filter(|path| path.exists());
         TrainError::NonFinite { what, epoch, step, scan_ids, last_good_checkpoint }

@@ -62,8 +62,8 @@ pub enum TrainError {
         expected: [usize; 3],
     },
     /// An image is not what the scan table says.
-    #[error("{} of scan {scan_id} has SHA-256 {got}, expected {expected} from the scan table; run `brainreel \
-             preprocess` again", path.display())]
+    #[error("{} of scan {scan_id} has SHA-256 {got}, expected {expected} from the scan table; preprocess again",
+            path.display())]
     ImageChanged {
         /// The scan.
         scan_id: String,
@@ -115,14 +115,14 @@ pub enum TrainError {
         /// The last checkpoint from before it.
         last_good_checkpoint: Option<PathBuf>,
     },
-    /// The last checkpoint is damaged, and the one before it is whole.
+    /// The last checkpoint is damaged, and the one before it is intact.
     #[error(
-        "the last checkpoint is damaged; the one before it, {} ({position}), is whole: pass --resume-from previous \
-         to `brainreel train` to go on from it, and the run will end in the same bytes",
+        "the last checkpoint is damaged; the one before it, {} ({position}), is intact, and resuming from it ends in \
+         the same bytes",
         previous.display()
     )]
     DamagedLast {
-        /// The whole one.
+        /// The intact one.
         previous: PathBuf,
         /// Where in the run it was written.
         position: String,
@@ -132,8 +132,8 @@ pub enum TrainError {
     },
     /// There is no checkpoint before the last one.
     #[error(
-        "{} is not there: a finished run has no checkpoint before its last, nor has one that was interrupted before \
-         its second; leave --resume-from out, or start anew in another folder", path.display()
+        "{} does not exist: neither a finished run nor a run interrupted before its second checkpoint has a previous \
+         checkpoint", path.display()
     )]
     NoPrevious {
         /// Where it would be.
@@ -141,8 +141,8 @@ pub enum TrainError {
     },
     /// A checkpoint was written by another version of brainreel.
     #[error(
-        "{} has layout {got}, this version of brainreel reads layout {expected}; finish the run with the version \
-         that started it, or start anew in another folder", path.display()
+        "{} has layout {got}, expected {expected}; finish the run with the version of brainreel that started it, or \
+         start over in another folder", path.display()
     )]
     OtherRevision {
         /// The file.
@@ -152,9 +152,6 @@ pub enum TrainError {
         /// Ours.
         expected: u32,
     },
-    /// The threads that read scans are gone without having said why; not to be expected.
-    #[error("the loader of scans ended before its time")]
-    LoaderEnded,
     /// The run folder belongs to another run.
     #[error("{} was started with another {what}; choose another folder for this run", path.display())]
     OtherRun {
@@ -165,8 +162,8 @@ pub enum TrainError {
     },
     /// A checkpoint is not one that training wrote.
     #[error(
-        "{} is not a checkpoint of brainreel, or damaged: {detail}; no other one is whole, so move the run folder \
-         away and train again", path.display()
+        "{} is damaged or not a checkpoint of brainreel: {detail}; there is no intact checkpoint to resume from, so \
+         move the run folder away and train again", path.display()
     )]
     Checkpoint {
         /// The file.

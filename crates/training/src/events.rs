@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::checkpoint::CheckpointState;
 use crate::forecast::{Forecast, Workload};
 use crate::metrics::EpochMetrics;
+use crate::stopping::Improvement;
 use crate::timing::EpochTiming;
 
 /// What is known of a step of the optimizer.
@@ -120,10 +121,8 @@ pub enum TrainEvent<'a> {
         metrics: &'a EpochMetrics,
         /// Steps of the optimizer since the run began.
         n_steps_in_all: u64,
-        /// Whether it has the best validation accuracy so far.
-        best_accuracy: bool,
-        /// Whether it has the least validation loss so far.
-        best_loss: bool,
+        /// Which of its measures are the best so far.
+        improvement: Improvement,
         /// Where its time went.
         timing: &'a EpochTiming,
     },

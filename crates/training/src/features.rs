@@ -8,8 +8,9 @@ use brainreel_models::{Trunk, volume_tensor};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::TrainError;
-use crate::cache::{CacheConfig, FeatureCache, Features};
+use crate::cache::{CacheConfig, CacheUse, FeatureCache, Features};
 use crate::dataset::CheckedScan;
+use crate::paths::RunPaths;
 
 /// Revision of everything between an image file and its features; raised when numbers change.
 const FEATURES_REVISION: u32 = 2;
@@ -30,7 +31,7 @@ impl FeatureSource {
         let keep = fixed && !trunk.is_empty() && cache.max_bytes > 0;
         let config = CacheConfig { max_bytes: if keep { cache.max_bytes } else { 0 }, ..cache.clone() };
         Self {
-            cache: FeatureCache::open(&config, &run_dir.join("cache")),
+            cache: FeatureCache::open(&config, &RunPaths::new(run_dir).cache()),
             trunk: keep.then(|| trunk.hash()),
             draws_repeat: false,
         }
@@ -100,8 +101,8 @@ impl FeatureSource {
         Ok(Tensor::cat(features?, 0))
     }
 
-    pub(crate) const fn hits_and_misses(&self) -> (u64, u64) {
-        self.cache.hits_and_misses()
+    pub(crate) const fn cache_use(&self) -> CacheUse {
+        self.cache.usage()
     }
 }
 

@@ -4,7 +4,7 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use brainreel_training::{CheckpointKind, TrainConfig, TrainRequest, TrainingScan, predict, train};
+//! use brainreel_training::{CheckpointKind, PredictRequest, TrainConfig, TrainRequest, TrainingScan, predict, train};
 //!
 //! # fn scans() -> Vec<TrainingScan> { Vec::new() }
 //! # fn main() -> Result<(), brainreel_training::TrainError> {
@@ -12,7 +12,8 @@
 //! let run = Path::new("run");
 //! let config = TrainConfig::default();
 //! let summary = train(&TrainRequest::new(run, &scans, &config), &mut |_event| {})?;
-//! let predictions = predict(run, CheckpointKind::BestLoss, &scans, &mut |_event| {})?;
+//! let request = PredictRequest::new(run, CheckpointKind::BestLoss, &scans, &config.cache);
+//! let predictions = predict(&request, &mut |_event| {})?;
 //! # Ok(())
 //! # }
 //! ```
@@ -37,6 +38,7 @@ mod gradients;
 mod loader;
 mod loss;
 mod metrics;
+mod paths;
 mod predict;
 mod schedule;
 mod stopping;
@@ -46,7 +48,7 @@ mod trainer;
 pub use adamw::{AdamW, AdamWConfig, Moments};
 pub use brainreel_augmentation::{AugmentError, AugmentationConfig, AugmentationPreset, Draw};
 pub use brainreel_cohort::Partition;
-pub use cache::{CacheConfig, FeatureCache, FeatureType, Features};
+pub use cache::{CacheConfig, CacheUse, FeatureCache, FeatureType, Features};
 pub use checkpoint::{Checkpoint, CheckpointKind, CheckpointState, EpochProgress};
 pub use config::{ScheduleUnit, TrainConfig};
 pub use dataset::TrainingScan;
@@ -56,8 +58,9 @@ pub use events::{StepMetrics, TrainEvent};
 pub use forecast::{Forecast, ForecastSeconds, RunMemory, Workload, advice};
 pub use loss::{class_weights, probability, weighted_cross_entropy};
 pub use metrics::EpochMetrics;
-pub use predict::{Prediction, predict, predict_with};
+pub use paths::RunPaths;
+pub use predict::{PredictRequest, Prediction, predict};
 pub use schedule::warm_restart_factor;
 pub use stopping::{EarlyStopping, Improvement};
 pub use timing::EpochTiming;
-pub use trainer::{ResumeFrom, TrainRequest, TrainSummary, train};
+pub use trainer::{ResumeFrom, ScanCounts, TrainRequest, TrainSummary, train};

@@ -66,7 +66,7 @@ impl Loader {
         let start = Instant::now();
         let queue = &self.queues[self.next % self.queues.len()];
         self.next += 1;
-        let loaded = queue.recv().unwrap_or(Err(TrainError::LoaderEnded));
+        let loaded = queue.recv().expect("a thread sends every scan, or panics");
         self.waited += start.elapsed();
         loaded
     }

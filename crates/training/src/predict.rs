@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use brainreel_augmentation::Draw;
-use brainreel_models::{N_CLASSES, Network};
+use brainreel_models::{DeviceKind, N_CLASSES, Network};
 use serde::{Deserialize, Serialize};
 
+use crate::TrainError;
+use crate::cache::CacheConfig;
 use crate::checkpoint::{Checkpoint, CheckpointKind};
 use crate::dataset::{CheckedScan, TrainingScan, check_scans};
 use crate::events::TrainEvent;
 use crate::features::FeatureSource;
 use crate::loss::probability;
 use crate::trainer::moves_frozen_norms;
-use crate::{TrainConfig, TrainError};
 
 /// Scans that pass through the head together.
 pub(crate) const HEAD_BATCH: usize = 8;
@@ -32,41 +33,54 @@ pub struct Prediction {
     pub probability: f64,
 }
 
-/// Classifies scans with a checkpoint of the run in `run_dir`, and returns them sorted by id.
-/// Features that training kept are used.
+/// What to classify, and with which machine.
+#[derive(Debug, Clone)]
+pub struct PredictRequest<'a> {
+    /// The run folder.
+    pub run_dir: &'a Path,
+    /// Which network of the run.
+    pub checkpoint: CheckpointKind,
+    /// The scans.
+    pub scans: &'a [TrainingScan],
+    /// Where trunk features are kept, and how many bytes of them. Their number type is the run's, whatever stands here.
+    pub cache: &'a CacheConfig,
+    /// Where tensors are computed; by default the run's device.
+    pub device: Option<DeviceKind>,
+}
+
+impl<'a> PredictRequest<'a> {
+    /// Classifies on the run's device. The cache has no default: a run may have had another folder and another limit
+    /// than [`CacheConfig::default`], and only its caller knows them.
+    #[must_use]
+    pub const fn new(
+        run_dir: &'a Path,
+        checkpoint: CheckpointKind,
+        scans: &'a [TrainingScan],
+        cache: &'a CacheConfig,
+    ) -> Self {
+        Self { run_dir, checkpoint, scans, cache, device: None }
+    }
+}
+
+/// Classifies scans with a checkpoint of a run, and returns them sorted by id. Features that training kept are used.
 ///
 /// # Errors
 /// [`TrainError`] names the checkpoint, or the scan and its image.
 pub fn predict(
-    run_dir: &Path,
-    checkpoint: CheckpointKind,
-    scans: &[TrainingScan],
+    request: &PredictRequest<'_>,
     progress: &mut dyn FnMut(TrainEvent<'_>),
 ) -> Result<Vec<Prediction>, TrainError> {
-    predict_with(run_dir, checkpoint, scans, &TrainConfig::default(), progress)
-}
-
-/// Like [`predict`], with the device and the cache of `machine`; its other settings are not used.
-///
-/// # Errors
-/// As [`predict`].
-pub fn predict_with(
-    run_dir: &Path,
-    checkpoint: CheckpointKind,
-    scans: &[TrainingScan],
-    machine: &TrainConfig,
-    progress: &mut dyn FnMut(TrainEvent<'_>),
-) -> Result<Vec<Prediction>, TrainError> {
+    let PredictRequest { run_dir, checkpoint, scans, .. } = *request;
     let (state, weights) = Checkpoint::read_weights(&checkpoint.path(run_dir))?;
     progress(TrainEvent::Checking { n_scans: scans.len() });
     let scans = check_scans(scans, Some(state.dims))?;
-    let network = Network::new(&weights, state.config.freeze, &machine.device.open()?)?
+    let device = request.device.unwrap_or(state.config.device);
+    let network = Network::new(&weights, state.config.freeze, &device.open()?)?
         .with_engine(state.config.engine)
         .with_precision(state.config.precision);
     // In `batch` mode the statistics change with every step, so that keeping features is of no use.
     let fixed = !moves_frozen_norms(&state);
-    let mut cache = machine.cache.clone();
-    cache.dtype = state.config.cache.dtype;
+    let cache = CacheConfig { dtype: state.config.cache.dtype, ..request.cache.clone() };
     let mut features = FeatureSource::new(&network.trunk, fixed, &cache, run_dir);
     let scans: Vec<&CheckedScan> = scans.iter().collect();
     let logits = classify(&network, &mut features, &scans, progress)?;

@@ -7,9 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-
-/// Name of the log in a run folder.
-const FILE_NAME: &str = "timing.jsonl";
+use crate::paths::RunPaths;
 
 /// Where the time of an epoch went.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -32,7 +30,7 @@ impl EpochTiming {
     /// # Errors
     /// [`TrainError::Log`] names the file.
     pub(crate) fn append(&self, run_dir: &Path) -> Result<(), TrainError> {
-        let path = run_dir.join(FILE_NAME);
+        let path = RunPaths::new(run_dir).timing_log();
         let line = serde_json::to_string(self).expect("plain data serialises") + "\n";
         let appended = OpenOptions::new().create(true).append(true).open(&path);
         appended

@@ -15,6 +15,7 @@ use brainreel_trackers::JsonLines;
 use serde::{Deserialize, Serialize};
 
 use crate::adamw::AdamW;
+use crate::cache::CacheUse;
 use crate::checkpoint::{Checkpoint, CheckpointKind, CheckpointState, STATE_REVISION};
 use crate::config::is_transformer;
 use crate::dataset::{CheckedScan, TrainingScan, check_scans, data_hash};
@@ -23,6 +24,7 @@ use crate::features::{FeatureSource, input};
 use crate::forecast::{Forecast, Workload, advice};
 use crate::loss::class_weights;
 use crate::metrics::{EpochMetrics, write_csv};
+use crate::paths::RunPaths;
 use crate::stopping::{EarlyStopping, Improvement};
 use crate::{TrainConfig, TrainError};
 
@@ -87,6 +89,15 @@ fn is_set(interrupt: Option<&AtomicBool>) -> bool {
     interrupt.is_some_and(|interrupt| interrupt.load(Ordering::Relaxed))
 }
 
+/// Scans that a run uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScanCounts {
+    /// Scans of the training partition.
+    pub training: usize,
+    /// Scans of the validation partition.
+    pub validation: usize,
+}
+
 /// What a finished run came to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSummary {
@@ -95,7 +106,7 @@ pub struct TrainSummary {
     /// Its sizes.
     pub parameters: ParameterCounts,
     /// Scans in training and validation.
-    pub n_scans: [usize; 2],
+    pub n_scans: ScanCounts,
     /// Weights of the classes CN and AD in the loss.
     pub class_weights: [f64; N_CLASSES],
     /// Digest of the settings and the initial weights.
@@ -110,8 +121,8 @@ pub struct TrainSummary {
     pub best_accuracy_epoch: usize,
     /// Epoch of the least validation loss.
     pub best_loss_epoch: usize,
-    /// Trunk features found in the cache, and computed, by this process.
-    pub cache_hits_and_misses: (u64, u64),
+    /// What this process found in the cache of trunk features.
+    pub cache: CacheUse,
     /// All epochs.
     pub history: Vec<EpochMetrics>,
 }
@@ -244,7 +255,8 @@ impl<'a> Run<'a> {
             FeatureSource::new(&network.trunk, !moves_frozen_norms(&state), &config.cache, run_dir)
                 .with_repeated_draws(config.augmentation.n_variants().is_some());
         let class_weights = class_weights(&labels);
-        let log = JsonLines::open(&run_dir.join("metrics.jsonl"), Some(state.n_steps).filter(|&n| n > 0))?;
+        let log =
+            JsonLines::open(&RunPaths::new(run_dir).metrics_log(), Some(state.n_steps).filter(|&n| n > 0))?;
         let run = Self {
             run_dir,
             config,
@@ -338,8 +350,8 @@ impl<'a> Run<'a> {
     }
 
     fn write_tables(&self) -> Result<(), TrainError> {
-        write_json(&self.run_dir.join("config.json"), &self.state.config)?;
-        write_csv(&self.run_dir.join("metrics.csv"), &self.state.history)?;
+        write_json(&RunPaths::new(self.run_dir).config(), &self.state.config)?;
+        write_csv(&RunPaths::new(self.run_dir).metrics_table(), &self.state.history)?;
         Ok(())
     }
 
@@ -356,7 +368,7 @@ impl<'a> Run<'a> {
         TrainSummary {
             architecture: self.state.architecture,
             parameters: self.network.n_parameters(),
-            n_scans: [self.training.len(), self.validation.len()],
+            n_scans: ScanCounts { training: self.training.len(), validation: self.validation.len() },
             class_weights: self.class_weights,
             run_hash: self.state.run_hash.clone(),
             is_finished: self.is_finished(),
@@ -364,7 +376,7 @@ impl<'a> Run<'a> {
             stopped_early: self.state.stopping.should_stop(),
             best_accuracy_epoch: best(CheckpointKind::BestAccuracy),
             best_loss_epoch: best(CheckpointKind::BestLoss),
-            cache_hits_and_misses: self.features.hits_and_misses(),
+            cache: self.features.cache_use(),
             history: self.state.history,
         }
     }

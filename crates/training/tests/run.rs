@@ -6,9 +6,9 @@ use std::path::Path;
 use brainreel_artifact::hash_file;
 use brainreel_models::{Architecture, FreezePolicy, FrozenNorm, NetworkWeights};
 use brainreel_training::{
-    AugmentationConfig, AugmentationPreset, Checkpoint, CheckpointKind, EpochMetrics, FeatureType, Partition,
-    ResumeFrom, ScheduleUnit, TrainConfig, TrainError, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
-    predict, train,
+    AugmentationConfig, AugmentationPreset, CacheConfig, CacheUse, Checkpoint, CheckpointKind, EpochMetrics,
+    FeatureType, Partition, PredictRequest, Prediction, ResumeFrom, ScanCounts, ScheduleUnit, TrainConfig,
+    TrainError, TrainEvent, TrainRequest, TrainSummary, TrainingScan, predict, train,
 };
 
 mod common;
@@ -35,6 +35,15 @@ fn refused(dir: &Path, scans: &[TrainingScan], config: &TrainConfig) -> TrainErr
     train(&TrainRequest::new(dir, scans, config), &mut |_| {}).expect_err("a refusal")
 }
 
+/// Classifies scans with the run's own cache.
+fn classify(
+    run_dir: &Path,
+    kind: CheckpointKind,
+    scans: &[TrainingScan],
+) -> Result<Vec<Prediction>, TrainError> {
+    predict(&PredictRequest::new(run_dir, kind, scans, &CacheConfig::default()), &mut |_| {})
+}
+
 /// Digests of everything a run leaves behind, the cache apart.
 fn outputs(dir: &Path) -> Vec<String> {
     let tables = [dir.join("metrics.csv"), dir.join("config.json")];
@@ -53,21 +62,21 @@ fn a_batch_can_be_overfitted_and_predictions_repeat_validation() {
         n_steps += usize::from(matches!(event, TrainEvent::Step { .. }));
     })
     .unwrap();
-    assert_eq!((summary.n_scans, n_steps), ([5, 2], 6 * 3));
+    assert_eq!((summary.n_scans, n_steps), (ScanCounts { training: 5, validation: 2 }, 6 * 3));
     let losses: Vec<f64> = summary.history.iter().map(|row| row.train_loss).collect();
     let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(least < 0.1 && least < losses[0] / 3.0, "{losses:?}");
     // Epochs 0 and 5 begin a cosine.
     assert!((summary.history[5].learning_rate_fc - 1e-3).abs() < 1e-15);
     let of = |partition| scans.iter().filter(|s| s.partition == partition).cloned().collect::<Vec<_>>();
-    let validation = predict(&out, CheckpointKind::Last, &of(Partition::Validation), &mut |_| {}).unwrap();
+    let validation = classify(&out, CheckpointKind::Last, &of(Partition::Validation)).unwrap();
     let right = validation.iter().filter(|p| u8::from(p.probability >= 0.5) == p.label).count();
     assert!((right as f64 / 2.0 - summary.history[5].validation_accuracy).abs() < 1e-12);
-    let test = predict(&out, CheckpointKind::BestLoss, &of(Partition::Test), &mut |_| {}).unwrap();
+    let test = classify(&out, CheckpointKind::BestLoss, &of(Partition::Test)).unwrap();
     assert_eq!(test.len(), 2);
     assert!(test[1].probability > test[0].probability, "{test:?}");
     // Alone or in company: the same answer.
-    let alone = predict(&out, CheckpointKind::BestLoss, &of(Partition::Test)[1..], &mut |_| {}).unwrap();
+    let alone = classify(&out, CheckpointKind::BestLoss, &of(Partition::Test)[1..]).unwrap();
     assert!((alone[0].probability - test[1].probability).abs() < 1e-6);
     // Finished: nothing more is done.
     let again = run(&out, &scans, &config(6));
@@ -120,10 +129,9 @@ fn kept_features_change_nothing() {
         settings.cache.directory = Some(dir.path().join("shared"));
         let [first, second, without] =
             ["first", "second", "without"].map(|n| dir.path().join(format!("{n}{dtype:?}")));
-        let (_, misses) = run(&first, &scans, &settings).cache_hits_and_misses;
-        assert_eq!(misses, 7);
-        let (hits, misses) = run(&second, &scans, &settings).cache_hits_and_misses;
-        assert_eq!((hits, misses), (7, 0));
+        let first_use = run(&first, &scans, &settings).cache;
+        assert_eq!(first_use.n_misses, 7);
+        assert_eq!(run(&second, &scans, &settings).cache, CacheUse { n_hits: 7, n_misses: 0 });
         assert_eq!(outputs(&first), outputs(&second));
         if dtype == FeatureType::F32 {
             settings.cache.max_bytes = 0;
@@ -131,6 +139,31 @@ fn kept_features_change_nothing() {
             assert_eq!(outputs(&first), outputs(&without));
         }
     }
+}
+
+#[test]
+fn prediction_keeps_features_within_the_folder_and_limit_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let scans = cohort(dir.path());
+    let (out, shared) = (dir.path().join("run"), dir.path().join("shared"));
+    let mut settings = config(1);
+    settings.cache.directory = Some(shared.clone());
+    run(&out, &scans, &settings);
+    let test: Vec<TrainingScan> =
+        scans.iter().filter(|scan| scan.partition == Partition::Test).cloned().collect();
+    let n_kept = || {
+        let sub_folders = fs::read_dir(&shared).unwrap().map(|entry| entry.unwrap().path());
+        sub_folders.map(|folder| fs::read_dir(folder).unwrap().count()).sum::<usize>()
+    };
+    let predict_with = |cache: &CacheConfig| {
+        predict(&PredictRequest::new(&out, CheckpointKind::Last, &test, cache), &mut |_| {}).unwrap()
+    };
+    let before = n_kept();
+    let without = predict_with(&CacheConfig { max_bytes: 0, ..settings.cache.clone() });
+    assert_eq!(n_kept(), before);
+    assert_eq!(predict_with(&settings.cache), without);
+    assert_eq!(n_kept(), before + test.len());
+    assert!(!out.join("cache").exists());
 }
 
 #[test]
@@ -149,7 +182,7 @@ fn every_freeze_policy_and_norm_mode_trains() {
         // In `batch` mode the trunk's statistics are part of what is resumed.
         let n_epochs = if frozen_norm == FrozenNorm::Batch { 2 } else { 1 };
         assert_eq!(run(&out, &scans, &settings(n_epochs)).history.len(), n_epochs);
-        let predictions = predict(&out, CheckpointKind::Last, &scans, &mut |_| {}).unwrap();
+        let predictions = classify(&out, CheckpointKind::Last, &scans).unwrap();
         assert!(predictions.iter().all(|p| p.probability.is_finite()));
         fs::remove_dir_all(out).unwrap();
     }
@@ -168,7 +201,7 @@ fn bad_checkpoints_are_refused_by_name() {
         for error in [
             Checkpoint::read(&path).unwrap_err(),
             refused(&out, &scans, &config(2)),
-            predict(&out, CheckpointKind::Last, &scans, &mut |_| {}).unwrap_err(),
+            classify(&out, CheckpointKind::Last, &scans).unwrap_err(),
         ] {
             let message = error.to_string();
             assert!(message.contains("last.safetensors") && message.contains(expected), "{message}");
@@ -320,7 +353,7 @@ fn a_damaged_last_checkpoint_is_found_and_the_one_before_it_offered() {
     let error = refused(&parts, &scans, &settings);
     let TrainError::DamagedLast { position, .. } = &error else { panic!("{error}") };
     assert_eq!(position, "after epoch 1 and 1 steps of the next");
-    assert!(error.to_string().contains("--resume-from previous"), "{error}");
+    assert!(error.to_string().contains("previous.safetensors"), "{error}");
     let request =
         TrainRequest { resume_from: ResumeFrom::Previous, ..TrainRequest::new(&parts, &scans, &settings) };
     train(&request, &mut |_| {}).unwrap();

@@ -10,6 +10,7 @@ use brainreel_training::{AugmentationConfig, TrainConfig};
 use clap::Args;
 
 use crate::batch;
+use crate::commands::evaluate::render;
 use crate::commands::run;
 use crate::experiment::{Experiment, Input};
 use crate::finish::Finish;
@@ -44,7 +45,7 @@ pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
     let (mut report, finish) =
         run::walk(&experiment, batch::default_jobs(), true, &PermitArgs::default(), ui)?;
     report.caveat = Some(caveat());
-    ui.result(format!("\n{}\n{}.", report.evaluation.table(), caveat()));
+    ui.result(format!("\n{}\n{}.", render(&report.evaluation), caveat()));
     let auc = &report.evaluation.subjects.auc;
     ui.result(format!(
         "\ntest AUC {} over {} subjects{}",

@@ -1,21 +1,16 @@
 //! `brainreel export`: a trained network for torchvision.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
-use brainreel_artifact::{ContentHash, TOOL_VERSION, hash_bytes, hash_file, write_atomic, write_json};
-use brainreel_models::{Architecture, NetworkWeights, TensorSpec};
-use brainreel_training::{Checkpoint, CheckpointKind, CheckpointState};
+use brainreel_pipeline::export::{ExportRequest, run};
+use brainreel_training::CheckpointKind;
 use clap::Args;
-use serde::{Deserialize, Serialize};
 
 use crate::commands::evaluate::CHECKPOINTS;
 use crate::finish::Finish;
-use crate::folders::{self, Kind};
-use crate::leaks::{self, LeakArgs};
+use crate::leaks::{LeakArgs, closing};
 use crate::named;
-use crate::run_inputs::RunInputs;
+use crate::observer::TerminalObserver;
 use crate::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -25,15 +20,6 @@ Examples:
 
 Writes the weights in torchvision's naming and two files of the same name beside them: .json says what the
 network expects and from which run it is, .py has the Python lines that load it, which are printed too.";
-
-/// What the JSON file of an export says it is.
-const KIND: &str = "brainreel export";
-const NORMALISATION: &str =
-    "subtract the mean of all voxels, divide by their sample standard deviation (n - 1)";
-const SOURCE: &str =
-    "a T1-weighted head as `brainreel preprocess` writes it: the brain alone, a cube of voxels, RAS+";
-const AXES: &str =
-    "[scan, channel, x, y, z] of a RAS+ volume: x from left to right plays the part of a film's frames";
 
 /// Write a trained network for torchvision
 #[derive(Args)]
@@ -47,300 +33,24 @@ pub(crate) struct ExportArgs {
     /// Which checkpoint
     #[arg(long, value_parser = named::one_of(&CHECKPOINTS), default_value_t = CheckpointKind::BestLoss)]
     checkpoint: CheckpointKind,
-    /// Replace files that are no earlier export
+    /// Replace files that are not an earlier export
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
     leaks: LeakArgs,
 }
 
-/// The content of the JSON file beside the weights.
-#[derive(Debug, Serialize, Deserialize)]
-struct ExportRecord {
-    /// What this is.
-    kind: String,
-    /// What it is not for.
-    notice: String,
-    /// Whether the split is leaky on purpose.
-    #[serde(default, skip_serializing_if = "leaks::is_not")]
-    leaky: bool,
-    /// Name and version of the tool.
-    tool: String,
-    /// torchvision's name of the network.
-    architecture: Architecture,
-    /// What the network takes.
-    input: InputRecord,
-    /// What its outputs stand for, in their order.
-    classes: [String; 2],
-    /// Numbers in the network, buffers not counted.
-    n_parameters: usize,
-    /// Which checkpoint of the run this is.
-    checkpoint: CheckpointKind,
-    /// Whole epochs that it was trained for.
-    n_epochs: usize,
-    /// Steps of the optimizer.
-    n_steps: u64,
-    /// Digest of the run's settings and initial weights.
-    run_sha256: ContentHash,
-    /// Content hash of the split.
-    split_sha256: String,
-    /// Hash of the settings that the network inputs were preprocessed with, if brainreel made them.
-    preprocess_parameters: Option<ContentHash>,
-    /// Who found the brains in the network inputs.
-    brain_extractors: BTreeSet<String>,
-    /// Hash of the pretrained weights; nothing if the network started from random numbers.
-    initial_weights_sha256: Option<ContentHash>,
-    /// Hash of the exported file.
-    sha256: ContentHash,
-    /// Hash of the Python lines beside it.
-    python_sha256: ContentHash,
-}
-
-/// What a network takes.
-#[derive(Debug, Serialize, Deserialize)]
-struct InputRecord {
-    /// What it is an image of.
-    source: String,
-    /// Its shape, one scan at a time.
-    shape: [usize; 5],
-    /// What the axes are.
-    axes: String,
-    /// What is done to the voxels of a network input of `brainreel preprocess`.
-    normalisation: String,
-}
-
-/// What `export` reports.
-#[derive(Debug, Serialize)]
-struct ExportReport {
-    model: PathBuf,
-    record: PathBuf,
-    python: PathBuf,
-    #[serde(flatten)]
-    content: ExportRecord,
-}
-
-/// The files of an export.
-struct ExportFiles {
-    weights: PathBuf,
-    record: PathBuf,
-    python: PathBuf,
-}
-
 /// Runs the subcommand.
 pub(crate) fn execute(args: &ExportArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let run = &args.run_dir;
-    folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
-    folders::check_kind(run, Kind::Run)?;
-    let inputs = RunInputs::read(run)?;
-    leaks::check(&inputs.read_split(run, args.leaks.policy())?, args.leaks.policy(), ui)?;
-    let files = ExportFiles::beside(&args.out)?;
-    folders::check_apart(&run.join("checkpoints"), &args.out)?;
-    // Within a run folder nothing but an export gives way.
-    if !args.replace || folders::is_within(&args.out, run) {
-        files.check_own()?;
-    }
-    let checkpoint = args.checkpoint.path(run);
-    folders::check_file(&checkpoint, "a checkpoint, as `brainreel train` writes it after an epoch")?;
-    let (state, weights) = Checkpoint::read_weights(&checkpoint)?;
-    weights.write_safetensors(&files.weights)?;
-    let file_name = files.weights.file_name().map(Path::new).unwrap_or(&files.weights);
-    let remark = if inputs.leaky { format!("# {}\n", leaks::notice(true)) } else { String::new() };
-    let lines = remark.clone() + &python(weights.architecture(), state.dims, file_name) + "\n";
-    write_atomic(&files.python, lines.as_bytes())?;
-    let content = record_of(args, &state, &weights, inputs, &lines)?;
-    write_json(&files.record, &content)?;
-    ui.note(format!(
-        "{:>12} {} {}, to {}; with {} and {}",
-        "export",
-        content.architecture,
-        state.position(),
-        files.weights.display(),
-        files.record.display(),
-        files.python.display()
-    ));
-    ui.result(remark + &python(content.architecture, state.dims, &files.weights));
-    ui.note(format!("\nFor research use only: not a medical device.{}", leaks::line(content.leaky)));
-    ui.summary(&ExportReport { model: files.weights, record: files.record, python: files.python, content })?;
-    Ok(Finish::AllWell)
-}
-
-impl ExportFiles {
-    /// The files that belong to exported weights called `out`.
-    fn beside(out: &Path) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            out.extension().is_some_and(|extension| extension == "safetensors") && !out.is_dir(),
-            "{} is no name for the weights; expected a file that ends with .safetensors",
-            out.display()
-        );
-        Ok(Self {
-            weights: out.to_owned(),
-            record: out.with_extension("json"),
-            python: out.with_extension("py"),
-        })
-    }
-
-    /// Refuses files that are not an earlier export, unchanged.
-    fn check_own(&self) -> anyhow::Result<()> {
-        let record = std::fs::read(&self.record).ok();
-        let record: Option<ExportRecord> = record.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let record = record.filter(|record| record.kind == KIND);
-        let is_own = |path: &Path, expected: Option<&ContentHash>| -> anyhow::Result<bool> {
-            Ok(!path.exists() || Some(&hash_file(path)?) == expected)
-        };
-        let mut foreign = (record.is_none() && self.record.exists()).then_some(&self.record);
-        if !is_own(&self.python, record.as_ref().map(|record| &record.python_sha256))? {
-            foreign = Some(&self.python);
-        }
-        if !is_own(&self.weights, record.as_ref().map(|record| &record.sha256))? {
-            foreign = Some(&self.weights);
-        }
-        match foreign {
-            None => Ok(()),
-            Some(path) => anyhow::bail!(
-                "{} exists and is not an export that brainreel wrote; choose another name, or --replace it (outside run folders)",
-                path.display()
-            ),
-        }
-    }
-}
-
-fn record_of(
-    args: &ExportArgs,
-    state: &CheckpointState,
-    weights: &NetworkWeights,
-    inputs: RunInputs,
-    lines: &str,
-) -> anyhow::Result<ExportRecord> {
-    let architecture = weights.architecture();
-    let specs = architecture.tensors(state.dims);
-    let parameters = specs.iter().filter(|spec| spec.is_parameter());
-    let [x, y, z] = state.dims;
-    Ok(ExportRecord {
-        kind: KIND.to_owned(),
-        notice: leaks::notice(inputs.leaky),
-        leaky: inputs.leaky,
-        tool: TOOL_VERSION.to_owned(),
-        architecture,
-        input: InputRecord {
-            source: SOURCE.to_owned(),
-            shape: [1, 1, x, y, z],
-            axes: AXES.to_owned(),
-            normalisation: NORMALISATION.to_owned(),
-        },
-        classes: ["CN".to_owned(), "AD".to_owned()],
-        n_parameters: parameters.map(TensorSpec::n_elements).sum(),
+    let request = ExportRequest {
         checkpoint: args.checkpoint,
-        n_epochs: state.n_epochs,
-        n_steps: state.n_steps,
-        run_sha256: state.run_hash.clone(),
-        split_sha256: inputs.split_sha256,
-        preprocess_parameters: inputs.preprocess_parameters,
-        brain_extractors: inputs.brain_extractors,
-        initial_weights_sha256: inputs.weights_sha256,
-        sha256: hash_file(&args.out).context("reading the export again")?,
-        python_sha256: hash_bytes(lines.as_bytes()),
-    })
-}
-
-/// The Python lines that load an export: torchvision's network, its first layer changed to one channel. A
-/// transformer takes the sizes of its positions from the weights and the number of tokens from the input.
-fn python(architecture: Architecture, [x, y, z]: [usize; 3], out: &Path) -> String {
-    // JSON's texts are texts of Python too.
-    let file = serde_json::Value::from(out.display().to_string());
-    let fit = if architecture.is_transformer() {
-        // Tokens are patches of 2 x 4 x 4 voxels.
-        format!(
-            "for name, parameter in model.named_parameters():
-    parameter.data = weights[name]
-model.conv_proj.in_channels = 1
-model.pos_encoding.temporal_size, model.pos_encoding.spatial_size = {x} // 2, ({y} // 4, {z} // 4)"
-        )
-    } else {
-        "rgb = model.stem[0]
-model.stem[0] = torch.nn.Conv3d(1, rgb.out_channels, rgb.kernel_size, rgb.stride, rgb.padding, bias=False)"
-            .to_owned()
+        replace: args.replace,
+        leaks: args.leaks.policy(),
+        ..ExportRequest::new(&args.run_dir, &args.out)
     };
-    format!(
-        "import torch, torchvision, safetensors.torch
-weights = safetensors.torch.load_file({file})
-model = torchvision.models.video.{architecture}(num_classes=2)
-{fit}
-model.load_state_dict(weights, strict=True)
-model.eval()
-# x: float32 [n, 1, {x}, {y}, {z}], a RAS+ volume [x, y, z], minus its mean, over its standard deviation (n - 1)
-# model(x).softmax(1)[:, 1] is the probability of AD"
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_earlier_exports_are_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let files = ExportFiles::beside(&dir.path().join("model.safetensors")).unwrap();
-        assert_eq!(files.record, dir.path().join("model.json"));
-        assert_eq!(files.python, dir.path().join("model.py"));
-        assert!(ExportFiles::beside(&files.record).is_err() && ExportFiles::beside(dir.path()).is_err());
-        let refused = || files.check_own().unwrap_err().to_string();
-        files.check_own().unwrap();
-        std::fs::write(&files.python, "import torch").unwrap();
-        assert!(refused().contains("model.py exists"));
-        std::fs::write(&files.weights, "weights").unwrap();
-        assert!(refused().contains("model.safetensors exists"));
-        std::fs::write(&files.record, "{}").unwrap();
-        assert!(refused().contains("model.safetensors exists"));
-        write_json(&files.record, &record(b"weights", b"import torch")).unwrap();
-        files.check_own().unwrap();
-        std::fs::write(&files.python, "mine").unwrap();
-        assert!(refused().contains("model.py exists"));
-        for file in [&files.python, &files.weights] {
-            std::fs::remove_file(file).unwrap();
-        }
-        files.check_own().unwrap();
-        std::fs::write(&files.record, "{}").unwrap();
-        assert!(refused().contains("model.json exists"));
-    }
-
-    fn record(weights: &[u8], python: &[u8]) -> ExportRecord {
-        let input = InputRecord {
-            source: String::new(),
-            shape: [1; 5],
-            axes: String::new(),
-            normalisation: String::new(),
-        };
-        ExportRecord {
-            kind: KIND.to_owned(),
-            notice: String::new(),
-            leaky: false,
-            tool: String::new(),
-            architecture: Architecture::R3d18,
-            input,
-            classes: ["CN".to_owned(), "AD".to_owned()],
-            n_parameters: 1,
-            checkpoint: CheckpointKind::Last,
-            n_epochs: 1,
-            n_steps: 1,
-            run_sha256: hash_bytes(b"run"),
-            split_sha256: String::new(),
-            preprocess_parameters: None,
-            brain_extractors: BTreeSet::new(),
-            initial_weights_sha256: None,
-            sha256: hash_bytes(weights),
-            python_sha256: hash_bytes(python),
-        }
-    }
-
-    #[test]
-    fn the_lines_fit_the_network() {
-        let lines = |architecture| python(architecture, [128; 3], Path::new("a \"b\".safetensors"));
-        let residual = lines(Architecture::R2plus1d18);
-        assert!(residual.contains("r2plus1d_18(num_classes=2)") && residual.contains("model.stem[0] ="));
-        assert!(residual.contains(r#"load_file("a \"b\".safetensors")"#) && residual.contains("bias=False"));
-        let transformer = lines(Architecture::MvitV2S);
-        assert!(transformer.contains("mvit_v2_s(num_classes=2)") && !transformer.contains("stem"));
-        assert!(transformer.contains("spatial_size = 128 // 2, (128 // 4, 128 // 4)"), "{transformer}");
-        assert!(residual.lines().count() <= 10 && transformer.lines().count() <= 11);
-    }
+    let summary = run(&request, &mut TerminalObserver::new(ui))?;
+    ui.result(summary.python_lines());
+    ui.note(format!("\n{}", closing(summary.content.leaky)));
+    ui.summary(&summary)?;
+    Ok(Finish::AllWell)
 }

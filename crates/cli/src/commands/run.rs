@@ -7,18 +7,21 @@ use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_
 use brainreel_cohort::{LeakPolicy, ScanTable, Split, SplitConfig};
 use brainreel_pipeline::cohort::CohortRequest;
 use brainreel_pipeline::convert::{ConvertRequest, find_label_tables};
+use brainreel_pipeline::evaluate::{self, EvaluateRequest, EvaluateSummary};
+use brainreel_pipeline::run_folder::RunFolder;
 use brainreel_pipeline::shuffle;
 use brainreel_pipeline::simulate::SimulateRequest;
-use brainreel_training::CheckpointKind;
+use brainreel_pipeline::train::{self, TrainRequest};
 use clap::Args;
 use serde::Serialize;
 
 use crate::batch::Limits;
-use crate::commands::evaluate::EvaluationReport;
-use crate::commands::{cohort, convert, evaluate, preprocess, simulate, split, train};
+use crate::commands::evaluate::render;
+use crate::commands::{cohort, convert, preprocess, simulate, split};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
 use crate::leaks::PermitArgs;
+use crate::observer::TerminalObserver;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
 use crate::{batch, defaults, fingerprint, folders};
@@ -69,7 +72,7 @@ pub(crate) struct RunReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) caveat: Option<String>,
     /// The result.
-    pub(crate) evaluation: EvaluationReport,
+    pub(crate) evaluation: EvaluateSummary,
 }
 
 /// Runs the subcommand.
@@ -81,7 +84,7 @@ pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<
     let experiment = Experiment::read(path)?;
     let n_jobs = args.jobs.unwrap_or_else(batch::default_jobs);
     let (report, finish) = walk(&experiment, n_jobs, offline, &args.leaks, ui)?;
-    ui.result(report.evaluation.table());
+    ui.result(render(&report.evaluation));
     ui.result(format!("\nresults in {}", report.out.display()));
     ui.summary(&report)?;
     Ok(finish)
@@ -95,7 +98,7 @@ struct Layout {
     bids: PathBuf,
     derivatives: PathBuf,
     split: PathBuf,
-    run: PathBuf,
+    run: RunFolder,
 }
 
 impl Layout {
@@ -107,7 +110,7 @@ impl Layout {
             bids: out.join("bids"),
             derivatives: out.join("derivatives"),
             split: out.join("split.tsv"),
-            run: out.join("run"),
+            run: RunFolder::new(out.join("run")),
         }
     }
 }
@@ -142,17 +145,13 @@ pub(crate) fn walk(
     let dataset = dataset(experiment, &layout, n_jobs, &mut walk, ui)?;
     let derivatives = preprocess_step(experiment, &layout, &dataset, n_jobs, &mut walk, ui)?;
     let split = split_step(experiment, &layout, derivatives.clone(), leaks, &mut walk, ui)?;
-    let request = train::Request {
+    let request = TrainRequest {
+        config: experiment.train.clone(),
+        tracking: experiment.tracking.clone(),
         offline,
         leaks,
         override_audit: permit.reason(),
-        ..train::Request::new(
-            &layout.derivatives,
-            &split,
-            &layout.run,
-            &experiment.train,
-            &experiment.tracking,
-        )
+        ..TrainRequest::new(&layout.derivatives, split, layout.run.path())
     };
     train_step(&request, &mut walk, ui)?;
     let evaluation = evaluate_step(&layout, &derivatives, leaks, &mut walk, ui)?;
@@ -328,7 +327,7 @@ fn split_step(
     Ok(Split::read_with(&layout.split, leaks)?)
 }
 
-fn train_step(request: &train::Request<'_>, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::Result<()> {
+fn train_step(request: &TrainRequest, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::Result<()> {
     let mut inputs = HashBuilder::new()
         .part(hash_file(&request.derivatives.join("scans.tsv"))?.as_str())
         .part(request.split.content_hash());
@@ -340,9 +339,12 @@ fn train_step(request: &train::Request<'_>, walk: &mut Walk<'_>, ui: &Ui) -> any
         revision: train::STAGE_REVISION,
         parameters: &request.config.portable(),
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(&request.run.join("checkpoints")),
+        outputs: &|| fingerprint::of_folder(&RunFolder::new(&request.run).training().checkpoints()),
     };
-    walk.step(&step, || train::perform(request, ui).map(|_| 0))?;
+    walk.step(&step, || {
+        train::run(request, &mut TerminalObserver::new(ui))?;
+        Ok(0)
+    })?;
     Ok(())
 }
 
@@ -352,19 +354,22 @@ fn evaluate_step(
     leaks: LeakPolicy,
     walk: &mut Walk<'_>,
     ui: &Ui,
-) -> anyhow::Result<EvaluationReport> {
-    let request = evaluate::Request::of_run(&layout.run).with_leaks(leaks);
+) -> anyhow::Result<EvaluateSummary> {
+    let request = EvaluateRequest { leaks, ..EvaluateRequest::new(layout.run.path()) };
     let inputs = HashBuilder::new()
-        .part(hash_file(&CheckpointKind::BestLoss.path(&layout.run))?.as_str())
+        .part(hash_file(&layout.run.checkpoint(request.checkpoint))?.as_str())
         .part(derivatives.as_str())
-        .part(Split::read_with(&layout.run.join("split.tsv"), leaks)?.content_hash());
+        .part(Split::read_with(&layout.run.split(), leaks)?.content_hash());
     let step = Step {
         stage: "evaluate",
         revision: evaluate::STAGE_REVISION,
         parameters: &request.parameters(),
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(&layout.run.join("evaluation")),
+        outputs: &|| fingerprint::of_folder(layout.run.test_evaluation().path()),
     };
-    walk.step(&step, || evaluate::perform(&request, ui).map(|_| 0))?;
-    evaluate::read_report(&layout.run)
+    walk.step(&step, || {
+        evaluate::run(&request, &mut TerminalObserver::new(ui))?;
+        Ok(0)
+    })?;
+    Ok(evaluate::read_summary(&layout.run)?)
 }

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::write_atomic;
 use brainreel_cohort::{
-    Diagnosis, FoldConfig, LeakPolicy, LeftOut, MatchSummary, Matched, ReplaySummary, SPLIT_MARK, Scan,
-    ScanTable, Split, SplitConfig, SplitOutcome, SplitStrategy, SplitSummary, SubjectId, count_left_out,
-    match_age_and_sex, split_folds, split_scans,
+    Diagnosis, FoldConfig, LeftOut, MatchSummary, Matched, ReplaySummary, SPLIT_MARK, Scan, ScanTable, Split,
+    SplitConfig, SplitOutcome, SplitStrategy, SplitSummary, SubjectId, count_left_out, match_age_and_sex,
+    split_folds, split_scans,
 };
+use brainreel_pipeline::notice;
+use brainreel_pipeline::run_folder::RunFolder;
 use clap::Args;
 use serde::Serialize;
 
-use crate::commands::train::{DERIVATIVES, NOTICE};
 use crate::finish::Finish;
 use crate::folders::{self, Kind};
-use crate::leaks;
 use crate::named;
 use crate::ui::Ui;
 
@@ -202,7 +202,7 @@ fn refuse_to_replace(out: &Path, overwrite: bool) -> anyhow::Result<()> {
         "{} exists and is not a split of brainreel; choose another name",
         out.display()
     );
-    let of_run = out.with_file_name("inputs.json").is_file();
+    let of_run = RunFolder::new(out.parent().unwrap_or(Path::new(""))).is_run();
     anyhow::ensure!(
         !of_run,
         "{} belongs to the trained run beside it; write the new split elsewhere",
@@ -225,7 +225,7 @@ pub(crate) fn perform(
 }
 
 fn read_scans(derivatives: &Path, classes: &[Diagnosis]) -> anyhow::Result<ScanTable> {
-    folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_input(derivatives, brainreel_pipeline::folders::Kind::Derivatives.describe())?;
     folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     refuse_unlabelled(derivatives, &table, classes)?;
@@ -240,7 +240,9 @@ fn write_split(
     out: &Path,
     ui: &Ui,
 ) -> anyhow::Result<SplitReport> {
-    leaks::check(&outcome.split, LeakPolicy::Allow, ui)?;
+    if outcome.split.is_leaky() {
+        ui.warn(notice::LEAKY);
+    }
     outcome.split.join(table)?;
     write_atomic(out, outcome.split.to_tsv().as_bytes())?;
     let record = SplitRecord::of(outcome, table, classes);
@@ -288,7 +290,7 @@ fn folds(args: &SplitArgs, n_folds: usize, ui: &Ui) -> anyhow::Result<FoldsRepor
         let outcome = outcome_of_fold(split, matched.as_ref());
         reports.push(write_split(outcome, &table, &config.classes, &path(fold), ui)?);
     }
-    Ok(FoldsReport { notice: NOTICE, n_folds, folds: reports })
+    Ok(FoldsReport { notice: notice::NOTICE, n_folds, folds: reports })
 }
 
 fn outcome_of_fold(split: Split, matched: Option<&Matched>) -> SplitOutcome {
@@ -307,7 +309,7 @@ impl SplitRecord {
         let SplitOutcome { split, left_out, tested, matching, replay } = outcome;
         let n_labelled = table.scans().iter().filter(|scan| is_labelled(scan, classes)).count();
         Self {
-            notice: leaks::notice(split.is_leaky()),
+            notice: notice::for_report(split.is_leaky()),
             leaky: split.is_leaky(),
             n_subjects_in_all: split.n_subjects(),
             n_subjects_on_several_sides: split.n_subjects_on_several_sides(),
@@ -344,10 +346,10 @@ impl SplitRecord {
         }
         if self.leaky {
             text += &format!(
-                "\n{} of {} subjects have scans on several sides.{}",
+                "\n{} of {} subjects have scans on several sides.\n{}.",
                 self.n_subjects_on_several_sides,
                 self.n_subjects_in_all,
-                leaks::line(true)
+                notice::LEAKY
             );
         }
         text.trim_end().to_owned()

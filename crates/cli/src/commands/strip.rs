@@ -14,12 +14,12 @@ use brainreel_weights::Cache;
 use clap::Args;
 use serde::Serialize;
 
-use crate::catalogue::catalogue;
 use crate::commands::weights::locate;
 use crate::failures::Failure;
 use crate::finish::Finish;
 use crate::named;
 use crate::ui::{Progress, Ui};
+use brainreel_pipeline::catalogue::catalogue;
 
 const EXAMPLES: &str = "\
 Examples:

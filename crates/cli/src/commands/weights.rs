@@ -9,9 +9,9 @@ use brainreel_weights::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use crate::catalogue::catalogue;
 use crate::finish::Finish;
 use crate::ui::{Progress, Ui, table};
+use brainreel_pipeline::catalogue::catalogue;
 
 const EXAMPLES: &str = "\
 Examples:

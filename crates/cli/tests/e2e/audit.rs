@@ -112,7 +112,7 @@ fn a_copy_under_another_name_is_found_and_another_visit_is_none() {
 }
 
 /// Identical voxels under the names of a training and a test subject, in files that differ.
-fn plant_copy(dir: &Dir) {
+pub(crate) fn plant_copy(dir: &Dir) {
     let split = dir.read("split.tsv");
     let scan_in = |partition: &str| {
         let row = split.lines().find(|line| line.ends_with(partition) && line.starts_with("sub-")).unwrap();

@@ -67,7 +67,10 @@ fn a_run_is_exported_and_nothing_else_is_replaced() {
     let inputs = dir.read("out/run/inputs.json");
     dir.fails("export out/run --out out/run/inputs.safetensors --replace", &["inputs.json exists"]);
     assert_eq!(dir.read("out/run/inputs.json"), inputs);
-    dir.fails("export nowhere --out model.safetensors", &["nowhere does not exist", "brainreel train"]);
+    dir.fails(
+        "export nowhere --out model.safetensors",
+        &["nowhere does not exist", "a run folder, as the stage `train`"],
+    );
 }
 
 #[test]

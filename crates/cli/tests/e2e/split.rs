@@ -35,7 +35,7 @@ fn a_leaky_split_is_refused_and_marks_all_that_comes_of_it() {
     dir.fails(&format!("{train} --allow-leaky --verify-resume"), &["leaky", "by subject"]);
     assert!(!dir.path("run").exists());
     let trained = dir.ok(&format!("{train} --allow-leaky --wandb offline --json train.json"));
-    assert!(trained.stdout.contains("LEAKY") && trained.stderr.contains("warning: LEAKY"));
+    assert!(trained.stdout.contains("LEAKY") && trained.stderr.contains("warning: train: LEAKY"));
     assert_eq!(dir.json("train.json")["leaky"], true);
     assert!(dir.json("train.json")["notice"].as_str().unwrap().starts_with("LEAKY"));
     assert_eq!(dir.json("run/inputs.json")["leaky"], true);

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::audit::plant_copy;
 use crate::kit::Dir;
 use crate::pipeline::until_split;
 
@@ -113,6 +114,38 @@ fn resuming_is_verified_on_request() {
     let is_trial =
         |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run"));
     assert!(!left.iter().any(is_trial), "{left:?}");
+}
+
+#[test]
+fn the_trials_of_a_verification_override_the_audit_too() {
+    let dir = Dir::new();
+    until_split(&dir);
+    plant_copy(&dir);
+    let verify = "train derivatives --split split.tsv --out run --verify-resume";
+    dir.fails(verify, &["a trial of the verification", "does not pass the audit"]);
+    assert!(!dir.path("run.verify-resume").exists());
+    let ran = dir.ok(&format!("{verify} --override-audit trial"));
+    assert!(ran.stdout.contains("resuming is exact on this machine"), "{}", ran.stdout);
+}
+
+#[test]
+fn evaluation_keeps_to_the_cache_of_the_run() {
+    let dir = Dir::new();
+    until_split(&dir);
+    dir.write("train.toml", b"max_epochs = 1\n[cache]\ndirectory = \"features\"\n");
+    dir.ok("train derivatives --split split.tsv --config train.toml --out run");
+    let n_kept = dir.contents("features").len();
+    dir.ok("evaluate run");
+    let n_test = dir.read("split.tsv").lines().filter(|line| line.ends_with("\ttest")).count();
+    assert_eq!(dir.contents("features").len(), n_kept + n_test);
+    assert!(!dir.path("run/cache").exists());
+
+    dir.write("train.toml", b"max_epochs = 1\n[cache]\nmax_bytes = 0\n");
+    dir.ok("train derivatives --split split.tsv --config train.toml --out bare");
+    dir.ok("evaluate bare --device cpu");
+    assert!(!dir.path("bare/cache").exists(), "nothing is kept");
+    let predictions = |run: &str| dir.read(&format!("{run}/evaluation/predictions.tsv"));
+    assert_eq!(predictions("run"), predictions("bare"));
 }
 
 #[test]

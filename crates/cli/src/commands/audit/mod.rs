@@ -1,6 +1,5 @@
 //! `brainreel audit`: what is wrong with a split, ours or anybody's.
 
-pub(crate) mod copies;
 mod page;
 mod price;
 pub(crate) mod source;
@@ -10,13 +9,16 @@ use std::path::{Path, PathBuf};
 use brainreel_artifact::write_atomic;
 use brainreel_audit::{AuditReport, DEFAULT_HALF_WIDTH, Evidence, audit, describe};
 use brainreel_cohort::SplitConfig;
+use brainreel_pipeline::audit::copies;
+use brainreel_pipeline::notice::NOTICE;
+use brainreel_pipeline::{Reporter, Stage};
 use clap::Args;
 use serde::Serialize;
 
 use self::source::Source;
-use crate::commands::train::NOTICE;
 use crate::commands::train::settings::Settings;
 use crate::finish::Finish;
+use crate::observer::TerminalObserver;
 use crate::ui::{Ui, table};
 
 const EXAMPLES: &str = "\
@@ -114,7 +116,9 @@ pub(crate) fn execute(args: &AuditArgs, ui: &Ui) -> anyhow::Result<Finish> {
         "--test alone has nothing to leak from; add --train FILE, or --network RUN_DIR"
     );
     let source = Source::read(args)?;
-    let looked = source.images.as_deref().map(|folder| copies::look(&source.split.scans, folder, ui));
+    let mut observer = TerminalObserver::new(ui);
+    let reporter = Reporter::new(Stage::Audit, &mut observer);
+    let looked = source.images.as_deref().map(|folder| copies::look(&source.split.scans, folder, &reporter));
     if let Some(looked) = &looked {
         for image in &looked.unread {
             ui.warn(format!("audit: {image}"));

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::{FolderLock, link_atomic, write_atomic, write_json};
 use brainreel_cohort::{LeakPolicy, Scan, ScanTable, SplitConfig, SplitStrategy, split_scans};
+use brainreel_pipeline::evaluate::{self, EvaluateRequest, EvaluateSummary};
+use brainreel_pipeline::notice::NOTICE;
 use brainreel_pipeline::shuffle::permute_diagnoses;
+use brainreel_pipeline::train::{self, TrainRequest};
 use brainreel_statistics::Estimate;
 use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::Serialize;
 
-use crate::commands::evaluate::{self, EvaluationReport, text};
-use crate::commands::train::{self, DERIVATIVES, NOTICE};
+use crate::commands::evaluate::text;
 use crate::folders::{self, Kind};
+use crate::observer::TerminalObserver;
 use crate::ui::{Ui, table};
 
 /// The result.
@@ -70,7 +73,7 @@ struct Trained {
     seed: u64,
     #[serde(flatten)]
     case: Case,
-    evaluation: EvaluationReport,
+    evaluation: EvaluateSummary,
 }
 
 /// A case over all seeds.
@@ -102,7 +105,7 @@ pub(super) struct Report {
 /// Trains all cases; what is finished is not trained again.
 pub(super) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<Report> {
     let Request { derivatives, out, .. } = *request;
-    folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_input(derivatives, brainreel_pipeline::folders::Kind::Derivatives.describe())?;
     folders::check_kind(derivatives, Kind::Derivatives)?;
     folders::check_apart(derivatives, out)?;
     folders::check_output(out)?;
@@ -131,7 +134,7 @@ fn train_one(
     seed: u64,
     case: Case,
     ui: &Ui,
-) -> anyhow::Result<EvaluationReport> {
+) -> anyhow::Result<EvaluateSummary> {
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let strategy = if case.leaky_split { SplitStrategy::ScanLevel } else { SplitStrategy::Stratified };
     let config = SplitConfig { strategy, seed, ..request.split.clone() };
@@ -142,12 +145,16 @@ fn train_one(
     let shared = request.out.join(format!("seed-{seed}")).join("cache");
     settings.cache.directory.get_or_insert(shared);
     let trackers = TrackerConfig { tensorboard: false, ..TrackerConfig::default() };
-    let training = train::Request {
+    let training = TrainRequest {
+        config: settings,
+        tracking: trackers,
         leaks: LeakPolicy::Allow,
-        ..train::Request::new(derivatives, &split, &run, &settings, &trackers)
+        ..TrainRequest::new(derivatives, split, &run)
     };
-    train::perform(&training, ui)?;
-    evaluate::perform(&evaluate::Request::of_run(&run).with_leaks(LeakPolicy::Allow), ui)
+    let mut observer = TerminalObserver::new(ui);
+    train::run(&training, &mut observer)?;
+    let evaluation = EvaluateRequest { leaks: LeakPolicy::Allow, ..EvaluateRequest::new(&run) };
+    Ok(evaluate::run(&evaluation, &mut observer)?)
 }
 
 /// A folder with the same images, and a scan table in which diagnoses are permuted among subjects: every scan of a
@@ -188,7 +195,7 @@ fn link_or_copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 impl Report {
     fn of(out: &Path, n_seeds: u64, trainings: Vec<Trained>) -> Self {
-        let of = |case: Case, measure: fn(&EvaluationReport) -> &Estimate| -> Vec<f64> {
+        let of = |case: Case, measure: fn(&EvaluateSummary) -> &Estimate| -> Vec<f64> {
             let of_case = trainings.iter().filter(|trained| trained.case == case);
             of_case.filter_map(|trained| measure(&trained.evaluation).value).collect()
         };

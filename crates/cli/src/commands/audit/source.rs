@@ -4,15 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use brainreel_artifact::ContentHash;
-use brainreel_audit::{TrainingRecord, WeightsOrigin};
+use brainreel_audit::TrainingRecord;
 use brainreel_cohort::{ClaimedSplit, Partition, SPLIT_MARK, ScanId, ScanTable, SessionId, SubjectId};
+use brainreel_pipeline::audit::origin::weights_origin;
+use brainreel_pipeline::run_folder::{RunFolder, RunInputs};
 
 use super::AuditArgs;
-use crate::catalogue::catalogue;
-use crate::commands::train::DERIVATIVES;
 use crate::folders::{self, Kind};
-use crate::run_inputs::RunInputs;
 
 /// A split to be audited, and what is known of a network trained with it.
 pub(super) struct Source {
@@ -45,7 +43,8 @@ impl Source {
         let derivatives = match (&args.derivatives, &args.split) {
             (Some(folder), _) => Some(folder.clone()),
             (None, Some(run)) if run.is_dir() => {
-                Some(run.join(RunInputs::read(run)?.derivatives)).filter(|folder| folder.is_dir())
+                Some(run.join(RunInputs::read(&RunFolder::new(run))?.derivatives))
+                    .filter(|folder| folder.is_dir())
             }
             _ => None,
         };
@@ -67,7 +66,7 @@ impl Source {
 
     fn of_run(run: &Path) -> anyhow::Result<Self> {
         folders::check_kind(run, Kind::Run)?;
-        let table = run.join("split.tsv");
+        let table = RunFolder::new(run).split();
         Ok(Self {
             split: ClaimedSplit::read(&table, None)?,
             training: Some(record_of(run)?),
@@ -101,7 +100,7 @@ impl Source {
 
 /// Takes what the scan table of the derivatives knows of the scans; gives the diagnoses that it has otherwise.
 fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<Vec<String>> {
-    folders::check_input(derivatives, DERIVATIVES)?;
+    folders::check_input(derivatives, brainreel_pipeline::folders::Kind::Derivatives.describe())?;
     folders::check_kind(derivatives, Kind::Derivatives)?;
     let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
     let known =
@@ -127,7 +126,7 @@ fn look_up(split: &mut ClaimedSplit, derivatives: &Path) -> anyhow::Result<Vec<S
 
 /// Refuses images that are not those that the run was trained with.
 fn refuse_other_images(run: &Path, derivatives: &Path, split: &ClaimedSplit) -> anyhow::Result<()> {
-    let trained_with = RunInputs::read(run)?.images;
+    let trained_with = RunInputs::read(&RunFolder::new(run))?.images;
     let now: BTreeSet<&str> = split.scans.iter().filter_map(|scan| scan.sha256.as_deref()).collect();
     let n_others = trained_with.values().filter(|digest| !now.contains(digest.as_str())).count();
     anyhow::ensure!(
@@ -142,11 +141,11 @@ fn refuse_other_images(run: &Path, derivatives: &Path, split: &ClaimedSplit) -> 
 }
 
 /// What a run's network has seen.
-pub(crate) fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
+fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
     folders::check_input(run, "a run folder, as `brainreel train` writes it")?;
     folders::check_kind(run, Kind::Run)?;
-    let inputs = RunInputs::read(run)?;
-    let table = run.join("split.tsv");
+    let inputs = RunInputs::read(&RunFolder::new(run))?;
+    let table = RunFolder::new(run).split();
     let start = std::fs::read(&table).with_context(|| format!("cannot read {}", table.display()))?;
     anyhow::ensure!(
         start.starts_with(SPLIT_MARK.as_bytes()),
@@ -162,13 +161,6 @@ pub(crate) fn record_of(run: &Path) -> anyhow::Result<TrainingRecord> {
     Ok(TrainingRecord {
         trained_on,
         crossed_statistics: Some(0),
-        weights: origin_of(inputs.weights_sha256.as_ref()),
+        weights: weights_origin(inputs.weights_sha256.as_ref()),
     })
-}
-
-/// Where weights of this digest come from.
-pub(crate) fn origin_of(weights: Option<&ContentHash>) -> WeightsOrigin {
-    let Some(sha256) = weights else { return WeightsOrigin::Random };
-    let published = catalogue().name_of_digest(sha256.as_str());
-    published.map_or(WeightsOrigin::Unknown, |name| WeightsOrigin::Published(name.to_owned()))
 }

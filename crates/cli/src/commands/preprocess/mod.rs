@@ -395,20 +395,6 @@ fn tell(report: &PreprocessReport, pictures: bool, ui: &Ui) {
     }
 }
 
-/// Hash of the settings that a network input was made with, as its sidecar says; nothing if brainreel did
-/// not make it.
-pub(crate) fn settings_of(image: &Path) -> Option<ContentHash> {
-    Some(scan::sidecar_of(image)?.provenance.parameters)
-}
-
-/// Who found the brain in a network input, as its sidecar says; nothing if nobody did or brainreel did not
-/// make it.
-pub(crate) fn extractor_of(image: &Path) -> Option<String> {
-    let name = scan::sidecar_of(image)?.brain_extractor?;
-    // Every mask file has a hash of its own.
-    Some(name.split_once(" (sha256").map_or(name.clone(), |(kind, _)| kind.to_owned()))
-}
-
 /// Hash of settings, as sidecars have it.
 pub(crate) fn hash_of_settings(config: &PreprocessConfig) -> ContentHash {
     hash_json(config)

@@ -1,7 +1,7 @@
 //! One scan: from the image on the disk to its derivatives on the disk.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, HashBuilder, Provenance, hash_file, write_atomic, write_json};
@@ -265,11 +265,4 @@ fn finished_before(sidecar: &Path, files: &Files<'_>, provenance: &Provenance) -
 
 pub(super) fn read_sidecar(path: &Path) -> Option<Sidecar> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-}
-
-/// The sidecar of a network input, if brainreel made it.
-pub(super) fn sidecar_of(image: &Path) -> Option<Sidecar> {
-    let text = image.to_string_lossy();
-    let stem = text.strip_suffix(".gz").unwrap_or(&text);
-    read_sidecar(&PathBuf::from(stem).with_extension("json"))
 }

@@ -1,42 +1,24 @@
 //! `brainreel train`: derivatives and a split to a run folder.
 
 mod folds;
-mod forecast;
 pub(crate) mod settings;
 mod tracking;
 mod verify;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
 
-use brainreel_artifact::FolderLock;
-use brainreel_cohort::{Diagnosis, LeakPolicy, ScanTable, Split};
-use brainreel_trackers::TrackerConfig;
-use brainreel_training::{
-    Forecast, ResumeFrom, TrainConfig, TrainEvent, TrainRequest, TrainSummary, TrainingScan,
-};
+use anyhow::Context;
+use brainreel_cohort::Split;
+use brainreel_pipeline::train::{TrainRequest, TrainSummary, run};
+use brainreel_training::ResumeFrom;
 use clap::Args;
-use serde::{Serialize, Serializer};
 
-use self::forecast::memory_size;
-use self::tracking::Tracking;
-use crate::finish::{Finish, Interrupted};
-use crate::folders::{self, Kind};
-use crate::gate::Gate;
-use crate::leaks::{self, PermitArgs};
+use crate::finish::Finish;
+use crate::leaks::{PermitArgs, closing};
+use crate::memory_size;
 use crate::named;
-use crate::run_inputs::{self, RunInputs};
-use crate::training_view::TrainingView;
+use crate::observer::TerminalObserver;
 use crate::ui::{Ui, table};
-
-/// Raise whenever the same inputs and configuration give another run.
-pub(crate) const STAGE_REVISION: u32 = 1;
-
-/// Goes into every report that holds results.
-pub(crate) const NOTICE: &str = "for research use only; not a medical device";
-
-/// What the input folder should be.
-pub(crate) const DERIVATIVES: &str = "derivatives, as `brainreel preprocess` writes them";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,7 +63,7 @@ pub(crate) struct TrainArgs {
     verify_resume: bool,
     /// Refuse a run that would take more memory than this, such as 12GB or 8GiB, and say which setting to change
     /// [default: warn if it is more than is free]
-    #[arg(long, value_name = "SIZE", value_parser = memory_size)]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size::parse)]
     memory_limit: Option<u64>,
     /// End after so many steps of the optimizer, as an interruption would
     #[arg(long, value_name = "N", hide = true)]
@@ -94,251 +76,38 @@ pub(crate) struct TrainArgs {
     tracking: tracking::TrackingArgs,
 }
 
-/// What to train on, where to and how.
-pub(crate) struct Request<'a> {
-    /// The derivatives.
-    pub(crate) derivatives: &'a Path,
-    /// The split.
-    pub(crate) split: &'a Split,
-    /// The run folder.
-    pub(crate) run: &'a Path,
-    /// Settings.
-    pub(crate) config: &'a TrainConfig,
-    /// Which checkpoint an interrupted run goes on from.
-    pub(crate) resume_from: ResumeFrom,
-    /// Steps after which to end.
-    pub(crate) stop_after_steps: Option<u64>,
-    /// What is tracked.
-    pub(crate) tracking: &'a TrackerConfig,
-    /// Whether the network may not be used.
-    pub(crate) offline: bool,
-    /// Most bytes of memory that the run may take.
-    pub(crate) memory_limit: Option<u64>,
-    /// Whether the split may be leaky on purpose.
-    pub(crate) leaks: LeakPolicy,
-    /// Why a split that does not pass the audit is taken.
-    pub(crate) override_audit: Option<&'a str>,
-}
-
-impl<'a> Request<'a> {
-    /// A run from its start, or from its last checkpoint.
-    pub(crate) const fn new(
-        derivatives: &'a Path,
-        split: &'a Split,
-        run: &'a Path,
-        config: &'a TrainConfig,
-        tracking: &'a TrackerConfig,
-    ) -> Self {
-        Self {
-            derivatives,
-            split,
-            run,
-            config,
-            resume_from: ResumeFrom::Last,
-            stop_after_steps: None,
-            tracking,
-            offline: false,
-            memory_limit: None,
-            leaks: LeakPolicy::Refuse,
-            override_audit: None,
-        }
-    }
-}
-
-/// What `train` reports.
-#[derive(Debug, Serialize)]
-pub(crate) struct TrainReport {
-    /// What this is, and what it is not for.
-    pub(crate) notice: String,
-    /// Whether the split is leaky on purpose.
-    #[serde(skip_serializing_if = "leaks::is_not")]
-    pub(crate) leaky: bool,
-    /// The run folder.
-    pub(crate) run: PathBuf,
-    /// Content hash of the split.
-    pub split_sha256: String,
-    /// The run; epochs are counted from 1, as on the screen and in `metrics.csv`.
-    #[serde(flatten, serialize_with = "from_one")]
-    pub(crate) summary: TrainSummary,
-    /// What the run was expected to take; nothing where the forecast does not know the device.
-    pub(crate) forecast: Option<Forecast>,
-}
-
 /// Runs the subcommand.
 pub(crate) fn execute(args: &TrainArgs, offline: bool, ui: &Ui) -> anyhow::Result<Finish> {
     let config = args.settings.config()?;
-    let tracking = args.tracking.config();
-    if args.folds.is_some() {
-        return folds::execute(args, &config, offline, ui);
+    if let Some(n_folds) = args.folds {
+        return folds::execute(args, n_folds, config, offline, ui);
     }
-    let path = args.split.as_deref().unwrap_or(Path::new("split.tsv"));
+    let path = args.split.as_deref().context("--split is required without --folds")?;
     let split = Split::read_with(path, args.leaks.policy())?;
     if args.verify_resume {
-        anyhow::ensure!(
-            !split.is_leaky(),
-            "{} is leaky; --verify-resume takes a split by subject",
-            path.display()
-        );
-        return verify::execute(args, &config, &split, ui);
+        return verify::execute(args, config, split, ui);
     }
-    let request = Request {
+    let request = TrainRequest {
+        config,
         resume_from: args.resume_from,
         stop_after_steps: args.stop_after_steps,
-        memory_limit: args.memory_limit,
+        tracking: args.tracking.config(),
         offline,
+        memory_limit: args.memory_limit,
         leaks: args.leaks.policy(),
         override_audit: args.leaks.reason(),
-        ..Request::new(&args.derivatives_dir, &split, &args.out, &config, &tracking)
+        ..TrainRequest::new(&args.derivatives_dir, split, &args.out)
     };
-    let report = perform(&request, ui)?;
-    ui.result(history_table(&report.summary));
-    let leaky = leaks::line(report.leaky);
-    ui.result(format!("\nFor research use only: not a medical device.{leaky}"));
-    ui.summary(&report)?;
+    let summary = run(&request, &mut TerminalObserver::new(ui))?;
+    ui.result(format!("{}\n\n{}", history_table(&summary), closing(summary.leaky)));
+    ui.summary(&summary)?;
     Ok(Finish::AllWell)
 }
 
-/// Trains, or goes on with, a run.
-pub(crate) fn perform(request: &Request<'_>, ui: &Ui) -> anyhow::Result<TrainReport> {
-    let Request { derivatives, split, run, config, .. } = *request;
-    folders::check_input(derivatives, DERIVATIVES)?;
-    folders::check_apart(derivatives, run)?;
-    leaks::check(split, request.leaks, ui)?;
-    let scans = training_scans(derivatives, split)?;
-    if split.edited_by_hand() {
-        ui.note(format!("{:>12} {} was edited by hand; this is recorded", "train", split.source().display()));
-    }
-    config.validate()?;
-    if let Some(weights) = &config.weights {
-        folders::check_file(weights, "torchvision's .pth, or safetensors with its names")?;
-    }
-    folders::check_output(run)?;
-    let lock = FolderLock::acquire(run)?;
-    lock.remove_litter();
-    let inputs = RunInputs::of(request, split, &scans)?;
-    inputs.check_same_run(run)?;
-    let gate = Gate { run, derivatives, split, inputs: &inputs, reason: request.override_audit };
-    gate.pass(ui)?;
-    if config.weights.is_none() {
-        ui.warn("train: no weights given: the network starts from random numbers; fine for a trial, not for a result");
-    }
-    if !run_inputs::is_started(run) {
-        inputs.write(run, split)?;
-    }
-    let mut view = TrainingView::new(ui, "train");
-    let training = TrainRequest {
-        split_sha256: Some(split.content_hash()),
-        resume_from: request.resume_from,
-        stop_after_steps: request.stop_after_steps,
-        interrupt: Some(Interruptible::start()),
-        memory_limit: request.memory_limit,
-        ..TrainRequest::new(run, &scans, config)
-    };
-    let mut tracking = Tracking::new(request, split, &inputs, ui)?;
-    let mut forecast = None;
-    let result = brainreel_training::train(&training, &mut |event: TrainEvent<'_>| {
-        if let TrainEvent::Forecast { forecast: told, workload } = event {
-            forecast = Some(told.clone());
-            forecast::tell(told, workload, request, ui);
-        }
-        tracking.log(&event);
-        view.show(&event);
-    });
-    Interruptible::end();
-    let summary = result?;
-    view.finish();
-    inputs.write(run, split)?;
-    if !summary.is_finished {
-        return Err(Interrupted { run: run.to_owned(), n_steps: summary.n_steps }.into());
-    }
-    tracking.finish();
-    let why = if summary.stopped_early { "stopped early" } else { "all epochs done" };
-    ui.note(format!(
-        "{:>12} {} epochs ({why}), least validation loss in epoch {}, in {}",
-        "train",
-        summary.history.len(),
-        summary.best_loss_epoch + 1,
-        run.display()
-    ));
-    Ok(TrainReport {
-        notice: leaks::notice(split.is_leaky()),
-        leaky: split.is_leaky(),
-        run: run.to_owned(),
-        split_sha256: split.content_hash(),
-        summary,
-        forecast,
-    })
-}
-
-/// Work that Ctrl-C (or SIGTERM) is to end in order: the first one sets a flag that training answers with a
-/// checkpoint; a second one, and any at other times, ends the program at once.
-struct Interruptible;
-
-static INTERRUPT: AtomicBool = AtomicBool::new(false);
-static AT_WORK: AtomicBool = AtomicBool::new(false);
-
-impl Interruptible {
-    /// Begins such work, and gives the flag.
-    fn start() -> &'static AtomicBool {
-        static INSTALLED: AtomicBool = AtomicBool::new(false);
-        AT_WORK.store(true, Ordering::Relaxed);
-        if !INSTALLED.swap(true, Ordering::Relaxed) {
-            // Without a handler Ctrl-C ends the program, and the last checkpoint is a little older.
-            let _ = ctrlc::set_handler(|| {
-                if !AT_WORK.load(Ordering::Relaxed) || INTERRUPT.swap(true, Ordering::Relaxed) {
-                    std::process::exit(Interrupted::EXIT_CODE.into());
-                }
-            });
-        }
-        &INTERRUPT
-    }
-
-    fn end() {
-        AT_WORK.store(false, Ordering::Relaxed);
-    }
-}
-
-/// The scans of a split, with their images.
-pub(crate) fn training_scans(derivatives: &Path, split: &Split) -> anyhow::Result<Vec<TrainingScan>> {
-    folders::check_kind(derivatives, Kind::Derivatives)?;
-    let scan_table = ScanTable::read(&derivatives.join("scans.tsv"))?;
-    let joined = split.join(&scan_table)?;
-    let scans = joined.into_iter().map(|(row, scan)| {
-        let label = match row.diagnosis {
-            Diagnosis::Cn => 0,
-            Diagnosis::Ad => 1,
-            Diagnosis::Mci => anyhow::bail!(
-                "{}: {} is MCI; the classifier knows AD and CN only, take the row out",
-                split.source().display(),
-                row.scan_id
-            ),
-        };
-        Ok(TrainingScan {
-            scan_id: row.scan_id.to_string(),
-            subject_id: row.subject().to_string(),
-            label,
-            image: derivatives.join(&scan.image),
-            sha256: scan.sha256.clone(),
-            partition: row.partition,
-        })
-    });
-    scans.collect()
-}
-
-/// A summary whose epochs count from 1, for people.
-fn from_one<S: Serializer>(summary: &TrainSummary, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut counted = summary.clone();
-    counted.best_accuracy_epoch += 1;
-    counted.best_loss_epoch += 1;
-    for row in &mut counted.history {
-        row.epoch += 1;
-    }
-    counted.serialize(serializer)
-}
-
 /// The table of epochs.
-pub(crate) fn history_table(summary: &TrainSummary) -> String {
+fn history_table(summary: &TrainSummary) -> String {
     let rows: Vec<Vec<String>> = summary
+        .training
         .history
         .iter()
         .map(|epoch| {

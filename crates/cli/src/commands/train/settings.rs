@@ -11,7 +11,7 @@ use clap::Args;
 
 use crate::named;
 
-use crate::catalogue::catalogue;
+use brainreel_pipeline::catalogue::catalogue;
 
 /// Settings of a run; each wins over the file of `--config`.
 #[derive(Default, Args)]

@@ -4,38 +4,37 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::Context;
 use brainreel_audit::{Copy, CopyKind};
 use brainreel_cohort::ClaimedScan;
 use brainreel_fingerprint::{CANDIDATE, Fingerprint, Verdict, candidates, confirm};
 use brainreel_formats::nifti;
 use rayon::prelude::*;
 
-use crate::ui::Ui;
+use crate::{Reporter, StageError};
 
 /// Images that were looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Looked {
+pub struct Looked {
     /// Copies among them.
-    pub(crate) copies: Vec<Copy>,
+    pub copies: Vec<Copy>,
     /// Images that could not be read, and why.
-    pub(crate) unread: Vec<String>,
+    pub unread: Vec<String>,
     /// How many were.
-    pub(crate) n_images: usize,
+    pub n_images: usize,
     /// Pairs that look alike, but have too little flat tissue or are too smooth to be told.
-    pub(crate) n_undecided: usize,
+    pub n_undecided: usize,
 }
 
 /// Looks at the images of all scans that have one; paths are relative to `folder`. First all pairs of fingerprints,
 /// then, voxel by voxel, those that are alike. An image that cannot be read is told, and the others go on.
-pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
+pub fn look(scans: &[ClaimedScan], folder: &Path, reporter: &Reporter<'_>) -> Looked {
     let images: Vec<(usize, PathBuf)> = scans
         .iter()
         .enumerate()
         .filter_map(|(idx, scan)| Some((idx, folder.join(scan.image.as_ref()?))))
         .collect();
-    let bar = ui.progress("images", images.len());
-    let read: Vec<anyhow::Result<Fingerprint>> = images
+    let bar = reporter.progress("images", images.len());
+    let read: Vec<Result<Fingerprint, StageError>> = images
         .par_iter()
         .map(|(idx, path)| {
             let fingerprint = fingerprint_of(&scans[*idx], path);
@@ -52,12 +51,12 @@ pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
                 places.push(place);
                 fingerprints.push(fingerprint);
             }
-            Err(error) => looked.unread.push(format!("{error:#}")),
+            Err(error) => looked.unread.push(error.chain()),
         }
     }
     looked.n_images = places.len();
     let pairs = candidates(&fingerprints, CANDIDATE);
-    let bar = ui.progress("copies", pairs.len());
+    let bar = reporter.progress("copies", pairs.len());
     let found: Vec<(Verdict, Copy)> = pairs
         .par_iter()
         .map(|pair| {
@@ -80,13 +79,13 @@ pub(crate) fn look(scans: &[ClaimedScan], folder: &Path, ui: &Ui) -> Looked {
 }
 
 /// The fingerprint of an image; that of one with a known digest is worked out once.
-fn fingerprint_of(scan: &ClaimedScan, path: &Path) -> anyhow::Result<Fingerprint> {
+fn fingerprint_of(scan: &ClaimedScan, path: &Path) -> Result<Fingerprint, StageError> {
     static KNOWN: Mutex<BTreeMap<String, Fingerprint>> = Mutex::new(BTreeMap::new());
     let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(fingerprint) = scan.sha256.as_ref().and_then(|digest| known().get(digest).cloned()) {
         return Ok(fingerprint);
     }
-    let volume = nifti::read_f32(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let volume = nifti::read_f32(path)?;
     let fingerprint = Fingerprint::of(&volume);
     if let Some(digest) = &scan.sha256 {
         known().insert(digest.clone(), fingerprint.clone());

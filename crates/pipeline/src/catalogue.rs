@@ -10,6 +10,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
 });
 
 /// SynthStrip's and those of all video networks.
-pub(crate) fn catalogue() -> &'static Catalogue {
+#[must_use]
+pub fn catalogue() -> &'static Catalogue {
     &CATALOGUE
 }
