@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use brainreel_cohort::{LabelTable, SelectionConfig, SplitConfig, SubjectList};
+use brainreel_pipeline::StageError;
+use brainreel_pipeline::catalogue::catalogue;
+use brainreel_pipeline::preprocess::{check_extractor, hash_of_settings};
 use brainreel_pipeline::run_folder::{RunFolder, RunInputs};
 use brainreel_preprocess::PreprocessConfig;
 use brainreel_simulate::SimulateConfig;
@@ -11,9 +14,7 @@ use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::preprocess::{self, Extractors, Sources};
 use crate::folders;
-use brainreel_pipeline::catalogue::catalogue;
 
 /// An experiment: where the scans come from, and the settings of every stage.
 ///
@@ -60,13 +61,6 @@ pub(crate) struct Input {
     pub(crate) synthstrip_weights: Option<PathBuf>,
     /// Seed of a permutation of the diagnoses among the subjects; a check that nothing leaks.
     pub(crate) shuffle_labels: Option<u64>,
-}
-
-impl Input {
-    /// The files that brain extractors need.
-    pub(crate) fn sources(&self) -> Sources<'_> {
-        Sources { masks: self.masks.as_deref(), weights: self.synthstrip_weights.as_deref() }
-    }
 }
 
 impl Experiment {
@@ -139,7 +133,8 @@ impl Experiment {
             folders::check_file(table, "a label table").context("stage convert: input.labels")?;
         }
         LabelTable::from_files(&input.labels).context("stage convert: input.labels")?;
-        preprocess.clone().validated().context("stage preprocess")?;
+        let preprocess =
+            preprocess.clone().validated().map_err(StageError::from).context("stage preprocess")?;
         split.validate().context("stage split")?;
         if let Some(list) = &split.subjects {
             SubjectList::read(list).context("stage split: split.subjects")?;
@@ -150,7 +145,8 @@ impl Experiment {
             folders::check_file(weights, "torchvision's .pth, or safetensors with its names")
                 .context("stage train: train.weights")?;
         }
-        Extractors::open(preprocess, input.sources()).context("stage preprocess")?;
+        check_extractor(&preprocess, input.masks.as_deref(), input.synthstrip_weights.as_deref())
+            .context("stage preprocess")?;
         self.check_trained_run()
     }
 
@@ -160,7 +156,7 @@ impl Experiment {
         if !run.has_checkpoint() {
             return Ok(());
         }
-        let settings = preprocess::hash_of_settings(&self.preprocess);
+        let settings = hash_of_settings(&self.preprocess);
         let trained_with = RunInputs::read(&run)?.preprocess_parameters;
         anyhow::ensure!(
             trained_with.is_none_or(|trained_with| trained_with == settings),

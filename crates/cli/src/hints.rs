@@ -1,8 +1,12 @@
 //! What to do about an error: one table.
 
+use std::collections::BTreeSet;
+
 use brainreel_artifact::ArtifactError;
+use brainreel_pipeline::failures::Failure;
 use brainreel_pipeline::{Remedy, StageError};
-use brainreel_preprocess::ConfigError;
+
+use crate::ui::Ui;
 
 /// The advice for an error, found by the kinds of its causes.
 pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
@@ -11,6 +15,14 @@ pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
         remedy.map(str::to_owned).into_iter().chain(error.chain().filter_map(for_cause)).collect();
     hints.dedup();
     hints
+}
+
+/// Prints what can be done about failed scans, each advice once.
+pub(crate) fn show_for_failures(failures: &[Failure], ui: &Ui) {
+    let remedies: BTreeSet<Remedy> = failures.iter().filter_map(|failure| failure.remedy).collect();
+    for remedy in remedies {
+        ui.hint(for_remedy(remedy));
+    }
 }
 
 /// What to type. The match names every remedy, so that a new one cannot be forgotten.
@@ -28,19 +40,25 @@ const fn for_remedy(remedy: Remedy) -> &'static str {
         }
         Remedy::ResumeFromLast => "leave --resume-from out, or start over in another folder",
         Remedy::ReplaceFiles => "pass --replace to overwrite it; inside a run folder nothing is overwritten",
+        Remedy::ReplaceNetworkInputs => "pass --replace to remove the network inputs of the other dataset",
+        Remedy::Overwrite => "pass --overwrite to replace it",
+        Remedy::UseAsMask => "to use that mask, pass --extractor mask --masks with a copy of its folder",
+        Remedy::NameMasks => "pass --masks DIR; in experiment.toml, set masks = \"DIR\" in [input]",
+        Remedy::NameMaskFolder => "pass --out-dir FOLDER instead of --mask",
+        Remedy::GetSynthStrip => {
+            "get the weights by `brainreel weights fetch synthstrip`, or from a file by `brainreel weights import FILE`; \
+             or do without: --extractor bet"
+        }
+        Remedy::UseForeground => {
+            "choose a brain extractor, or pass --bias none, or, if the images are stripped already, \
+             --bias-region foreground"
+        }
     }
 }
 
 fn for_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(io) = cause.downcast_ref::<std::io::Error>() {
         return for_io(io.kind());
-    }
-    if let Some(ConfigError::BiasWithoutBrain) = cause.downcast_ref() {
-        return Some(
-            "choose a brain extractor, switch bias correction off, or, if the images are stripped already, set \
-             bias_region = \"foreground\" (--bias-region foreground)"
-                .to_owned(),
-        );
     }
     match cause.downcast_ref::<ArtifactError>()? {
         ArtifactError::Locked { .. } => Some("wait for it to end, or write to another folder".to_owned()),

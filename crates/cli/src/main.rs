@@ -3,11 +3,9 @@
 //! Exit codes: 0 all well, 1 failed, 2 bad usage, 3 finished with failed scans, 4 an audit found a leak, 130 stopped
 //! by Ctrl-C with a checkpoint.
 
-mod batch;
 mod commands;
 mod defaults;
 mod experiment;
-mod failures;
 mod fingerprint;
 mod finish;
 mod folders;

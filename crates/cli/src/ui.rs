@@ -94,11 +94,16 @@ impl Ui {
         self.line(&format!("warning: {}", text.as_ref()));
     }
 
+    /// What to do about something that went wrong.
+    pub(crate) fn hint(&self, text: &str) {
+        self.line(&format!("hint: {text}"));
+    }
+
     /// An error, its causes and what to do about it.
     pub(crate) fn error(&self, error: &anyhow::Error, hints: &[String]) {
         self.line(&format!("error: {error:#}"));
         for hint in hints {
-            self.line(&format!("hint: {hint}"));
+            self.hint(hint);
         }
     }
 

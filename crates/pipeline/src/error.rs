@@ -57,6 +57,14 @@ pub enum StageError {
         /// How a person can go on all the same.
         remedy: Option<Remedy>,
     },
+    /// The request leaves out something that its settings need.
+    #[error("{what}")]
+    Missing {
+        /// What is needed, and by which setting.
+        what: String,
+        /// How to give it.
+        remedy: Remedy,
+    },
     /// All items of a stage failed or were excluded, so there is nothing to go on with.
     #[error("{reason}")]
     NothingLeft {
@@ -141,6 +149,24 @@ pub enum StageError {
     /// Logs of a run.
     #[error(transparent)]
     Tracker(#[from] brainreel_trackers::TrackerError),
+    /// Settings of preprocessing.
+    #[error(transparent)]
+    PreprocessConfig(#[from] brainreel_preprocess::ConfigError),
+    /// A scan that cannot be preprocessed.
+    #[error(transparent)]
+    Preprocess(#[from] brainreel_preprocess::PreprocessError),
+    /// A brain that cannot be found.
+    #[error(transparent)]
+    Extraction(#[from] brainreel_preprocess::ExtractionError),
+    /// Settings of SynthStrip.
+    #[error(transparent)]
+    SynthStripConfig(#[from] brainreel_synthstrip::ConfigError),
+    /// Published weights.
+    #[error(transparent)]
+    Weights(#[from] brainreel_weights::WeightsError),
+    /// Files with weights.
+    #[error(transparent)]
+    Checkpoint(#[from] brainreel_checkpoint::CheckpointError),
     /// Training and prediction.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -169,7 +195,7 @@ pub enum Fault {
 }
 
 /// What a person can do about an error. Exhaustive on purpose: a front end names its own way for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Remedy {
     /// Write to another folder, or wait for the other process.
     ChooseAnotherFolder,
@@ -187,6 +213,20 @@ pub enum Remedy {
     ResumeFromLast,
     /// Let brainreel overwrite files that it did not write.
     ReplaceFiles,
+    /// Lose the network inputs of the other dataset in the folder.
+    ReplaceNetworkInputs,
+    /// Replace existing files.
+    Overwrite,
+    /// Take a mask that was edited by hand as input.
+    UseAsMask,
+    /// Say where the brain masks are.
+    NameMasks,
+    /// Name a folder for the masks of several heads.
+    NameMaskFolder,
+    /// Fetch or import the weights, or take the extractor that needs none.
+    GetSynthStrip,
+    /// Estimate the bias field from the foreground, since the images are stripped already.
+    UseForeground,
 }
 
 impl StageError {
@@ -263,7 +303,10 @@ impl StageError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self.root() {
-            Self::Setting { .. } => Fault::Settings,
+            Self::Setting { .. }
+            | Self::Missing { .. }
+            | Self::PreprocessConfig(_)
+            | Self::SynthStripConfig(_) => Fault::Settings,
             Self::Output { .. } => Fault::Output,
             Self::Refused { .. } => Fault::Refusal,
             Self::Io { .. } | Self::Artifact(_) => Fault::Io,
@@ -279,6 +322,13 @@ impl StageError {
         match self.root() {
             Self::Input { remedy, .. } | Self::Output { remedy, .. } | Self::Refused { remedy, .. } => {
                 *remedy
+            }
+            Self::Missing { remedy, .. } => Some(*remedy),
+            Self::Weights(brainreel_weights::WeightsError::Missing { name: "synthstrip", .. }) => {
+                Some(Remedy::GetSynthStrip)
+            }
+            Self::PreprocessConfig(brainreel_preprocess::ConfigError::BiasWithoutBrain) => {
+                Some(Remedy::UseForeground)
             }
             Self::Artifact(brainreel_artifact::ArtifactError::Locked { .. }) => {
                 Some(Remedy::ChooseAnotherFolder)

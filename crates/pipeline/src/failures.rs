@@ -5,7 +5,7 @@ use std::path::Path;
 use brainreel_artifact::write_atomic;
 use serde::Serialize;
 
-use crate::{Reporter, StageError};
+use crate::{Remedy, Reporter, StageError};
 
 /// How many warnings a report names; the table has them all.
 const SHOWN: usize = 5;
@@ -17,17 +17,20 @@ pub struct Failure {
     pub scan: String,
     /// What went wrong, causes included.
     pub error: String,
+    /// What can be done about it, beside correcting the cause.
+    #[serde(skip)]
+    pub remedy: Option<Remedy>,
 }
 
 impl Failure {
     /// A failed scan, with the whole chain of causes.
     pub fn new(scan: impl Into<String>, error: &StageError) -> Self {
-        Self { scan: scan.into(), error: error.chain() }
+        Self { scan: scan.into(), error: error.chain(), remedy: error.remedy() }
     }
 
     /// A scan that was processed but deserves attention.
     pub fn attention(scan: impl Into<String>, what: impl std::fmt::Display) -> Self {
-        Self { scan: scan.into(), error: what.to_string() }
+        Self { scan: scan.into(), error: what.to_string(), remedy: None }
     }
 }
 

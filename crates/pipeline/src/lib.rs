@@ -26,11 +26,14 @@ pub mod fingerprint;
 pub mod folders;
 pub mod network_input;
 pub mod notice;
+pub mod preprocess;
 pub mod run_folder;
 pub mod shuffle;
 pub mod simulate;
 pub mod stamp;
+pub mod strip;
 pub mod train;
+pub mod weights;
 
 mod error;
 mod gate;

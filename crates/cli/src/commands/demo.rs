@@ -9,13 +9,13 @@ use brainreel_trackers::TrackerConfig;
 use brainreel_training::{AugmentationConfig, TrainConfig};
 use clap::Args;
 
-use crate::batch;
 use crate::commands::evaluate::render;
 use crate::commands::run;
 use crate::experiment::{Experiment, Input};
 use crate::finish::Finish;
 use crate::leaks::PermitArgs;
 use crate::ui::Ui;
+use brainreel_pipeline::batch;
 
 const EXAMPLES: &str = "\
 Examples:

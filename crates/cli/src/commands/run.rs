@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use brainreel_artifact::{ContentHash, FolderLock, HashBuilder, hash_bytes, hash_file, write_json};
 use brainreel_cohort::{LeakPolicy, ScanTable, Split, SplitConfig};
+use brainreel_pipeline::batch::{self, Limits};
 use brainreel_pipeline::cohort::CohortRequest;
 use brainreel_pipeline::convert::{ConvertRequest, find_label_tables};
 use brainreel_pipeline::evaluate::{self, EvaluateRequest, EvaluateSummary};
+use brainreel_pipeline::preprocess::{self, PreprocessRequest};
 use brainreel_pipeline::run_folder::RunFolder;
 use brainreel_pipeline::shuffle;
 use brainreel_pipeline::simulate::SimulateRequest;
@@ -15,16 +17,15 @@ use brainreel_pipeline::train::{self, TrainRequest};
 use clap::Args;
 use serde::Serialize;
 
-use crate::batch::Limits;
 use crate::commands::evaluate::render;
-use crate::commands::{cohort, convert, preprocess, simulate, split};
+use crate::commands::{cohort, convert, simulate, split};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
 use crate::leaks::PermitArgs;
 use crate::observer::TerminalObserver;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
-use crate::{batch, defaults, fingerprint, folders};
+use crate::{defaults, fingerprint, folders, hints};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -258,11 +259,11 @@ fn preprocess_step(
     ui: &Ui,
 ) -> anyhow::Result<ContentHash> {
     let mut inputs = HashBuilder::new().part(dataset.fingerprint.as_str());
-    let sources = experiment.input.sources();
-    if let Some(masks) = sources.masks {
+    let input = &experiment.input;
+    if let Some(masks) = &input.masks {
         inputs = inputs.part(fingerprint::of_input(masks)?.as_str());
     }
-    if let Some(weights) = sources.weights {
+    if let Some(weights) = &input.synthstrip_weights {
         inputs = inputs.part(hash_file(weights)?.as_str());
     }
     let step = Step {
@@ -272,17 +273,18 @@ fn preprocess_step(
         inputs: inputs.finish(),
         outputs: &|| fingerprint::of_folder(&layout.derivatives),
     };
-    let request = preprocess::Request {
-        bids: &dataset.bids,
-        derivatives: &layout.derivatives,
-        config: &experiment.preprocess.clone().validated()?,
-        sources,
-        keep: &[],
-        pictures: true,
-        replace: false,
+    let request = PreprocessRequest {
+        config: experiment.preprocess.clone(),
+        masks: input.masks.clone(),
+        weights: input.synthstrip_weights.clone(),
         limits: Limits { n_jobs, max_bytes: batch::default_bytes() },
+        ..PreprocessRequest::new(&dataset.bids, &layout.derivatives)
     };
-    walk.step(&step, || preprocess::perform(&request, ui).map(|report| report.failures.len()))?;
+    walk.step(&step, || {
+        let summary = preprocess::run(&request, &mut TerminalObserver::new(ui))?;
+        hints::show_for_failures(&summary.failures, ui);
+        Ok(summary.failures.len())
+    })?;
     Ok(hash_file(&layout.derivatives.join("scans.tsv"))?)
 }
 

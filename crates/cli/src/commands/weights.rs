@@ -1,17 +1,16 @@
 //! `brainreel weights`: published weights in the cache.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use brainreel_pipeline::catalogue::catalogue;
 use brainreel_weights::{
-    Cache, Cached, FetchEvent, FetchOptions, Origin, Published, WeightsError, fetch, import,
-    torch_hub_folders, verify,
+    Cache, Cached, FetchEvent, FetchOptions, Origin, Published, fetch, import, torch_hub_folders, verify,
 };
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::finish::Finish;
 use crate::ui::{Progress, Ui, table};
-use brainreel_pipeline::catalogue::catalogue;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -239,17 +238,4 @@ fn run_verify(cache: &Cache, name: Option<&str>, ui: &Ui) -> anyhow::Result<Vec<
         reports.push(ModelReport::new(model, Some(&cached), Some(n_parameters)));
     }
     Ok(reports)
-}
-
-/// The file with the weights of `model`: the one given, or the one in the cache. With the latter comes its
-/// record, for the digest to be compared with.
-pub(crate) fn locate(
-    model: &'static Published,
-    given: Option<&Path>,
-) -> Result<(PathBuf, Option<Cached>), WeightsError> {
-    if let Some(path) = given {
-        return Ok((path.to_owned(), None));
-    }
-    let cached = Cache::of_user()?.find(model)?;
-    Ok((cached.path.clone(), Some(cached)))
 }

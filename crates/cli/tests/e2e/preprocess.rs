@@ -128,7 +128,10 @@ fn scans_that_left_the_dataset_leave_the_derivatives() {
 fn settings_that_do_not_go_together_are_refused() {
     let dir = Dir::new();
     dataset(&dir, "--subjects 1 --no-truth");
-    dir.fails("preprocess bids der --extractor none", &["bias_region", "stripped already"]);
+    dir.fails(
+        "preprocess bids der --extractor none",
+        &["bias_region", "--bias-region foreground", "stripped already"],
+    );
     dir.fails("preprocess bids der --extractor bet --memory 0", &["--memory", "positive"]);
     assert!(!dir.path("der").exists());
     dir.ok(

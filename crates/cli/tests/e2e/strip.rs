@@ -144,7 +144,7 @@ fn the_classical_extractor_keeps_the_grid_of_the_head() {
     assert!(n > 500 && bright * 10 > n * 8, "{bright} of {n} voxels of the mask are bright");
     dir.fails(
         "strip head.nii.gz --mask m2.nii.gz --extractor bet --distance d.nii.gz",
-        &["bet", "--distance"],
+        &["extractor", "bet", "synthstrip", "distance"],
     );
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Context;
 use brainreel_artifact::{write_atomic, write_json};
 use brainreel_preprocess::steps::METRICS;
 use brainreel_preprocess::{Metric, QcRecord};
 use serde_json::{Map, Value, json};
+
+use crate::StageError;
 
 /// Fewer scans than this have no spread to stand out from.
 const LEAST_SCANS: usize = 8;
@@ -89,25 +90,32 @@ fn metrics() -> impl Iterator<Item = &'static Metric> {
 }
 
 /// Writes `qc.tsv`, and `qc.json` that says what its columns mean.
-pub(super) fn write(folder: &Path, scans: &[Graded<'_>]) -> anyhow::Result<()> {
-    let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
+pub(super) fn write(folder: &Path, scans: &[Graded<'_>]) -> Result<(), StageError> {
     let has_values = |metric: &Metric| scans.iter().any(|scan| metric.value(scan.qc).is_some());
     let metrics: Vec<&Metric> =
         metrics().filter(|metric| !metric.is_optional || has_values(metric)).collect();
+    write_atomic(&folder.join("qc.tsv"), &table(&metrics, scans))?;
+    Ok(write_json(&folder.join("qc.json"), &columns(&metrics))?)
+}
+
+/// The table, one row per scan.
+fn table(metrics: &[&Metric], scans: &[Graded<'_>]) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
     let names = metrics.iter().map(|metric| metric.name);
-    writer.write_record(
-        ["scan_id", "brain_extractor"].into_iter().chain(names).chain(["outlier_in", "warnings"]),
-    )?;
+    writer
+        .write_record(
+            ["scan_id", "brain_extractor"].into_iter().chain(names).chain(["outlier_in", "warnings"]),
+        )
+        .expect("text in memory");
     for scan in scans {
         let extractor = scan.qc.foreground.extractor.as_deref().unwrap_or("n/a");
         let values = metrics.iter().map(|metric| shown(metric.value(scan.qc)));
         let warnings: Vec<String> = scan.qc.warnings.iter().map(ToString::to_string).collect();
         let texts = [or_nothing(&scan.names()), or_nothing(&warnings.join("; "))];
         let row = [scan.scan_id.clone(), extractor.to_owned()].into_iter().chain(values).chain(texts);
-        writer.write_record(row)?;
+        writer.write_record(row).expect("text in memory");
     }
-    write_atomic(&folder.join("qc.tsv"), &writer.into_inner().context("writing qc.tsv")?)?;
-    Ok(write_json(&folder.join("qc.json"), &columns(&metrics))?)
+    writer.into_inner().expect("writing to memory cannot fail")
 }
 
 /// The metrics that a person wants to see beside a picture.

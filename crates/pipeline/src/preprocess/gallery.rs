@@ -6,6 +6,7 @@ use brainreel_artifact::write_atomic;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::quality::Graded;
+use crate::StageError;
 use crate::failures::Failure;
 
 const STYLE: &str = "\
@@ -23,10 +24,10 @@ pub(super) struct Shown<'a> {
 }
 
 /// Writes the page.
-pub(super) fn write(folder: &Path, scans: &[Shown<'_>], failures: &[Failure]) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, scans: &[Shown<'_>], failures: &[Failure]) -> Result<(), StageError> {
     let mut order: Vec<&Shown<'_>> = scans.iter().collect();
-    order.sort_by_key(|scan| !to_look_at(scan.graded));
-    let n_marked = scans.iter().filter(|scan| to_look_at(scan.graded)).count();
+    order.sort_by_key(|scan| !needs_attention(scan.graded));
+    let n_marked = scans.iter().filter(|scan| needs_attention(scan.graded)).count();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -53,14 +54,14 @@ pub(super) fn write(folder: &Path, scans: &[Shown<'_>], failures: &[Failure]) ->
     Ok(write_atomic(&folder.join("qc.html"), page.into_string().as_bytes())?)
 }
 
-fn to_look_at(scan: &Graded<'_>) -> bool {
+fn needs_attention(scan: &Graded<'_>) -> bool {
     !scan.outlier_in.is_empty() || !scan.qc.warnings.is_empty()
 }
 
 fn article(scan: &Shown<'_>) -> Markup {
     let graded = scan.graded;
     html! {
-        article class=[to_look_at(graded).then_some("look")] id=(graded.scan_id) {
+        article class=[needs_attention(graded).then_some("look")] id=(graded.scan_id) {
             h2 { (graded.scan_id) }
             @if !graded.outlier_in.is_empty() {
                 p class="why" { "stands out in " (graded.stands_out()) }

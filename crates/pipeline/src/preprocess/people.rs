@@ -6,6 +6,7 @@ use brainreel_cohort::{ParticipantTable, Scan, ScanId, SessionId, SessionRow, Se
 use brainreel_formats::bids::{BidsImage, read_scanner};
 
 use super::scan::Done;
+use crate::StageError;
 
 /// What the dataset's tables say about its people.
 pub(super) struct People<'a> {
@@ -14,7 +15,7 @@ pub(super) struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    pub(super) fn read(bids: &'a Path) -> anyhow::Result<Self> {
+    pub(super) fn read(bids: &'a Path) -> Result<Self, StageError> {
         let path = bids.join("participants.tsv");
         let participants =
             if path.exists() { ParticipantTable::read(&path)? } else { ParticipantTable::default() };
@@ -23,7 +24,7 @@ impl<'a> People<'a> {
 
     /// The row of `scans.tsv`: diagnosis and age belong to the session, sex and site to the person, the scanner to
     /// the image.
-    pub(super) fn describe(&self, image: &BidsImage, done: &Done) -> anyhow::Result<Scan> {
+    pub(super) fn describe(&self, image: &BidsImage, done: &Done) -> Result<Scan, StageError> {
         // BIDS lets a subject do without sessions: then all is one session.
         let session = SessionId::parse(image.name.session().unwrap_or("1"))?;
         let scan_id = ScanId::new(&SubjectId::parse(image.name.subject())?, &session, image.name.run());

@@ -1,7 +1,6 @@
-//! The picture of one scan, by which a person can judge it at a glance.
+//! The picture of one scan, for a person to judge it at a glance.
 
 use brainreel_figure::{Panel, Plane, Shading, Sheet, Window};
-use brainreel_formats::bids::BidsName;
 use brainreel_preprocess::{BiasStage, Preprocessed, QcRecord};
 use brainreel_volume::crop::{BoundingBox, crop, mask_box};
 use brainreel_volume::{Mask, Volume};
@@ -13,12 +12,6 @@ const MARGIN_VOXELS: usize = 4;
 
 /// Gain that is shown as full red or blue.
 const MOST_GAIN: f64 = 1.6;
-
-/// Where the picture lies, inside the derivatives.
-pub(super) fn path(name: &BidsName) -> String {
-    let file = name.brain_mask().file_name().replace("_desc-brain_mask.nii.gz", "_qc.svg");
-    format!("figures/{file}")
-}
 
 /// Head with the mask's contour, brain before and after bias correction, the field, the network input;
 /// three planes of each.
