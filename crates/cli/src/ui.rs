@@ -178,12 +178,6 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// One more item is done.
-    pub(crate) fn inc(&self) {
-        self.bar.inc(1);
-        self.plain_line();
-    }
-
     /// `done` of `total` items were done before; the time left follows from those to come.
     pub(crate) fn start_at(&self, done: usize, total: usize) {
         self.set(done, total);
