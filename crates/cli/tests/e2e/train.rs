@@ -223,3 +223,42 @@ fn draws_are_written_down_and_repeat() {
     assert_eq!(draws.lines().count(), n_training);
     assert!(draws.contains("\"scan_id\":\"sub-") && draws.contains("gamma"), "{draws}");
 }
+
+/// Runs a command under an instruction set, and returns what it says.
+#[cfg(target_arch = "x86_64")]
+fn run_under(dir: &Dir, set: &str, args: &str) -> String {
+    let output = dir.command(args).env("BRAINREEL_ISA", set).output().unwrap();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A run that goes on, or is evaluated, under another instruction set warns of it and records both; nothing is computed
+/// anew for it.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_run_under_another_instruction_set_warns() {
+    if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
+        eprintln!("skipped: this processor has one instruction set");
+        return;
+    }
+    let dir = Dir::new();
+    until_split(&dir);
+    let warning = "with the instruction set avx2 so far and goes on with scalar";
+    let train = "train derivatives --split split.tsv --out run";
+    let said = run_under(&dir, "avx2", &format!("{train} --stop-after-steps 2"));
+    assert!(!said.contains("instruction set"), "{said}");
+    let sets = || dir.json("run/inputs.json")["instruction_sets"].clone();
+    assert_eq!(sets(), serde_json::json!(["avx2"]));
+    let said = run_under(&dir, "avx2", &format!("{train} --stop-after-steps 3"));
+    assert!(!said.contains("instruction set"), "{said}");
+    let said = run_under(&dir, "avx2", "evaluate run");
+    assert!(!said.contains("instruction set"), "{said}");
+    let said = run_under(&dir, "scalar", "evaluate run");
+    assert!(said.contains(warning), "{said}");
+    assert_eq!(dir.json("run/evaluation/metrics.json")["instruction_set"], "scalar");
+    let said = run_under(&dir, "scalar", &format!("{train} --stop-after-steps 4"));
+    assert!(said.contains(warning), "{said}");
+    assert_eq!(sets(), serde_json::json!(["avx2", "scalar"]));
+    let said = run_under(&dir, "scalar", train);
+    assert!(!said.contains("instruction set"), "both sets are known by now: {said}");
+    assert_eq!(sets(), serde_json::json!(["avx2", "scalar"]));
+}

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use brainreel_artifact::{FolderLock, write_atomic, write_json};
 use brainreel_cohort::{LeakPolicy, Partition, check_no_shared_subject};
-use brainreel_models::DeviceKind;
+use brainreel_models::{DeviceKind, InstructionSet};
 use brainreel_statistics::EvaluateConfig;
 use brainreel_training::{CacheConfig, CheckpointKind, PredictRequest, Prediction, TrainingScan, predict};
 use serde::Serialize;
@@ -19,7 +19,7 @@ pub(crate) use tables::predictions_table;
 
 use crate::folders::{self, Kind};
 use crate::gate::Gate;
-use crate::run_folder::{EvaluationFolder, RunFolder, RunInputs};
+use crate::run_folder::{EvaluationFolder, InstructionSetChange, RunFolder, RunInputs};
 use crate::training_scans::read_training_scans;
 use crate::{IoContext, Observer, Remedy, Reporter, Stage, StageError, notice};
 
@@ -142,6 +142,9 @@ pub(crate) fn run_with_predictions(
         device: request.device,
         ..PredictRequest::new(run.path(), request.checkpoint, &scans, &cache)
     };
+    if let Some(change) = InstructionSetChange::detect(&inputs.instruction_sets, InstructionSet::detect()) {
+        reporter.warn(change.to_string());
+    }
     let predictions = predict(&prediction, &mut |event| reporter.training_event(&event))?;
     let metrics = Metrics::new(&predictions)?;
     let summary = EvaluateSummary::new(request, &inputs, audit, metrics);

@@ -2,6 +2,7 @@
 
 use brainreel_artifact::ContentHash;
 use brainreel_cohort::Partition;
+use brainreel_models::InstructionSet;
 use brainreel_statistics::{EvaluateConfig, MetricsReport, aggregate_by_subject};
 use brainreel_training::{CheckpointKind, Prediction};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,9 @@ pub struct EvaluateSummary {
     pub partition: Partition,
     /// Which checkpoint classified them.
     pub checkpoint: CheckpointKind,
+    /// The instruction set of the predictions; nothing in results of earlier versions.
+    #[serde(default)]
+    pub instruction_set: Option<String>,
     /// Content hash of the split.
     pub split_sha256: String,
     /// Metrics over scans; intervals resample subjects.
@@ -51,6 +55,7 @@ impl EvaluateSummary {
             initial_weights_sha256: inputs.weights_sha256.clone(),
             partition: request.partition,
             checkpoint: request.checkpoint,
+            instruction_set: Some(InstructionSet::detect().to_string()),
             split_sha256: inputs.split_sha256.clone(),
             scans: metrics.scans,
             subjects: metrics.subjects,

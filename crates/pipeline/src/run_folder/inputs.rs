@@ -5,10 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use brainreel_artifact::{ContentHash, hash_file, write_atomic, write_json};
 use brainreel_cohort::{LeakPolicy, Split};
+use brainreel_models::InstructionSet;
 use brainreel_training::{CacheConfig, TrainConfig, TrainingScan};
 use serde::{Deserialize, Serialize};
 
-use super::{DESCRIPTION, RunFolder};
+use super::{DESCRIPTION, InstructionSetChange, RunFolder};
 use crate::network_input::NetworkInputOrigin;
 use crate::{IoContext, Remedy, StageError, notice};
 
@@ -37,6 +38,9 @@ pub struct RunInputs {
     /// Where trunk features are cached; the default in runs of earlier versions.
     #[serde(default)]
     pub cache: CacheRecord,
+    /// The instruction sets that the run was trained with so far; empty in runs of earlier versions.
+    #[serde(default)]
+    pub instruction_sets: BTreeSet<String>,
     /// SHA-256 of the network input of every scan of the split, the test partition included.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
@@ -101,6 +105,7 @@ impl RunInputs {
             brain_extractors: origins.iter().filter_map(NetworkInputOrigin::extractor_kind).collect(),
             weights_sha256: config.weights.as_deref().map(hash_file).transpose()?,
             cache: CacheRecord::from(&config.cache),
+            instruction_sets: BTreeSet::from([InstructionSet::detect().to_string()]),
             images: hash_images(scans)?,
         })
     }
@@ -144,6 +149,24 @@ impl RunInputs {
     pub fn write(&self, run: &RunFolder, split: &Split) -> Result<(), StageError> {
         write_atomic(&run.split(), split.to_tsv().as_bytes())?;
         Ok(write_json(&run.inputs(), self)?)
+    }
+
+    /// Takes over the instruction sets that a run was trained with before it is resumed. Returns the change if the
+    /// present one is not among them.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn merge_instruction_sets(
+        &mut self,
+        run: &RunFolder,
+    ) -> Result<Option<InstructionSetChange>, StageError> {
+        if !run.has_checkpoint() {
+            return Ok(None);
+        }
+        let earlier = Self::read(run)?.instruction_sets;
+        let change = InstructionSetChange::detect(&earlier, InstructionSet::detect());
+        self.instruction_sets.extend(earlier);
+        Ok(change)
     }
 
     /// Refuses to resume a run that was started from another split or from other images.

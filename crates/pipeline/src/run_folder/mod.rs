@@ -3,6 +3,7 @@
 //! The names of the files in a run folder are spelled here and in [`RunPaths`] alone.
 
 mod inputs;
+mod instruction_sets;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use brainreel_cohort::Partition;
 use brainreel_training::{CheckpointKind, RunPaths};
 
 pub use inputs::{CacheRecord, RunInputs};
+pub use instruction_sets::InstructionSetChange;
 
 /// What a run folder is, for messages.
 pub const DESCRIPTION: &str = "a run folder, as the stage `train` writes it";

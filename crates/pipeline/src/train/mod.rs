@@ -116,14 +116,18 @@ pub fn run(request: &TrainRequest, observer: &mut dyn Observer) -> Result<TrainS
     folders::check_output(run.path())?;
     let lock = FolderLock::acquire(run.path())?;
     lock.remove_litter();
-    let inputs = RunInputs::new(derivatives, &run, config, split, &scans)?;
+    let mut inputs = RunInputs::new(derivatives, &run, config, split, &scans)?;
     inputs.check_same_run(&run)?;
+    let change = inputs.merge_instruction_sets(&run)?;
     let override_reason = request.override_audit.as_deref();
     Gate { run: &run, derivatives, split, inputs: &inputs, override_reason }.pass(&reporter)?;
     if config.weights.is_none() {
         reporter.warn(format!("the network is {}", notice::NOT_PRETRAINED));
     }
-    if !run.has_checkpoint() {
+    if let Some(change) = &change {
+        reporter.warn(change.to_string());
+    }
+    if change.is_some() || !run.has_checkpoint() {
         inputs.write(&run, split)?;
     }
     let is_cancelled = AtomicBool::new(false);
