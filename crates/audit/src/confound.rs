@@ -1,4 +1,4 @@
-//! Whether something other than the disease tells the classes, or the partitions, apart.
+//! Associations of site, scanner, field strength, age and sex with the diagnosis or the partition.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Check, Finding, Level};
 use crate::people::people;
 
-/// Probability below which all associations together are taken for chance only this often.
+/// Family-wise error rate: the chance of any finding if there is no association at all.
 const ALPHA: f64 = 0.01;
 
-/// What is known of a person beside the diagnosis.
+/// An attribute of a subject other than the diagnosis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attribute {
@@ -31,7 +31,7 @@ pub enum Attribute {
 impl Attribute {
     const ALL: [Self; 5] = [Self::Site, Self::Scanner, Self::FieldStrength, Self::Age, Self::Sex];
 
-    /// For people.
+    /// Name for messages and tables.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Attribute {
     }
 }
 
-/// What an attribute may go with.
+/// What an attribute is tested against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Against {
@@ -55,7 +55,7 @@ pub enum Against {
 }
 
 impl Against {
-    /// For people.
+    /// Name for messages and tables.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -65,14 +65,14 @@ impl Against {
     }
 }
 
-/// How strongly an attribute goes with the diagnosis or the partition, a person counted once.
+/// How strongly an attribute is associated with the diagnosis or the partition. Each subject counts once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Confound {
     /// The attribute.
     pub attribute: Attribute,
     /// What it is compared with.
     pub against: Against,
-    /// People of whom it is not known.
+    /// Subjects without a known value.
     pub n_unknown: usize,
     /// Test and effect size.
     pub association: Association,
@@ -85,7 +85,7 @@ struct Person<'a> {
     label: Option<Diagnosis>,
 }
 
-/// All associations that can be worked out.
+/// All associations that can be computed.
 pub(crate) fn confounds(scans: &[ClaimedScan]) -> Vec<Confound> {
     let people: Vec<Person<'_>> = people(scans)
         .into_values()
@@ -107,7 +107,7 @@ pub(crate) fn confounds(scans: &[ClaimedScan]) -> Vec<Confound> {
     confounds
 }
 
-/// Those that are more than chance and not small.
+/// Associations that are significant and not negligible.
 pub(crate) fn findings(confounds: &[Confound]) -> Vec<Finding> {
     let threshold = ALPHA / confounds.len().max(1) as f64;
     let stands_out = |confound: &&Confound| {
@@ -151,12 +151,12 @@ const fn small(kind: EffectKind) -> f64 {
 fn is_known(attribute: Attribute, scan: &ClaimedScan) -> bool {
     match attribute {
         Attribute::Age => scan.age_years.is_some(),
-        _ => word_of(attribute, scan).is_some(),
+        _ => category_of(attribute, scan).is_some(),
     }
 }
 
-/// What is compared as a word.
-fn word_of(attribute: Attribute, scan: &ClaimedScan) -> Option<String> {
+/// The value of a categorical attribute.
+fn category_of(attribute: Attribute, scan: &ClaimedScan) -> Option<String> {
     match attribute {
         Attribute::Site => scan.site.clone(),
         Attribute::Scanner => scan.scanner.name(),
@@ -181,7 +181,7 @@ fn association(people: &[Person<'_>], attribute: Attribute, against: Against) ->
     if attribute != Attribute::Age {
         let pairs = people
             .iter()
-            .filter_map(|person| Some((group_of(person, against)?, word_of(attribute, person.scan)?)));
+            .filter_map(|person| Some((group_of(person, against)?, category_of(attribute, person.scan)?)));
         return ContingencyTable::of(pairs).association();
     }
     let mut groups: BTreeMap<usize, Vec<f64>> = BTreeMap::new();

@@ -1,19 +1,19 @@
-//! A thing that is wrong, or odd, or worth knowing.
+//! Findings of an audit.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Examples that a finding names.
+/// Largest number of examples in a finding.
 const N_EXAMPLES: usize = 20;
 
-/// How bad it is, the worst first.
+/// Severity of a finding, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Results are better than they would be on new people. The audit fails.
+    /// Results are better than they would be on new subjects. The audit fails.
     Leak,
-    /// Two statements exclude each other. The audit fails.
+    /// Two statements contradict each other. The audit fails.
     Conflict,
     /// May explain a result in another way than the disease, or makes it imprecise.
     Warning,
@@ -40,42 +40,44 @@ impl fmt::Display for Level {
     }
 }
 
-/// What was looked for.
+/// What was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Check {
-    /// A person in two partitions, under one name or several.
+    /// A subject in two partitions, under one name or several.
     SubjectOverlap,
     /// The same image in two partitions.
     IdenticalImages,
     /// Images of two partitions that show one acquisition.
     NearDuplicates,
-    /// The same image or acquisition more than once on one side.
+    /// The same image or acquisition more than once within a partition.
     RepeatedImages,
-    /// The same scan listed more than once on one side.
+    /// The same scan listed more than once within a partition.
     RepeatedRows,
-    /// One image under the names of two people.
+    /// One image under the names of two subjects.
     SharedImage,
     /// Two diagnoses of one session, or of one image.
     LabelConflict,
-    /// Images that could not be looked at.
+    /// Images that could not be read.
     UnreadImages,
+    /// Images whose digest differs from the one that the table lists.
+    ChangedImages,
     /// Scans without a diagnosis.
     MissingLabels,
-    /// A partition that is not there.
+    /// A missing partition.
     MissingPartition,
     /// A class that a partition lacks.
     MissingClass,
-    /// People that a network was trained on among those it is tested on.
+    /// Test subjects that the network was trained on.
     TrainedOn,
-    /// Numbers taken from other than training scans.
+    /// Statistics computed from other scans than those of training.
     CrossedStatistics,
-    /// Weights that a training started from.
+    /// Initial weights that have seen test subjects.
     InitialWeights,
     /// Site, scanner, field strength, age or sex that goes with the label or the partition.
     Association,
-    /// Too few people for the precision that is wanted.
+    /// Too few test subjects for the wanted precision.
     Precision,
 }
 
@@ -83,13 +85,13 @@ pub enum Check {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Category {
-    /// Partitions that are not apart by subject.
+    /// Partitions that share subjects or images.
     WrongSplit,
-    /// Something learnt or copied before the data were split.
+    /// Something was learnt or copied before the data were split.
     LateSplit,
     /// Weights from a network that has seen the test subjects.
     BiasedTransfer,
-    /// No test partition that nothing was chosen by.
+    /// No test partition that played no part in model selection.
     NoIndependentTest,
 }
 
@@ -98,7 +100,7 @@ impl Category {
     pub const ALL: [Self; 4] =
         [Self::WrongSplit, Self::LateSplit, Self::BiasedTransfer, Self::NoIndependentTest];
 
-    /// For people.
+    /// Name for messages and tables.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
@@ -113,11 +115,11 @@ impl Category {
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Severity.
     pub level: Level,
-    /// What was looked for.
+    /// What was checked.
     pub check: Check,
-    /// The way of leaking, if it is a leak or a doubt about one.
+    /// Category of leakage, if the finding is a leak or a doubt about one.
     pub category: Option<Category>,
     /// What was found, in a sentence.
     pub message: String,
@@ -130,19 +132,19 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding of so many cases, of which the first are named.
+    /// A finding with its cases; the first are kept as examples.
     pub(crate) fn new(level: Level, check: Check, message: String, cases: Vec<String>) -> Self {
         let n_cases = cases.len().max(1);
         let examples = cases.into_iter().take(N_EXAMPLES).collect();
         Self { level, check, category: None, message, remedy: String::new(), n_cases, examples }
     }
 
-    /// The same, as a case of a way of leaking.
+    /// Assigns a category of leakage.
     pub(crate) fn in_category(self, category: Category) -> Self {
         Self { category: Some(category), ..self }
     }
 
-    /// The same, with what can be done.
+    /// Adds what can be done.
     pub(crate) fn with_remedy(self, remedy: &str) -> Self {
         Self { remedy: remedy.to_owned(), ..self }
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use brainreel_cohort::{ClaimedScan, Diagnosis};
 
 use crate::finding::{Check, Finding, Level, count};
-use crate::images::Copy;
+use crate::images::ImageCopy;
 use crate::people::people;
 
-/// Diagnoses that the data have otherwise.
+/// Reports diagnoses that differ between the split and the scan table.
 pub(crate) fn contradictions(cases: &[String]) -> Option<Finding> {
     (!cases.is_empty()).then(|| {
         let message = format!("{} with another diagnosis in the scan table", count(cases.len(), "scan"));
@@ -18,7 +18,7 @@ pub(crate) fn contradictions(cases: &[String]) -> Option<Finding> {
 }
 
 /// Two diagnoses of one session or image; scans without any.
-pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
+pub(crate) fn findings(scans: &[ClaimedScan], copies: &[ImageCopy]) -> Vec<Finding> {
     let mut cases = Vec::new();
     for (person, scans) in people(scans) {
         let mut of_session: BTreeMap<_, BTreeSet<Diagnosis>> = BTreeMap::new();
@@ -35,11 +35,11 @@ pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
         ));
     }
     for copy in copies {
-        let (Some(one), Some(other)) = (scans.get(copy.one), scans.get(copy.other)) else { continue };
-        if let (Some(a), Some(b)) = (one.diagnosis, other.diagnosis)
+        let (Some(first), Some(second)) = (scans.get(copy.first), scans.get(copy.second)) else { continue };
+        if let (Some(a), Some(b)) = (first.diagnosis, second.diagnosis)
             && a != b
         {
-            cases.push(format!("{} is {a}, its copy {} is {b}", one.describe(), other.describe()));
+            cases.push(format!("{} is {a}, its copy {} is {b}", first.describe(), second.describe()));
         }
     }
     let mut findings = Vec::new();
@@ -54,7 +54,7 @@ pub(crate) fn findings(scans: &[ClaimedScan], copies: &[Copy]) -> Vec<Finding> {
     let unlabelled: Vec<String> =
         scans.iter().filter(|scan| scan.diagnosis.is_none()).map(ClaimedScan::describe).collect();
     if !unlabelled.is_empty() {
-        let message = format!("{} without a diagnosis that is known here", count(unlabelled.len(), "scan"));
+        let message = format!("{} without a known diagnosis", count(unlabelled.len(), "scan"));
         findings.push(
             Finding::new(Level::Warning, Check::MissingLabels, message, unlabelled)
                 .with_remedy("name the column `diagnosis`, with CN, MCI or AD (or 0 and 1)"),

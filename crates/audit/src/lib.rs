@@ -1,5 +1,5 @@
-//! What is wrong with a split, ours or anybody's: the same person or image on two sides, labels that contradict
-//! each other, sites and scanners that go with the label, too few subjects for the precision that is claimed.
+//! Audit of a split, of any origin: the same subject or image in two partitions, labels that contradict each other,
+//! sites and scanners that go with the label, too few test subjects for the precision that is claimed.
 //!
 //! ```
 //! use brainreel_audit::{Evidence, Level, audit};
@@ -14,8 +14,8 @@
 //! # Ok::<(), brainreel_cohort::CohortError>(())
 //! ```
 //!
-//! It sees tables and, of images, only which of them are copies of each other; it reads and writes no file.
-//! Leakage is told in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
+//! It sees tables and which images are copies of each other; it reads and writes no file.
+//! Leakage is reported in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
 //! split, a biased transfer of weights, no independent test.
 
 mod confound;
@@ -29,7 +29,7 @@ mod verdict;
 
 pub use confound::{Against, Attribute, Confound, describe};
 pub use finding::{Category, Check, Finding, Level};
-pub use images::{Copy, CopyKind};
+pub use images::{CopyKind, ImageCopy};
 pub use precision::{DEFAULT_HALF_WIDTH, Precision};
 pub use training::{TrainingRecord, WeightsOrigin};
 pub use verdict::{AuditReport, CategoryVerdict, Opinion, Sizes};
@@ -41,13 +41,15 @@ use brainreel_cohort::ClaimedScan;
 pub struct Evidence<'a> {
     /// Its scans.
     pub scans: &'a [ClaimedScan],
-    /// Images that are copies of each other, by the scans' numbers; nothing if no image was looked at.
-    pub copies: Option<&'a [Copy]>,
-    /// Images that could not be looked at, and why.
+    /// Images that are copies of each other; `None` if no image was compared.
+    pub copies: Option<&'a [ImageCopy]>,
+    /// Images that could not be read, and why.
     pub unread: &'a [String],
-    /// What the table says otherwise than the data it is about.
+    /// Images whose SHA-256 digest differs from the one that the table lists.
+    pub changed: &'a [String],
+    /// Diagnoses that differ between the split and the scan table.
     pub contradictions: &'a [String],
-    /// How a network was trained with it.
+    /// How a network was trained with the split.
     pub training: Option<&'a TrainingRecord>,
     /// Half of the width that the 95 % interval of a rate may have.
     pub half_width: f64,
@@ -61,6 +63,7 @@ impl<'a> Evidence<'a> {
             scans,
             copies: None,
             unread: &[],
+            changed: &[],
             contradictions: &[],
             training: None,
             half_width: DEFAULT_HALF_WIDTH,
@@ -68,7 +71,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Looks for everything that makes a result better than it is.
+/// Looks for everything that makes a result look better than it is.
 ///
 /// # Determinism
 /// A function of the evidence; findings come in a fixed order, the worst first.
@@ -79,6 +82,7 @@ pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
     findings.extend(images::findings(scans, evidence.copies));
     findings.extend(labels::findings(scans, evidence.copies.unwrap_or_default()));
     findings.extend(images::unread(evidence.unread));
+    findings.extend(images::changed(evidence.changed));
     findings.extend(labels::contradictions(evidence.contradictions));
     findings.extend(training::findings(scans, evidence.training));
     let confounds = confound::confounds(scans);
@@ -86,7 +90,7 @@ pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
     let sizes = Sizes::of(scans);
     let precision = Precision::of(&sizes, evidence.half_width);
     findings.extend(precision.finding());
-    findings.extend(sizes.findings(evidence.training.is_some()));
+    findings.extend(sizes.findings(evidence.training));
     findings.sort_by_key(|finding| finding.level);
     let verdicts = verdict::by_category(&findings, evidence);
     AuditReport { sizes, verdicts, findings, confounds, precision }

@@ -56,7 +56,7 @@ pub(crate) fn findings(scans: &[ClaimedScan]) -> Vec<Finding> {
         findings.push(
             Finding::new(Level::Leak, Check::SubjectOverlap, message, cases)
                 .in_category(Category::WrongSplit)
-                .with_remedy("keep all scans of a subject in one partition: `brainreel split` does"),
+                .with_remedy("keep all scans of a subject in one partition: the stage `split` does"),
         );
     }
     findings.extend(repeated_rows(scans));

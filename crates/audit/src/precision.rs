@@ -1,4 +1,4 @@
-//! Whether there are enough people for what is to be said.
+//! Whether the test partition has enough subjects for a precise result.
 
 use brainreel_statistics::{Interval, wilson};
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::finding::{Check, Finding, Level, count};
 use crate::verdict::Sizes;
 
-/// Half of the width that the 95 % interval of a rate may have, unless something else is claimed.
+/// Default of the largest allowed half width of the 95 % interval of a rate.
 pub const DEFAULT_HALF_WIDTH: f64 = 0.1;
-/// The rate that the interval is worked out for: a usual one of the literature.
+/// The rate whose interval is computed: typical of the literature.
 const RATE: f64 = 0.85;
 
 /// How precisely a rate can be known with the subjects of the test partition.
@@ -16,25 +16,25 @@ const RATE: f64 = 0.85;
 pub struct Precision {
     /// Subjects of the test partition.
     pub n_subjects: usize,
-    /// A rate, 0.85 or the next one that so many subjects can have.
+    /// The rate: 0.85, or the nearest that this number of subjects can have.
     pub rate: Option<f64>,
     /// Wilson's 95 % interval of that rate.
     pub interval: Option<Interval>,
-    /// Half of the width that it may have.
+    /// Largest allowed half width.
     pub allowed_half_width: f64,
 }
 
 impl Precision {
     pub(crate) fn of(sizes: &Sizes, allowed_half_width: f64) -> Self {
-        let n = sizes.n_subjects[2];
+        let n = sizes.n_subjects.test;
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a share of a number of people"
         )]
-        let n_right = (RATE * n as f64).round() as u64;
-        let interval = (n > 0).then(|| wilson(n_right, n as u64)).flatten();
-        let rate = (n > 0).then(|| n_right as f64 / n as f64);
+        let n_correct = (RATE * n as f64).round() as u64;
+        let interval = (n > 0).then(|| wilson(n_correct, n as u64)).flatten();
+        let rate = (n > 0).then(|| n_correct as f64 / n as f64);
         Self { n_subjects: n, rate, interval, allowed_half_width }
     }
 

@@ -1,4 +1,4 @@
-//! What a network has seen before it is tested.
+//! What a network has seen before its test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,30 +10,30 @@ use crate::finding::{Category, Check, Finding, Level, count};
 /// How a network was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingRecord {
-    /// People that it learnt from, or that decided when to stop.
+    /// Subjects of its training and validation partitions.
     pub trained_on: Vec<SubjectId>,
-    /// Scans that statistics (of batch norms, of classes) were taken from, beyond those of training; nothing if
-    /// that is not known.
+    /// Number of scans outside the training partition that statistics (of batch norms, of classes) were computed from;
+    /// `None` if unknown.
     pub crossed_statistics: Option<usize>,
     /// Where its initial weights come from.
     pub weights: WeightsOrigin,
 }
 
-/// Where the weights come from that training started with.
+/// Origin of the initial weights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WeightsOrigin {
-    /// Random numbers.
+    /// Random initialisation.
     Random,
-    /// Published weights that have seen no brain, by name.
+    /// Published weights that have seen no brain; their name.
     Published(String),
-    /// A network that learnt from these people.
+    /// A network that was trained on these subjects.
     Trained(Vec<SubjectId>),
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
-/// People of the test partition whom the network, or the one its weights come from, has seen.
+/// Test subjects that the network, or the network its weights come from, has seen.
 pub(crate) fn findings(scans: &[ClaimedScan], record: Option<&TrainingRecord>) -> Vec<Finding> {
     let Some(record) = record else { return Vec::new() };
     let mut tested: BTreeMap<String, &SubjectId> = BTreeMap::new();

@@ -1,9 +1,9 @@
-//! What it all comes to.
+//! Sizes, verdicts and the report.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use brainreel_cohort::{ClaimedScan, Diagnosis, Partition};
+use brainreel_cohort::{ClaimedScan, Diagnosis, Partition, PerPartition};
 use serde::{Deserialize, Serialize};
 
 use crate::Evidence;
@@ -11,46 +11,46 @@ use crate::confound::Confound;
 use crate::finding::{Category, Check, Finding, Level};
 use crate::people::people;
 use crate::precision::Precision;
-use crate::training::WeightsOrigin;
+use crate::training::{TrainingRecord, WeightsOrigin};
 
-/// Scans and people of each partition: training, validation, test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Numbers of scans and subjects in each partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// Scans.
-    pub n_scans: [usize; 3],
-    /// People, each counted once in every partition they are in.
-    pub n_subjects: [usize; 3],
-    /// Scans by diagnosis.
-    pub by_diagnosis: BTreeMap<Diagnosis, [usize; 3]>,
+    /// Number of scans.
+    pub n_scans: PerPartition<usize>,
+    /// Number of subjects. A subject in two partitions counts in both.
+    pub n_subjects: PerPartition<usize>,
+    /// Number of scans of each diagnosis.
+    pub n_scans_by_diagnosis: BTreeMap<Diagnosis, PerPartition<usize>>,
 }
 
 impl Sizes {
     pub(crate) fn of(scans: &[ClaimedScan]) -> Self {
-        let place = |partition: Partition| partition as usize;
-        let mut sizes = Self { n_scans: [0; 3], n_subjects: [0; 3], by_diagnosis: BTreeMap::new() };
+        let mut sizes = Self::default();
         for scan in scans {
-            sizes.n_scans[place(scan.partition)] += 1;
+            *sizes.n_scans.get_mut(scan.partition) += 1;
             if let Some(diagnosis) = scan.diagnosis {
-                sizes.by_diagnosis.entry(diagnosis).or_default()[place(scan.partition)] += 1;
+                *sizes.n_scans_by_diagnosis.entry(diagnosis).or_default().get_mut(scan.partition) += 1;
             }
         }
         for scans in people(scans).values() {
             for partition in Partition::ALL {
-                sizes.n_subjects[place(partition)] +=
+                *sizes.n_subjects.get_mut(partition) +=
                     usize::from(scans.iter().any(|scan| scan.partition == partition));
             }
         }
         sizes
     }
 
-    /// Partitions and classes that are missing. A network `has_learnt` elsewhere: only its test counts then.
-    pub(crate) fn findings(&self, has_learnt: bool) -> Vec<Finding> {
+    /// Missing partitions and classes. For a network that was trained already, only the test partition is required.
+    pub(crate) fn findings(&self, network: Option<&TrainingRecord>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for partition in Partition::ALL {
-            if has_learnt && partition != Partition::Test && self.n_scans[partition as usize] == 0 {
+            let is_empty = *self.n_scans.get(partition) == 0;
+            if is_empty && network.is_some() && partition != Partition::Test {
                 continue;
             }
-            if self.n_scans[partition as usize] == 0 {
+            if is_empty {
                 let level = if partition == Partition::Test { Level::Conflict } else { Level::Warning };
                 let finding = Finding::new(
                     level,
@@ -61,34 +61,34 @@ impl Sizes {
                 findings.push(match partition {
                     Partition::Train => finding,
                     Partition::Validation => finding.in_category(Category::NoIndependentTest).with_remedy(
-                        "stop and choose by a validation partition; otherwise the test partition has to serve",
+                        "use a validation partition for early stopping and model selection, never the test partition",
                     ),
                     Partition::Test => finding
                         .in_category(Category::NoIndependentTest)
-                        .with_remedy("keep subjects apart that nothing is chosen by"),
+                        .with_remedy("set subjects aside that play no part in training and model selection"),
                 });
                 continue;
             }
-            let missing = self.by_diagnosis.iter().filter(|(_, n)| n[partition as usize] == 0);
+            let missing = self.n_scans_by_diagnosis.iter().filter(|(_, n)| *n.get(partition) == 0);
             findings.extend(missing.map(|(diagnosis, _)| {
                 let message = format!("the {partition} partition has no {diagnosis} scan");
                 Finding::new(Level::Warning, Check::MissingClass, message, Vec::new())
-                    .with_remedy("split by subject within each diagnosis: `brainreel split` does")
+                    .with_remedy("split by subject within each diagnosis: the stage `split` does")
             }));
         }
         findings
     }
 }
 
-/// Whether data leak in one of the ways.
+/// Opinion on one category of leakage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Opinion {
-    /// They do.
+    /// Data leak.
     Clear,
-    /// What is there does not tell.
+    /// The evidence does not decide it.
     Unclear,
-    /// Nothing speaks for it.
+    /// No sign of a leak.
     NoneDetected,
 }
 
@@ -102,10 +102,10 @@ impl fmt::Display for Opinion {
     }
 }
 
-/// The opinion on one way of leaking.
+/// Verdict on one category of leakage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CategoryVerdict {
-    /// The way.
+    /// The category.
     pub category: Category,
     /// The opinion.
     pub opinion: Opinion,
@@ -116,13 +116,13 @@ pub struct CategoryVerdict {
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuditReport {
-    /// Scans and people.
+    /// Numbers of scans and subjects.
     pub sizes: Sizes,
-    /// An opinion on every way of leaking.
+    /// A verdict on every category of leakage.
     pub verdicts: Vec<CategoryVerdict>,
     /// Findings, the worst first.
     pub findings: Vec<Finding>,
-    /// How strongly site, scanner, field strength, age and sex go with diagnosis and partition.
+    /// Associations of site, scanner, field strength, age and sex with diagnosis and partition.
     pub confounds: Vec<Confound>,
     /// How precise a result can be.
     pub precision: Precision,
@@ -136,7 +136,7 @@ impl AuditReport {
     }
 }
 
-/// The opinions: a leak that was found is clear; where the evidence cannot show one, that is said.
+/// The verdicts. A found leak is clear; where the evidence cannot show a leak, the verdict is unclear.
 pub(crate) fn by_category(findings: &[Finding], evidence: &Evidence<'_>) -> Vec<CategoryVerdict> {
     let verdict = |category: Category| {
         // The worst come first.
@@ -144,15 +144,15 @@ pub(crate) fn by_category(findings: &[Finding], evidence: &Evidence<'_>) -> Vec<
         let (opinion, reason) = match found {
             Some(finding) if finding.level.fails() => (Opinion::Clear, finding.message.clone()),
             Some(finding) => (Opinion::Unclear, finding.message.clone()),
-            None => unfound(category, evidence),
+            None => without_finding(category, evidence),
         };
         CategoryVerdict { category, opinion, reason }
     };
     Category::ALL.into_iter().map(verdict).collect()
 }
 
-/// The opinion on a way of leaking of which nothing was found.
-fn unfound(category: Category, evidence: &Evidence<'_>) -> (Opinion, String) {
+/// The opinion on a category without a finding.
+fn without_finding(category: Category, evidence: &Evidence<'_>) -> (Opinion, String) {
     let (opinion, reason) = match (category, evidence.training) {
         (Category::WrongSplit, _) if evidence.copies.is_some() => {
             (Opinion::NoneDetected, "subjects and images are on one side each")

@@ -1,8 +1,8 @@
 //! Leaks of every kind, planted into clean cohorts, are found; clean ones raise no alarm.
 
 use brainreel_audit::{
-    AuditReport, Category, Check, Copy, CopyKind, Evidence, Level, Opinion, TrainingRecord, WeightsOrigin,
-    audit,
+    AuditReport, Category, Check, CopyKind, Evidence, ImageCopy, Level, Opinion, TrainingRecord,
+    WeightsOrigin, audit,
 };
 use brainreel_cohort::{
     ClaimedScan, ClaimedSplit, Diagnosis, Partition, Scan, ScanId, SessionId, SplitConfig, SplitStrategy,
@@ -128,6 +128,12 @@ fn what_was_not_compared_is_not_called_clean() {
     let report = audit(&Evidence { copies: Some(&[]), unread: &unread, ..Evidence::of(&scans) });
     assert_found(&report, Check::UnreadImages, Level::Warning);
     assert_eq!(report.verdicts[0].opinion, Opinion::Unclear);
+    let changed = ["sub-1.nii.gz".to_owned()];
+    assert_found(
+        &audit(&Evidence { changed: &changed, ..Evidence::of(&scans) }),
+        Check::ChangedImages,
+        Level::Conflict,
+    );
     let other = ["sub-1 ses-m00 is AD here and CN there".to_owned()];
     assert_found(
         &audit(&Evidence { contradictions: &other, ..Evidence::of(&scans) }),
@@ -145,15 +151,15 @@ fn one_file_on_two_sides_is_found_by_its_path() {
 }
 
 #[test]
-fn copies_are_told_by_where_they_are() {
+fn copies_are_judged_by_their_partitions_and_subjects() {
     let scans = clean(3);
     let (train, test) = (first_in(&scans, Partition::Train), first_in(&scans, Partition::Test));
     let other_train = scans
         .iter()
         .position(|scan| scan.partition == Partition::Train && scan.subject != scans[train].subject)
         .expect("two people in training");
-    let report = |one, other, kind| {
-        let copies = [Copy { one, other, kind }];
+    let report = |first, second, kind| {
+        let copies = [ImageCopy { first, second, kind }];
         audit(&Evidence { copies: Some(&copies), ..Evidence::of(&scans) })
     };
     let crossed = report(test, train, CopyKind::NearDuplicate);

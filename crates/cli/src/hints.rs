@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use brainreel_artifact::ArtifactError;
+use brainreel_cohort::CohortError;
 use brainreel_pipeline::failures::Failure;
 use brainreel_pipeline::{Remedy, StageError};
 
@@ -39,6 +40,13 @@ const fn for_remedy(remedy: Remedy) -> &'static str {
             "pass --resume-from previous to go on from the checkpoint before, or move the run folder away"
         }
         Remedy::ResumeFromLast => "leave --resume-from out, or start over in another folder",
+        Remedy::LeaveOutUnknown => {
+            "pass --leave-out-unknown (in experiment.toml: leave_out_unknown = true) to exclude these scans, on record"
+        }
+        Remedy::AddDiagnoses => "pass tables of diagnoses to `brainreel convert --labels`",
+        Remedy::NameDerivativesOrSkipImages => {
+            "name those derivatives with --derivatives, or pass --no-images to compare no images"
+        }
         Remedy::ReplaceFiles => "pass --replace to overwrite it; inside a run folder nothing is overwritten",
         Remedy::ReplaceNetworkInputs => "pass --replace to remove the network inputs of the other dataset",
         Remedy::Overwrite => "pass --overwrite to replace it",
@@ -59,6 +67,9 @@ const fn for_remedy(remedy: Remedy) -> &'static str {
 fn for_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(io) = cause.downcast_ref::<std::io::Error>() {
         return for_io(io.kind());
+    }
+    if let Some(CohortError::Split(error)) = cause.downcast_ref::<CohortError>() {
+        return Remedy::from_split_error(error).map(|remedy| for_remedy(remedy).to_owned());
     }
     match cause.downcast_ref::<ArtifactError>()? {
         ArtifactError::Locked { .. } => Some("wait for it to end, or write to another folder".to_owned()),

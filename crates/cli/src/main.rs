@@ -6,7 +6,6 @@
 mod commands;
 mod defaults;
 mod experiment;
-mod fingerprint;
 mod finish;
 mod folders;
 mod hints;

@@ -33,7 +33,7 @@ fn main() -> Result<(), CohortError> {
         "{:<12} {:<9} {:>8} {:>8} {:>8} {:>8}",
         "partition", "diagnosis", "subjects", "scans", "subjects", "scans"
     );
-    for (count, (partition, diagnosis, n_subjects, n_scans)) in split.summary().counts.iter().zip(THESIS) {
+    for (count, (partition, diagnosis, n_subjects, n_scans)) in split.counts().counts.iter().zip(THESIS) {
         println!(
             "{partition:<12} {diagnosis:<9} {:>8} {:>8} {n_subjects:>8} {n_scans:>8}",
             count.n_subjects, count.n_scans

@@ -7,6 +7,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use crate::columns::{DIAGNOSIS_OR_GROUP, Field};
+use crate::split::PARTITION_SPELLINGS;
 use crate::table::{Row, TableReader, YEARS, parse_years};
 use crate::{
     CohortError, Diagnosis, FieldStrength, ImageId, Partition, Scan, ScanId, Scanner, SessionId, Sex, Split,
@@ -182,7 +183,9 @@ impl Columns {
     fn scan(&self, row: &Row<'_>, partition: Option<Partition>) -> Result<ClaimedScan, CohortError> {
         let partition = match (partition, self.partition) {
             (Some(partition), _) => partition,
-            (None, column) => row.required(column.unwrap_or(self.name), PARTITIONS, partition_of)?,
+            (None, column) => {
+                row.required(column.unwrap_or(self.name), PARTITION_SPELLINGS, Partition::from_any_spelling)?
+            }
         };
         let scan_id = row.get_in(self.scan).and_then(|cell| ScanId::parse(cell).ok());
         let (name, subject) = row.required(self.name, "a subject, or a file that names one", |cell| {
@@ -211,18 +214,6 @@ impl Columns {
             subject,
             line: row.line,
         })
-    }
-}
-
-const PARTITIONS: &str = "train, validation or test (also training, val, valid, dev, testing, holdout)";
-
-fn partition_of(cell: &str) -> Option<Partition> {
-    let word = cell.trim().to_ascii_lowercase();
-    match word.as_str() {
-        "train" | "training" | "tr" => Some(Partition::Train),
-        "validation" | "val" | "valid" | "dev" | "development" => Some(Partition::Validation),
-        "test" | "testing" | "holdout" | "hold-out" | "held-out" | "te" => Some(Partition::Test),
-        _ => None,
     }
 }
 

@@ -57,8 +57,8 @@ pub use selection::{
     SelectionConfig, select,
 };
 pub use split::{
-    FoldConfig, LeakPolicy, LeftOut, LeftOutReason, MatchSummary, Matched, Partition, ReplaySummary,
-    SPLIT_MARK, Split, SplitConfig, SplitCount, SplitError, SplitOutcome, SplitRow, SplitStrategy,
-    SplitSummary, SubjectList, count_left_out, match_age_and_sex, split_by_list, split_folds,
-    split_round_robin, split_scans,
+    FoldConfig, LeakPolicy, LeftOut, LeftOutCount, LeftOutReason, MatchSummary, Matched, Partition,
+    PerPartition, ReplaySummary, SPLIT_MARK, Split, SplitConfig, SplitCount, SplitCounts, SplitError,
+    SplitOutcome, SplitRow, SplitStrategy, SubjectList, count_left_out, match_age_and_sex, split_by_list,
+    split_folds, split_round_robin, split_scans,
 };

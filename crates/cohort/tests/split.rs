@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use brainreel_cohort::{
-    CohortError, Diagnosis, Partition, Scan, ScanId, ScanTable, SessionId, Split, SplitConfig, SubjectId,
-    split_round_robin,
+    CohortError, Diagnosis, Partition, PerPartition, Scan, ScanId, ScanTable, SessionId, Split, SplitConfig,
+    SubjectId, split_round_robin,
 };
 use proptest::prelude::*;
 
@@ -94,7 +94,7 @@ fn the_cohort_of_the_thesis_meets_its_targets() {
     let mut scans = class(1, Diagnosis::Ad, &ad);
     scans.extend(class(2, Diagnosis::Cn, &cn));
     let split = split_round_robin(&scans, &SplitConfig::default()).unwrap();
-    let summary = split.summary();
+    let summary = split.counts();
     println!("{summary}");
     for count in &summary.counts {
         let target = if count.partition == Partition::Train { 520 } else { 65 };
@@ -103,9 +103,13 @@ fn the_cohort_of_the_thesis_meets_its_targets() {
     }
     assert_eq!(summary.n_scans.iter().sum::<usize>(), 1300);
     assert_eq!(summary.n_subjects.iter().sum::<usize>(), 408);
-    let per_subject =
-        |partition: usize| summary.n_scans[partition] as f64 / summary.n_subjects[partition] as f64;
-    assert!(per_subject(0) > 1.5 * per_subject(2), "test holds the subjects with few scans");
+    let per_subject = |partition: Partition| {
+        *summary.n_scans.get(partition) as f64 / *summary.n_subjects.get(partition) as f64
+    };
+    assert!(
+        per_subject(Partition::Train) > 1.5 * per_subject(Partition::Test),
+        "test holds the subjects with few scans"
+    );
 }
 
 /// `n` subjects of so many scans each, for all pairs.
@@ -120,11 +124,12 @@ fn subjects_are_dealt_as_the_thesis_counts_them() {
     let mut scans = class(1, Diagnosis::Ad, &counts(&[(42, 1), (33, 2), (30, 3), (49, 4), (38, 5), (11, 6)]));
     scans.extend(class(2, Diagnosis::Cn, &counts(&[(72, 1), (63, 2), (38, 6), (32, 7)])));
     let split = split_round_robin(&scans, &SplitConfig::default()).unwrap();
-    let summary = split.summary();
+    let summary = split.counts();
     let got: Vec<(usize, usize)> = summary.counts.iter().map(|c| (c.n_subjects, c.n_scans)).collect();
     // CN and AD of train, validation, test; the thesis: 511, 512, 70, 69, 69, 69 scans of as many subjects.
     assert_eq!(got, [(115, 518), (133, 518), (45, 66), (35, 66), (45, 66), (35, 66)]);
-    assert_eq!((summary.n_subjects, summary.n_scans), ([248, 80, 80], [1036, 132, 132]));
+    assert_eq!(summary.n_subjects, PerPartition { train: 248, validation: 80, test: 80 });
+    assert_eq!(summary.n_scans, PerPartition { train: 1036, validation: 132, test: 132 });
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn scans_of_unknown_site_are_refused_or_left_out_on_record() {
     }
     let config = config(SplitStrategy::LeaveSiteOut, 0);
     let message = split_scans(&scans, &config).unwrap_err().to_string();
-    for part in ["3 of 96 scans have no site", "sub-Person1_ses-v1", "scans.tsv", "--leave-out-unknown"] {
+    for part in ["3 of 96 scans have no site", "sub-Person1_ses-v1", "column `site`"] {
         assert!(message.contains(part), "{part} is not in: {message}");
     }
     let config = SplitConfig { leave_out_unknown: true, ..config };

@@ -1,10 +1,5 @@
 //! Signs of the band-passed head at the nodes of a lattice.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::coarse::Coarse;
 
 /// Nodes along each axis of a lattice.
@@ -12,7 +7,6 @@ const EDGE: usize = 16;
 /// Distance between nodes, mm: the lattice spans 176 mm.
 const STEP_MM: f64 = 11.0;
 const N_WORDS: usize = EDGE * EDGE * EDGE / 64;
-const N_BYTES: usize = 2 * 8 * N_WORDS;
 /// A node counts if it is head this far to all sides, mm: the band at the surface tells little of a
 /// person, and changes when the brain is cut out.
 const INSIDE_MM: f64 = 8.0;
@@ -113,30 +107,6 @@ const fn reverse_rows(word: u64) -> u64 {
     ((swapped & 0x0000_FFFF_0000_FFFF) << 16) | ((swapped >> 16) & 0x0000_FFFF_0000_FFFF)
 }
 
-impl Serialize for Code {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let bytes: Vec<u8> =
-            self.sign.iter().chain(&self.valid).flat_map(|word| word.to_le_bytes()).collect();
-        serializer.serialize_str(&STANDARD.encode(bytes))
-    }
-}
-
-impl<'de> Deserialize<'de> for Code {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(&text).map_err(D::Error::custom)?;
-        if bytes.len() != N_BYTES {
-            return Err(D::Error::custom(format!("a code of {} bytes, expected {N_BYTES}", bytes.len())));
-        }
-        let mut code = Self::EMPTY;
-        let words = code.sign.iter_mut().chain(&mut code.valid);
-        for (word, &bytes) in words.zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(bytes);
-        }
-        Ok(code)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,14 +128,5 @@ mod tests {
         assert!(code.agreement(&opposite).unwrap() < -0.99);
         code.valid = [1; N_WORDS];
         assert_eq!(code.agreement(&code), None);
-    }
-
-    #[test]
-    fn text_comes_back_and_wrong_lengths_are_refused() {
-        let code = Code { sign: [7; N_WORDS], valid: [u64::MAX - 1; N_WORDS] };
-        let text = serde_json::to_string(&code).unwrap();
-        assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), code);
-        assert!(serde_json::from_str::<Code>("\"AAAA\"").is_err());
-        assert!(serde_json::from_str::<Code>("\"%%%\"").is_err());
     }
 }

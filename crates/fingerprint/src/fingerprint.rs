@@ -2,18 +2,16 @@
 
 use brainreel_artifact::ContentHash;
 use brainreel_volume::Volume;
-use serde::{Deserialize, Serialize};
 
 use crate::coarse::Coarse;
 use crate::code::Code;
 use crate::voxel_hash;
 
-/// What is kept of an image: a digest of its voxels and two codes of 1 KiB each.
+/// A digest of the voxels of an image and two codes of 1 KiB each.
 ///
 /// A fingerprint says which pairs of images show the same head in the same pose, whatever scale,
 /// contrast, noise and blur; [`confirm`](crate::confirm) then says whether they are one acquisition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     voxels: ContentHash,
     world: Code,
@@ -21,7 +19,7 @@ pub struct Fingerprint {
 }
 
 /// How much two fingerprints are alike.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Similarity {
     /// 1 for the same head in the same pose, around 0 for unrelated images.
     pub value: f64,
@@ -43,12 +41,6 @@ impl Fingerprint {
             None => (Code::EMPTY, Code::EMPTY),
         };
         Self { voxels: voxel_hash(volume), world, centred }
-    }
-
-    /// [`voxel_hash`] of the image.
-    #[must_use]
-    pub const fn voxels(&self) -> &ContentHash {
-        &self.voxels
     }
 
     /// The larger of the similarities in scanner coordinates, around the middle of the head, and

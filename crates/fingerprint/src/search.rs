@@ -1,12 +1,11 @@
 //! All pairs of a cohort that are alike.
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::{Fingerprint, Similarity};
 
 /// Two images that may be copies of one acquisition.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// Position of the one image among the fingerprints.
     pub first: usize,

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use brainreel_cohort::{CohortError, SplitError};
 use brainreel_training::TrainError;
 
 use crate::Stage;
@@ -127,7 +128,7 @@ pub enum StageError {
     Artifact(#[from] brainreel_artifact::ArtifactError),
     /// Tables and cohorts.
     #[error(transparent)]
-    Cohort(#[from] brainreel_cohort::CohortError),
+    Cohort(#[from] CohortError),
     /// Names and folders of BIDS datasets.
     #[error(transparent)]
     Bids(#[from] brainreel_formats::bids::BidsError),
@@ -139,7 +140,7 @@ pub enum StageError {
     Nifti(#[from] brainreel_formats::nifti::NiftiError),
     /// Splits.
     #[error(transparent)]
-    Split(#[from] brainreel_cohort::SplitError),
+    Split(#[from] SplitError),
     /// Metrics.
     #[error(transparent)]
     Statistics(#[from] brainreel_statistics::StatisticsError),
@@ -227,6 +228,24 @@ pub enum Remedy {
     GetSynthStrip,
     /// Estimate the bias field from the foreground, since the images are stripped already.
     UseForeground,
+    /// Exclude scans of unknown site or field strength, on record.
+    LeaveOutUnknown,
+    /// Convert with tables of diagnoses.
+    AddDiagnoses,
+    /// Say where the derivatives are that the run was trained with, or compare no images.
+    NameDerivativesOrSkipImages,
+}
+
+impl Remedy {
+    /// What can be done about an error of a split, for front ends that read splits themselves.
+    #[must_use]
+    pub const fn from_split_error(error: &SplitError) -> Option<Self> {
+        match error {
+            SplitError::Leaky { .. } => Some(Self::AllowLeaky),
+            SplitError::Unknown { .. } => Some(Self::LeaveOutUnknown),
+            _ => None,
+        }
+    }
 }
 
 impl StageError {
@@ -312,6 +331,8 @@ impl StageError {
             Self::Io { .. } | Self::Artifact(_) => Fault::Io,
             Self::Cancelled { .. } | Self::TrainingStopped { .. } => Fault::Stopped,
             Self::Train(error) => fault_of_training(error),
+            Self::Split(error) | Self::Cohort(CohortError::Split(error)) => fault_of_split(error),
+            Self::Cohort(CohortError::Fractions { .. } | CohortError::Folds { .. }) => Fault::Settings,
             _ => Fault::Input,
         }
     }
@@ -335,7 +356,8 @@ impl StageError {
             }
             Self::Train(TrainError::DamagedLast { .. }) => Some(Remedy::ResumeFromPrevious),
             Self::Train(TrainError::NoPrevious { .. }) => Some(Remedy::ResumeFromLast),
-            Self::Split(brainreel_cohort::SplitError::Leaky { .. }) => Some(Remedy::AllowLeaky),
+            Self::Split(error) => Remedy::from_split_error(error),
+            Self::Cohort(CohortError::Split(error)) => Remedy::from_split_error(error),
             _ => None,
         }
     }
@@ -350,6 +372,17 @@ impl StageError {
             cause = error.source();
         }
         text
+    }
+}
+
+const fn fault_of_split(error: &SplitError) -> Fault {
+    match error {
+        SplitError::Settings { .. }
+        | SplitError::NoSuchGroup { .. }
+        | SplitError::TooMuchTested { .. }
+        | SplitError::NoPairs { .. } => Fault::Settings,
+        SplitError::Leaky { .. } | SplitError::LeakyEdited { .. } => Fault::Refusal,
+        _ => Fault::Input,
     }
 }
 

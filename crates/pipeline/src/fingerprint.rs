@@ -7,10 +7,13 @@ use std::time::UNIX_EPOCH;
 use brainreel_artifact::{ContentHash, HashBuilder, hash_file};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::StageError;
+use crate::{IoContext, StageError};
 
 /// Tables and records, whose content counts: a corrected label has the size of the wrong one.
 const TEXTS: [&str; 4] = ["tsv", "csv", "json", "txt"];
+
+/// Stands before a link, so that it never equals a file.
+const LINK: &str = "link";
 
 /// The fingerprint of a folder that we wrote: relative path and size of every file, and the content of
 /// tables and records, which hold the hashes of the images.
@@ -36,13 +39,22 @@ pub fn of_input(folder: &Path) -> Result<ContentHash, StageError> {
 }
 
 fn fingerprint(folder: &Path, time: impl Fn(&Metadata) -> u128) -> Result<ContentHash, StageError> {
+    // Only the folder itself may be a link. A link inside it counts by its path and target: the target may be missing,
+    // outside the folder, or the folder itself.
+    let root = folder.canonicalize().io_context("read", folder)?;
     let walk =
-        WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_visible);
+        WalkDir::new(&root).follow_links(false).sort_by_file_name().into_iter().filter_entry(is_visible);
     let mut builder = HashBuilder::new();
     for entry in walk {
         let entry = entry.map_err(|error| StageError::list(folder, error))?;
-        if entry.file_type().is_file() {
-            let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path());
+        if entry.path_is_symlink() {
+            let target = std::fs::read_link(entry.path()).io_context("read", entry.path())?;
+            builder = builder
+                .part(LINK)
+                .part(relative.to_string_lossy().as_bytes())
+                .part(target.to_string_lossy().as_bytes());
+        } else if entry.file_type().is_file() {
             let metadata = entry.metadata().map_err(|error| StageError::list(folder, error))?;
             builder = builder.part(relative.to_string_lossy().as_bytes()).part(metadata.len().to_le_bytes());
             let extension =
@@ -86,5 +98,29 @@ mod tests {
         std::fs::write(&table, b"ses-m06\tCN\n").unwrap();
         assert_ne!(before.0, of_folder(dir.path()).unwrap());
         assert_ne!(before.1, of_input(dir.path()).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_count_by_their_target_and_are_not_followed() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("ADNI");
+        std::fs::create_dir_all(folder.join("a")).unwrap();
+        std::fs::write(folder.join("a/1.dcm"), b"12").unwrap();
+        let plain = of_input(&folder).unwrap();
+        symlink("..", folder.join("a/loop")).unwrap();
+        symlink("/nowhere/at/all", folder.join("a/dangling")).unwrap();
+        symlink("1.dcm", folder.join("a/2.dcm")).unwrap();
+        let linked = of_input(&folder).unwrap();
+        assert_ne!(plain, linked);
+        assert_eq!(linked, of_input(&folder).unwrap());
+        std::fs::remove_file(folder.join("a/dangling")).unwrap();
+        symlink("/nowhere/else", folder.join("a/dangling")).unwrap();
+        assert_ne!(linked, of_input(&folder).unwrap(), "the target changed");
+        assert!(of_folder(&folder).is_ok());
+        symlink(&folder, dir.path().join("download")).unwrap();
+        assert_eq!(of_input(&dir.path().join("download")).unwrap(), of_input(&folder).unwrap());
+        assert!(of_input(&dir.path().join("missing")).is_err());
     }
 }

@@ -8,7 +8,7 @@ use brainreel_audit::{AuditReport, Evidence, Finding, TrainingRecord, audit};
 use brainreel_cohort::{ClaimedSplit, ScanTable, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::copies;
+use crate::audit::copies::compare_images;
 use crate::audit::origin::weights_origin;
 use crate::run_folder::{RunFolder, RunInputs};
 use crate::{Remedy, Reporter, StageError, notice};
@@ -89,8 +89,8 @@ impl Gate<'_> {
 
     fn run_audit(&self, reporter: &Reporter<'_>) -> Result<AuditRecord, StageError> {
         let table = ScanTable::read(&self.derivatives.join("scans.tsv"))?;
-        let claimed = ClaimedSplit::of_split(self.split, |id| table.get(id));
-        let compared = copies::look(&claimed.scans, self.derivatives, reporter);
+        let mut claimed = ClaimedSplit::of_split(self.split, |id| table.get(id));
+        let compared = compare_images(&mut claimed.scans, self.derivatives, reporter);
         let training = TrainingRecord {
             trained_on: Vec::new(), // the same split: nobody else
             crossed_statistics: Some(0),
@@ -99,6 +99,7 @@ impl Gate<'_> {
         let report = audit(&Evidence {
             copies: Some(&compared.copies),
             unread: &compared.unread,
+            changed: &compared.changed,
             training: Some(&training),
             ..Evidence::of(&claimed.scans)
         });

@@ -30,6 +30,7 @@ pub mod preprocess;
 pub mod run_folder;
 pub mod shuffle;
 pub mod simulate;
+pub mod split;
 pub mod stamp;
 pub mod strip;
 pub mod train;

@@ -11,21 +11,22 @@ use brainreel_pipeline::convert::{ConvertRequest, find_label_tables};
 use brainreel_pipeline::evaluate::{self, EvaluateRequest, EvaluateSummary};
 use brainreel_pipeline::preprocess::{self, PreprocessRequest};
 use brainreel_pipeline::run_folder::RunFolder;
-use brainreel_pipeline::shuffle;
 use brainreel_pipeline::simulate::SimulateRequest;
+use brainreel_pipeline::split::{self, SplitRequest};
 use brainreel_pipeline::train::{self, TrainRequest};
+use brainreel_pipeline::{fingerprint, shuffle};
 use clap::Args;
 use serde::Serialize;
 
 use crate::commands::evaluate::render;
-use crate::commands::{cohort, convert, simulate, split};
+use crate::commands::{cohort, convert, simulate};
 use crate::experiment::Experiment;
 use crate::finish::Finish;
 use crate::leaks::PermitArgs;
 use crate::observer::TerminalObserver;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
-use crate::{defaults, fingerprint, folders, hints};
+use crate::{defaults, folders, hints};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -183,7 +184,7 @@ fn dataset(
                 revision: brainreel_pipeline::simulate::STAGE_REVISION,
                 parameters: config,
                 inputs: hash_bytes(b""),
-                outputs: &|| fingerprint::of_folder(&layout.download),
+                outputs: &|| Ok(fingerprint::of_folder(&layout.download)?),
             };
             let request = SimulateRequest { out: layout.download.clone(), config: config.clone() };
             let outputs = walk.step(&step, || Ok(simulate::perform(&request, ui).map(|_| 0)?))?;
@@ -224,7 +225,7 @@ fn dataset(
         revision: brainreel_pipeline::convert::STAGE_REVISION,
         parameters: &(),
         inputs,
-        outputs: &|| fingerprint::of_folder(&layout.bids),
+        outputs: &|| Ok(fingerprint::of_folder(&layout.bids)?),
     };
     let outputs = walk.step(&step, || Ok(convert::perform(&request, ui)?.failures.len()))?;
     Ok(Dataset { bids: layout.bids.clone(), fingerprint: outputs })
@@ -271,7 +272,7 @@ fn preprocess_step(
         revision: brainreel_preprocess::REVISION,
         parameters: &experiment.preprocess,
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(&layout.derivatives),
+        outputs: &|| Ok(fingerprint::of_folder(&layout.derivatives)?),
     };
     let request = PreprocessRequest {
         config: experiment.preprocess.clone(),
@@ -322,8 +323,13 @@ fn split_step(
             ui.note(format!("{:>12} {} was edited by hand and stays", "split", layout.split.display()));
             return Ok(0);
         }
-        let report = split::perform(&layout.derivatives, &layout.split, &experiment.split, ui)?;
-        write_json(&layout.split.with_extension("json"), &report.record)?;
+        let request = SplitRequest {
+            config: experiment.split.clone(),
+            overwrite: true,
+            ..SplitRequest::new(&layout.derivatives, &layout.split)
+        };
+        let summary = split::run(&request, &mut TerminalObserver::new(ui))?;
+        write_json(&layout.split.with_extension("json"), &summary.record)?;
         Ok(0)
     })?;
     Ok(Split::read_with(&layout.split, leaks)?)
@@ -341,7 +347,7 @@ fn train_step(request: &TrainRequest, walk: &mut Walk<'_>, ui: &Ui) -> anyhow::R
         revision: train::STAGE_REVISION,
         parameters: &request.config.portable(),
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(&RunFolder::new(&request.run).training().checkpoints()),
+        outputs: &|| Ok(fingerprint::of_folder(&RunFolder::new(&request.run).training().checkpoints())?),
     };
     walk.step(&step, || {
         train::run(request, &mut TerminalObserver::new(ui))?;
@@ -367,7 +373,7 @@ fn evaluate_step(
         revision: evaluate::STAGE_REVISION,
         parameters: &request.parameters(),
         inputs: inputs.finish(),
-        outputs: &|| fingerprint::of_folder(layout.run.test_evaluation().path()),
+        outputs: &|| Ok(fingerprint::of_folder(layout.run.test_evaluation().path())?),
     };
     walk.step(&step, || {
         evaluate::run(&request, &mut TerminalObserver::new(ui))?;

@@ -1,26 +1,17 @@
 //! `brainreel split`: scans to training, validation and test, every subject on one side.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
-use brainreel_artifact::write_atomic;
-use brainreel_cohort::{
-    Diagnosis, FoldConfig, LeftOut, MatchSummary, Matched, ReplaySummary, SPLIT_MARK, Scan, ScanTable, Split,
-    SplitConfig, SplitOutcome, SplitStrategy, SplitSummary, SubjectId, count_left_out, match_age_and_sex,
-    split_folds, split_scans,
-};
+use brainreel_cohort::{LeftOutCount, ReplaySummary, SplitConfig, SplitStrategy, SubjectId, count_left_out};
 use brainreel_pipeline::notice;
-use brainreel_pipeline::run_folder::RunFolder;
+use brainreel_pipeline::split::folds::FoldsRequest;
+use brainreel_pipeline::split::{self, SplitRecord, SplitRequest};
 use clap::Args;
-use serde::Serialize;
 
 use crate::finish::Finish;
-use crate::folders::{self, Kind};
 use crate::named;
+use crate::observer::TerminalObserver;
 use crate::ui::Ui;
-
-/// Raise whenever the same table and configuration give another split.
-pub(crate) const STAGE_REVISION: u32 = 1;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,255 +106,79 @@ impl SplitArgs {
             ..SplitConfig::default()
         }
     }
-}
 
-/// What `split` reports.
-#[derive(Debug, Serialize)]
-pub(crate) struct SplitReport {
-    /// The table that was written.
-    pub(crate) split: PathBuf,
-    /// What it holds.
-    #[serde(flatten)]
-    pub(crate) record: SplitRecord,
-}
-
-/// A split without its place.
-#[derive(Debug, Serialize)]
-pub(crate) struct SplitRecord {
-    /// What this is, and what it is not for.
-    notice: String,
-    /// Whether the split is leaky on purpose.
-    pub(crate) leaky: bool,
-    /// Number of subjects.
-    n_subjects_in_all: usize,
-    /// Number of subjects with scans on several sides: 0 but for a leaky split.
-    n_subjects_on_several_sides: usize,
-    /// The strategy and its settings, as the header of the table has them.
-    strategy: Option<String>,
-    /// Hash over its rows.
-    pub content_sha256: String,
-    /// Scans without one of the classes' diagnoses.
-    pub(crate) n_left_out: usize,
-    /// Scans of the classes that are not in the split, by subject, and why.
-    left_out: Vec<LeftOut>,
-    /// The sites, or the field strength, that are tested and that nobody else was scanned at.
-    tested: Vec<String>,
-    /// Age and sex matching.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matching: Option<MatchSummary>,
-    /// How a list of subjects fitted the scans.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replay: Option<ReplaySummary>,
-    /// Subjects and scans in each partition.
-    #[serde(flatten)]
-    pub(crate) summary: SplitSummary,
-}
-
-/// What `split --folds` reports.
-#[derive(Debug, Serialize)]
-struct FoldsReport {
-    notice: &'static str,
-    /// Number of folds.
-    n_folds: usize,
-    /// The tables.
-    folds: Vec<SplitReport>,
+    fn folds_request(&self, n_folds: usize) -> FoldsRequest {
+        FoldsRequest {
+            validation: self.validation,
+            seed: self.seed,
+            match_within_years: self.match_age_sex.then_some(self.caliper_years),
+            overwrite: self.overwrite,
+            ..FoldsRequest::new(&self.derivatives_dir, &self.out, n_folds)
+        }
+    }
 }
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &SplitArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let config = args.config();
+    let mut observer = TerminalObserver::new(ui);
     if let Some(n_folds) = args.folds {
-        let report = folds(args, n_folds, ui)?;
-        for (fold, report) in report.folds.iter().enumerate() {
-            ui.result(format!("fold {}\n{}", fold + 1, report.record.text()));
+        let summary = split::folds::run(&args.folds_request(n_folds), &mut observer)?;
+        for (fold, split) in (1..).zip(&summary.folds) {
+            ui.result(format!("fold {fold}\n{}", render(&split.record)));
         }
-        ui.summary(&report)?;
+        ui.summary(&summary)?;
         return Ok(Finish::AllWell);
     }
-    if args.out.exists() {
-        refuse_to_replace(&args.out, args.overwrite)?;
-    }
-    let report = perform(&args.derivatives_dir, &args.out, &config, ui)?;
-    ui.result(report.record.text());
-    ui.summary(&report)?;
+    let request = SplitRequest {
+        config: args.config(),
+        overwrite: args.overwrite,
+        ..SplitRequest::new(&args.derivatives_dir, &args.out)
+    };
+    let summary = split::run(&request, &mut observer)?;
+    ui.result(render(&summary.record));
+    ui.summary(&summary)?;
     Ok(Finish::AllWell)
 }
 
-/// Only a split is replaced, only when told to, and not the one that a trained run is bound to.
-fn refuse_to_replace(out: &Path, overwrite: bool) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        overwrite,
-        "{} exists; pass --overwrite to replace it (models trained with it will no longer match)",
-        out.display()
-    );
-    let is_split = std::fs::read(out).is_ok_and(|bytes| bytes.starts_with(SPLIT_MARK.as_bytes()));
-    anyhow::ensure!(
-        is_split,
-        "{} exists and is not a split of brainreel; choose another name",
-        out.display()
-    );
-    let of_run = RunFolder::new(out.parent().unwrap_or(Path::new(""))).is_run();
-    anyhow::ensure!(
-        !of_run,
-        "{} belongs to the trained run beside it; write the new split elsewhere",
-        out.display()
-    );
-    Ok(())
+/// The counts and what has to be known about them.
+fn render(record: &SplitRecord) -> String {
+    let mut text = record.counts.to_string();
+    if !record.tested.is_empty() {
+        text += &format!("\ntested, and nobody else was scanned there: {}", record.tested.join(", "));
+    }
+    if let Some(matching) = &record.matching {
+        text += &format!(
+            "\n{} pairs of an AD and a CN subject of the same sex, {:.2} years apart on average, {:.2} at most",
+            matching.n_pairs, matching.mean_difference_years, matching.largest_difference_years
+        );
+    }
+    for LeftOutCount { why, n_subjects, n_scans } in count_left_out(&record.left_out) {
+        let left_out = record.left_out.iter().filter(|left_out| left_out.why == why);
+        let names = list_names(left_out.map(|left_out| &left_out.subject));
+        text += &format!("\nleft out, {why}: {n_scans} scans of {n_subjects} subjects ({names})");
+    }
+    if let Some(replay) = &record.replay {
+        text += &render_replay(replay);
+    }
+    if record.leaky {
+        text += &format!(
+            "\n{} of {} subjects have scans on several sides.\n{}.",
+            record.n_subjects_on_several_sides,
+            record.n_subjects_in_all,
+            notice::LEAKY
+        );
+    }
+    text.trim_end().to_owned()
 }
 
-/// Splits the scans of a derivatives folder.
-pub(crate) fn perform(
-    derivatives: &Path,
-    out: &Path,
-    config: &SplitConfig,
-    ui: &Ui,
-) -> anyhow::Result<SplitReport> {
-    let table = read_scans(derivatives, &config.classes)?;
-    let of_table = || format!("cannot split the scans of {}", derivatives.join("scans.tsv").display());
-    let outcome = split_scans(table.scans(), config).with_context(of_table)?;
-    write_split(outcome, &table, &config.classes, out, ui)
-}
-
-fn read_scans(derivatives: &Path, classes: &[Diagnosis]) -> anyhow::Result<ScanTable> {
-    folders::check_input(derivatives, brainreel_pipeline::folders::Kind::Derivatives.describe())?;
-    folders::check_kind(derivatives, Kind::Derivatives)?;
-    let table = ScanTable::read(&derivatives.join("scans.tsv"))?;
-    refuse_unlabelled(derivatives, &table, classes)?;
-    Ok(table)
-}
-
-/// Writes a split that fits the scans, and reports it.
-fn write_split(
-    outcome: SplitOutcome,
-    table: &ScanTable,
-    classes: &[Diagnosis],
-    out: &Path,
-    ui: &Ui,
-) -> anyhow::Result<SplitReport> {
-    if outcome.split.is_leaky() {
-        ui.warn(notice::LEAKY);
-    }
-    outcome.split.join(table)?;
-    write_atomic(out, outcome.split.to_tsv().as_bytes())?;
-    let record = SplitRecord::of(outcome, table, classes);
-    if record.n_left_out > 0 {
-        let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();
-        let n_left_out = record.n_left_out;
-        ui.note(format!("{:>12} {n_left_out} scans left out: not {}", "split", classes.join(" or ")));
-    }
-    let [train, validation, test] = record.summary.n_scans;
-    let leaky = if record.leaky { "LEAKY: " } else { "" };
-    ui.note(format!(
-        "{:>12} {leaky}{train} training, {validation} validation, {test} test scans in {}",
-        "split",
-        out.display()
-    ));
-    Ok(SplitReport { split: out.to_owned(), record })
-}
-
-/// Deals the subjects to folds and writes a split of each.
-fn folds(args: &SplitArgs, n_folds: usize, ui: &Ui) -> anyhow::Result<FoldsReport> {
-    let config = FoldConfig {
-        n_folds,
-        validation: args.validation,
-        seed: args.seed,
-        classes: SplitConfig::default().classes,
-    };
-    let table = read_scans(&args.derivatives_dir, &config.classes)?;
-    let of_table =
-        || format!("cannot deal the scans of {}", args.derivatives_dir.join("scans.tsv").display());
-    let matched = args.match_age_sex.then(|| match_age_and_sex(table.scans(), args.caliper_years));
-    let matched = matched.transpose().with_context(of_table)?;
-    let scans = matched.as_ref().map_or(table.scans(), |matched| &matched.scans);
-    let splits = split_folds(scans, &config).with_context(of_table)?;
-    let path = |fold: usize| args.out.join(format!("split-{fold}.tsv"));
-    for fold in (1..=n_folds).filter(|fold| path(*fold).exists()) {
-        refuse_to_replace(&path(fold), args.overwrite)?;
-    }
-    anyhow::ensure!(
-        !path(n_folds + 1).exists(),
-        "{} is of more folds than {n_folds}; choose another folder",
-        path(n_folds + 1).display()
-    );
-    let mut reports = Vec::new();
-    for (split, fold) in splits.into_iter().zip(1..) {
-        let outcome = outcome_of_fold(split, matched.as_ref());
-        reports.push(write_split(outcome, &table, &config.classes, &path(fold), ui)?);
-    }
-    Ok(FoldsReport { notice: notice::NOTICE, n_folds, folds: reports })
-}
-
-fn outcome_of_fold(split: Split, matched: Option<&Matched>) -> SplitOutcome {
-    let left_out = matched.map_or_else(Vec::new, |matched| matched.left_out.clone());
-    SplitOutcome {
-        split: split.with_left_out(&left_out),
-        left_out,
-        tested: Vec::new(),
-        matching: matched.map(|matched| matched.summary.clone()),
-        replay: None,
-    }
-}
-
-impl SplitRecord {
-    fn of(outcome: SplitOutcome, table: &ScanTable, classes: &[Diagnosis]) -> Self {
-        let SplitOutcome { split, left_out, tested, matching, replay } = outcome;
-        let n_labelled = table.scans().iter().filter(|scan| is_labelled(scan, classes)).count();
-        Self {
-            notice: notice::for_report(split.is_leaky()),
-            leaky: split.is_leaky(),
-            n_subjects_in_all: split.n_subjects(),
-            n_subjects_on_several_sides: split.n_subjects_on_several_sides(),
-            strategy: split.strategy().map(str::to_owned),
-            content_sha256: split.content_hash(),
-            n_left_out: table.scans().len() - n_labelled,
-            left_out,
-            tested,
-            matching,
-            replay,
-            summary: split.summary(),
-        }
-    }
-
-    /// The counts and what has to be known about them, for the terminal.
-    pub(crate) fn text(&self) -> String {
-        let mut text = self.summary.to_string();
-        if !self.tested.is_empty() {
-            text += &format!("\ntested, and nobody else was scanned there: {}", self.tested.join(", "));
-        }
-        if let Some(matching) = &self.matching {
-            text += &format!(
-                "\n{} pairs of an AD and a CN subject of the same sex, {:.2} years apart on average, {:.2} at most",
-                matching.n_pairs, matching.mean_difference_years, matching.largest_difference_years
-            );
-        }
-        for (why, n_subjects, n_scans) in count_left_out(&self.left_out) {
-            let of_reason = self.left_out.iter().filter(|left| left.why == why);
-            let names = names(of_reason.map(|left| &left.subject));
-            text += &format!("\nleft out, {why}: {n_scans} scans of {n_subjects} subjects ({names})");
-        }
-        if let Some(replay) = &self.replay {
-            text += &replay_text(replay);
-        }
-        if self.leaky {
-            text += &format!(
-                "\n{} of {} subjects have scans on several sides.\n{}.",
-                self.n_subjects_on_several_sides,
-                self.n_subjects_in_all,
-                notice::LEAKY
-            );
-        }
-        text.trim_end().to_owned()
-    }
-}
-
-fn replay_text(replay: &ReplaySummary) -> String {
+fn render_replay(replay: &ReplaySummary) -> String {
     let mut text = format!("\n{} subjects listed", replay.n_listed);
     for (what, subjects) in [
         ("without a scan here", &replay.without_scans),
         ("listed more than once, in one partition", &replay.repeated),
     ] {
         if !subjects.is_empty() {
-            text += &format!("\n{what}: {} ({})", subjects.len(), names(subjects.iter()));
+            text += &format!("\n{what}: {} ({})", subjects.len(), list_names(subjects.iter()));
         }
     }
     if replay.is_validation_drawn {
@@ -372,31 +187,13 @@ fn replay_text(replay: &ReplaySummary) -> String {
     text
 }
 
-/// At most ten names; `--json` has all.
-fn names<'a>(subjects: impl Iterator<Item = &'a SubjectId>) -> String {
-    const SHOWN: usize = 10;
+/// At most ten names; the JSON summary has all.
+fn list_names<'a>(subjects: impl Iterator<Item = &'a SubjectId>) -> String {
+    const MAX_NAMES: usize = 10;
     let all: Vec<String> = subjects.map(ToString::to_string).collect();
-    let mut text = all[..all.len().min(SHOWN)].join(", ");
-    if all.len() > SHOWN {
-        text += &format!(" and {} more, see --json", all.len() - SHOWN);
+    let mut text = all[..all.len().min(MAX_NAMES)].join(", ");
+    if all.len() > MAX_NAMES {
+        text += &format!(" and {} more, see --json", all.len() - MAX_NAMES);
     }
     text
-}
-
-fn is_labelled(scan: &Scan, classes: &[Diagnosis]) -> bool {
-    scan.diagnosis.is_some_and(|diagnosis| classes.contains(&diagnosis))
-}
-
-fn refuse_unlabelled(derivatives: &Path, table: &ScanTable, classes: &[Diagnosis]) -> anyhow::Result<()> {
-    if table.scans().iter().any(|scan| is_labelled(scan, classes)) {
-        return Ok(());
-    }
-    let classes: Vec<_> = classes.iter().map(ToString::to_string).collect();
-    anyhow::bail!(
-        "none of the {} scans in {} has a diagnosis {}; put it into the column `diagnosis` of \
-         sub-*/sub-*_sessions.tsv of the BIDS dataset and preprocess again, or convert with --labels",
-        table.scans().len(),
-        derivatives.join("scans.tsv").display(),
-        classes.join(" or ")
-    )
 }

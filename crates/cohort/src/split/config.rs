@@ -181,9 +181,7 @@ impl SplitConfig {
             return of_other("subjects", Subjects);
         }
         if self.subjects.is_none() && self.strategy == Subjects {
-            return Some(
-                "name the table of subjects and partitions (`subjects`, --subjects FILE)".to_owned(),
-            );
+            return Some("name the table of subjects and partitions (`subjects`)".to_owned());
         }
         if self.field_strength_t.is_some_and(|tesla| !(tesla > 0.0 && tesla <= 100.0)) {
             return Some("expected a field strength above 0 and at most 100 tesla".to_owned());

@@ -19,9 +19,8 @@ pub enum SplitError {
     },
     /// Scans whose site or field strength is needed and not known.
     #[error(
-        "{n_scans} of {n_of} scans have no {what} (first: {first}); fill the column `{column}` of scans.tsv \
-         (`brainreel preprocess` of this version writes it), or leave these scans out, on record, with \
-         --leave-out-unknown (leave_out_unknown = true)"
+        "{n_scans} of {n_total} scans have no {what} (first: {first}); fill the column `{column}` of scans.tsv, which \
+         the stage `preprocess` writes"
     )]
     Unknown {
         /// What is not known.
@@ -31,7 +30,7 @@ pub enum SplitError {
         /// Number of such scans.
         n_scans: usize,
         /// Number of scans of the classes.
-        n_of: usize,
+        n_total: usize,
         /// The first of them.
         first: String,
     },
@@ -126,8 +125,7 @@ pub enum SplitError {
     /// A split that is leaky on purpose, where that was not asked for.
     #[error(
         "{} is a scan-level split, leaky on purpose: scans of one subject are on several sides, and accuracy would \
-         be inflated; take another split, or pass --allow-leaky for a demonstration, whose every result is marked \
-         leaky",
+         be inflated",
         path.display()
     )]
     Leaky {
@@ -137,7 +135,7 @@ pub enum SplitError {
     /// A split that is marked leaky, with other rows than brainreel wrote.
     #[error(
         "{} is marked leaky but was edited by hand, which only a split by subject may be; make it again with \
-         `brainreel split --strategy scan-level`, or take the mark `# leaky` and the leak out",
+         the strategy scan-level, or take the mark `# leaky` and the leak out",
         path.display()
     )]
     LeakyEdited {

@@ -74,7 +74,7 @@ pub(super) fn leave_site_out(scans: &[Scan], config: &SplitConfig) -> Result<Par
 pub(super) fn leave_field_strength_out(scans: &[Scan], config: &SplitConfig) -> Result<Parts, CohortError> {
     let (known, mut parts) = FIELD_STRENGTH.known(scans, config)?;
     let Some(wanted) = config.field_strength_t else {
-        let problem = "leave-field-strength-out needs the field strength to test on (--field-strength TESLA)";
+        let problem = "leave-field-strength-out needs the field strength to test on (`field_strength_t`)";
         return Err(FIELD_STRENGTH.no_such(problem.to_owned(), &known));
     };
     let is_tested =
@@ -107,7 +107,7 @@ impl Grouping {
                 what: self.what,
                 column: self.column,
                 n_scans: unknown.len(),
-                n_of: unknown.len() + known.len(),
+                n_total: unknown.len() + known.len(),
                 first: first.to_string(),
             }
             .into());

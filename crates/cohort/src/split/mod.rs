@@ -8,6 +8,7 @@ mod groups;
 mod make;
 mod matching;
 mod outcome;
+mod partition;
 mod people;
 mod replay;
 mod stratified;
@@ -20,38 +21,19 @@ pub use error::SplitError;
 pub use folds::{FoldConfig, split_folds};
 pub use make::{split_by_list, split_round_robin, split_scans};
 pub use matching::{MatchSummary, Matched, match_age_and_sex};
-pub use outcome::{LeftOut, LeftOutReason, SplitOutcome, count_left_out};
+pub use outcome::{LeftOut, LeftOutCount, LeftOutReason, SplitOutcome, count_left_out};
+pub(crate) use partition::PARTITION_SPELLINGS;
+pub use partition::{Partition, PerPartition};
 pub use replay::{ReplaySummary, SubjectList};
-pub use summary::{SplitCount, SplitSummary};
+pub use summary::{SplitCount, SplitCounts};
 pub use text::{LeakPolicy, SPLIT_MARK};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use brainreel_named::{Named, named};
 use serde::{Deserialize, Serialize};
 
 use crate::{Diagnosis, ScanId, SubjectId};
-
-named! {
-    /// A side of the split.
-    pub enum Partition {
-        /// What the model learns from.
-        Train = "train",
-        /// What decides when to stop and which checkpoint is best.
-        Validation = "validation",
-        /// What the result is measured on, once.
-        Test = "test",
-    }
-}
-
-impl Partition {
-    /// Reads a partition's name, in any case.
-    #[must_use]
-    pub fn parse(raw: &str) -> Option<Self> {
-        Self::from_name_ignoring_case(raw)
-    }
-}
 
 /// One scan of the split.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

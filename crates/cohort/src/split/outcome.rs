@@ -76,16 +76,27 @@ impl fmt::Display for LeftOutReason {
     }
 }
 
-/// Subjects and scans left out for each reason.
+/// Subjects and scans that are not in the split for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutCount {
+    /// The reason.
+    pub why: LeftOutReason,
+    /// Number of subjects.
+    pub n_subjects: usize,
+    /// Number of scans.
+    pub n_scans: usize,
+}
+
+/// Counts subjects and scans for each reason, in the order of the reasons.
 #[must_use]
-pub fn count_left_out(left_out: &[LeftOut]) -> Vec<(LeftOutReason, usize, usize)> {
-    let mut counts: BTreeMap<LeftOutReason, (usize, usize)> = BTreeMap::new();
-    for one in left_out {
-        let count = counts.entry(one.why).or_default();
-        count.0 += 1;
-        count.1 += one.n_scans;
+pub fn count_left_out(left_out: &[LeftOut]) -> Vec<LeftOutCount> {
+    let mut counts: BTreeMap<LeftOutReason, LeftOutCount> = BTreeMap::new();
+    for LeftOut { why, n_scans, .. } in left_out {
+        let count = counts.entry(*why).or_insert(LeftOutCount { why: *why, n_subjects: 0, n_scans: 0 });
+        count.n_subjects += 1;
+        count.n_scans += n_scans;
     }
-    counts.into_iter().map(|(why, (n_subjects, n_scans))| (why, n_subjects, n_scans)).collect()
+    counts.into_values().collect()
 }
 
 /// A split in the making.

@@ -10,14 +10,13 @@ use sha2::{Digest, Sha256};
 use super::outcome::{LeftOutReason, Parts};
 use super::people::People;
 use super::stratified::validate_and_train;
-use super::{Partition, SplitConfig, SplitError};
+use super::{PARTITION_SPELLINGS, Partition, SplitConfig, SplitError};
 use crate::table::TableReader;
 use crate::{CohortError, Scan, SubjectId};
 
 const SUBJECT: [&str; 7] = ["subject", "subject_id", "participant_id", "participant", "ptid", "rid", "id"];
 const PARTITION: [&str; 4] = ["partition", "split", "set", "subset"];
 const REMEDY: &str = "a list of subjects has the columns subject and partition";
-const PARTITIONS: &str = "train, validation or test";
 
 /// A list of subjects and their partitions.
 #[derive(Debug, Clone)]
@@ -54,7 +53,7 @@ impl SubjectList {
     /// Reads a table with the columns subject and partition; others are not looked at.
     ///
     /// A subject may be spelt in any way, `002_S_0413`, `sub-ADNI002S0413`, or by its number (RID) 413 alone.
-    /// A partition is train (training), validation (valid, val, dev) or test (testing).
+    /// Partitions are read by [`Partition::from_any_spelling`].
     ///
     /// # Errors
     /// A file that cannot be read or lacks a column; a cell that is no subject or partition.
@@ -78,7 +77,7 @@ impl SubjectList {
             rows.push(ListedSubject {
                 name: row
                     .required(subject, "a subject such as 002_S_0413", |cell| SubjectId::parse(cell).ok())?,
-                partition: row.required(partition, PARTITIONS, parse_partition)?,
+                partition: row.required(partition, PARTITION_SPELLINGS, Partition::from_any_spelling)?,
                 line: row.line,
             });
         }
@@ -95,15 +94,6 @@ impl SubjectList {
             hasher.update(format!("{name}\t{partition}\n"));
         }
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-}
-
-fn parse_partition(cell: &str) -> Option<Partition> {
-    match cell.to_ascii_lowercase().as_str() {
-        "train" | "training" => Some(Partition::Train),
-        "validation" | "valid" | "val" | "dev" => Some(Partition::Validation),
-        "test" | "testing" => Some(Partition::Test),
-        _ => None,
     }
 }
 

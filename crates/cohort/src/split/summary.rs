@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Partition, Split};
+use super::{Partition, PerPartition, Split};
 use crate::Diagnosis;
 
 /// Subjects and scans of one diagnosis in one partition.
@@ -23,19 +23,19 @@ pub struct SplitCount {
 
 /// All counts, by partition, then by diagnosis. `Display` gives a table for the terminal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SplitSummary {
-    /// The counts; diagnoses without a scan in the whole split are left out.
+pub struct SplitCounts {
+    /// The counts; a diagnosis without a scan in the whole split has none.
     pub counts: Vec<SplitCount>,
-    /// Number of people in each of train, validation and test.
-    pub n_subjects: [usize; 3],
-    /// Number of scans in each of train, validation and test.
-    pub n_scans: [usize; 3],
+    /// Number of people in each partition.
+    pub n_subjects: PerPartition<usize>,
+    /// Number of scans in each partition.
+    pub n_scans: PerPartition<usize>,
 }
 
 impl Split {
     /// Counts subjects and scans.
     #[must_use]
-    pub fn summary(&self) -> SplitSummary {
+    pub fn counts(&self) -> SplitCounts {
         let diagnoses: BTreeSet<Diagnosis> = self.rows.iter().map(|row| row.diagnosis).collect();
         let mut counts = Vec::new();
         for partition in Partition::ALL {
@@ -50,24 +50,23 @@ impl Split {
             let keys: BTreeSet<_> = self.rows_of(partition).map(|row| row.subject().person_key()).collect();
             keys.len()
         };
-        SplitSummary {
+        SplitCounts {
             counts,
-            n_subjects: Partition::ALL.map(people),
-            n_scans: Partition::ALL.map(|partition| self.rows_of(partition).count()),
+            n_subjects: PerPartition::from_fn(people),
+            n_scans: PerPartition::from_fn(|partition| self.rows_of(partition).count()),
         }
     }
 }
 
-impl fmt::Display for SplitSummary {
+impl fmt::Display for SplitCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<12} {:<9} {:>8} {:>8}", "partition", "diagnosis", "subjects", "scans")?;
         for count in &self.counts {
             let SplitCount { partition, diagnosis, n_subjects, n_scans } = count;
             writeln!(f, "{partition:<12} {diagnosis:<9} {n_subjects:>8} {n_scans:>8}")?;
         }
-        for (partition, (n_subjects, n_scans)) in
-            Partition::ALL.into_iter().zip(self.n_subjects.iter().zip(self.n_scans))
-        {
+        for partition in Partition::ALL {
+            let (n_subjects, n_scans) = (self.n_subjects.get(partition), self.n_scans.get(partition));
             writeln!(f, "{partition:<12} {:<9} {n_subjects:>8} {n_scans:>8}", "all")?;
         }
         Ok(())

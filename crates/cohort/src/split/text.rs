@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{LeftOut, Partition, Split, SplitError, SplitRow, count_left_out};
+use super::{LeftOut, LeftOutCount, Partition, Split, SplitError, SplitRow, count_left_out};
 use crate::scans::read_scan_id;
 use crate::table::{TableReader, to_tsv};
 use crate::{CohortError, Diagnosis};
@@ -79,7 +79,7 @@ impl Split {
     #[must_use]
     pub fn with_left_out(mut self, left_out: &[LeftOut]) -> Self {
         self.notes.retain(|note| !note.starts_with(LEFT_OUT_NOTE));
-        for (why, n_subjects, n_scans) in count_left_out(left_out) {
+        for LeftOutCount { why, n_subjects, n_scans } in count_left_out(left_out) {
             let note = format!("{LEFT_OUT_NOTE} {n_scans} scans of {n_subjects} subjects: {why}");
             self.notes.push(clipped(&note));
         }

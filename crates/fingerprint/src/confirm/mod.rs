@@ -10,7 +10,6 @@ mod patch;
 mod residual;
 
 use brainreel_volume::{Affine, Volume};
-use serde::{Deserialize, Serialize};
 
 use crate::coarse::Coarse;
 use align::{Alignment, align};
@@ -37,8 +36,7 @@ const HOPELESS: f64 = 0.06;
 const SETTLED_VOXELS: f64 = 0.04;
 
 /// What two images are to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Copies of one acquisition.
     SameAcquisition,
@@ -50,7 +48,7 @@ pub enum Verdict {
 }
 
 /// The outcome of [`confirm`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Confirmation {
     /// The verdict at [`SAME_ACQUISITION`].
     pub verdict: Verdict,

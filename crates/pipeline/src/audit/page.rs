@@ -1,11 +1,13 @@
-//! The page of an audit, in one file.
+//! The page of an audit: one HTML file without references to others.
 
 use brainreel_audit::{Finding, Opinion};
+use brainreel_cohort::PerPartition;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Report;
+use super::AuditSummary;
+use crate::notice;
 
-/// Stands in every page, so that only pages are replaced.
+/// The title of every page: only files that contain it are overwritten.
 pub(super) const MARK: &str = "brainreel: audit of a split";
 
 const STYLE: &str = "\
@@ -21,8 +23,8 @@ article.bad{border-left-color:#d0432f;background:#fffafa;color:inherit}article.o
 article h3{font-size:1rem;margin:0 0 .3rem}ul{margin:.3rem 0 .3rem 1.2rem;padding:0}li{margin:.1rem 0}code{font-size:.9em}\
 .remedy{color:#3b4658;margin:.3rem 0 0}";
 
-/// The page as text.
-pub(super) fn render(report: &Report) -> String {
+/// Renders the page.
+pub(super) fn render(report: &AuditSummary) -> String {
     let audited: Vec<String> = report.audited.iter().map(|path| path.display().to_string()).collect();
     let page = html! {
         (DOCTYPE)
@@ -39,7 +41,7 @@ pub(super) fn render(report: &Report) -> String {
                     @if report.passes { span class="badge good" { "passed" } }
                     @else { span class="badge bad" { "failed" } }
                 }
-                p class="sub" { (audited.join(", ")) ". For research use only: not a medical device." }
+                p class="sub" { (audited.join(", ")) ". " (notice::SENTENCE) }
                 (sizes(report))
                 (verdicts(report))
                 (confounds(report))
@@ -52,20 +54,20 @@ pub(super) fn render(report: &Report) -> String {
     page.into_string()
 }
 
-fn sizes(report: &Report) -> Markup {
+fn sizes(report: &AuditSummary) -> Markup {
     let sizes = &report.report.sizes;
-    let cells = |n: [usize; 3]| html! { @for n in n { td class="n" { (n) } } };
+    let cells = |n: &PerPartition<usize>| html! { @for n in n.iter() { td class="n" { (n) } } };
     html! {
         table {
             tr { th {} th class="n" { "training" } th class="n" { "validation" } th class="n" { "test" } }
-            tr { td { "subjects" } (cells(sizes.n_subjects)) }
-            tr { td { "scans" } (cells(sizes.n_scans)) }
-            @for (diagnosis, n) in &sizes.by_diagnosis { tr { td { "scans, " (diagnosis) } (cells(*n)) } }
+            tr { td { "subjects" } (cells(&sizes.n_subjects)) }
+            tr { td { "scans" } (cells(&sizes.n_scans)) }
+            @for (diagnosis, n) in &sizes.n_scans_by_diagnosis { tr { td { "scans, " (diagnosis) } (cells(n)) } }
         }
     }
 }
 
-fn verdicts(report: &Report) -> Markup {
+fn verdicts(report: &AuditSummary) -> Markup {
     let class = |opinion| match opinion {
         Opinion::Clear => "badge bad",
         Opinion::Unclear => "badge odd",
@@ -85,7 +87,7 @@ fn verdicts(report: &Report) -> Markup {
     }
 }
 
-fn confounds(report: &Report) -> Markup {
+fn confounds(report: &AuditSummary) -> Markup {
     html! {
         @if !report.report.confounds.is_empty() {
             h2 { "What goes together, a subject counted once" }
