@@ -111,6 +111,11 @@ impl CheckpointState {
         self.history.iter().reduce(|best, row| if better(row, best) { row } else { best })
     }
 
+    /// Whether the statistics of frozen batch norms change while training.
+    pub(crate) fn moves_frozen_norms(&self) -> bool {
+        self.config.frozen_norm == FrozenNorm::Batch && !is_transformer(self.architecture)
+    }
+
     /// For people: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
     #[must_use]
     pub fn position(&self) -> String {

@@ -21,7 +21,7 @@ use crate::metrics::{EpochMetrics, measure};
 use crate::paths::RunPaths;
 use crate::predict::classify;
 use crate::timing::EpochTiming;
-use crate::trainer::{Run, moves_frozen_norms};
+use crate::trainer::Run;
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +189,7 @@ impl<'a> Run<'a> {
 
     /// Trunk features of a batch, along the first axis.
     fn features_of(&mut self, batch: &[Showing<'_>], loader: &mut Loader) -> Result<Tensor<5>, TrainError> {
-        let moving = moves_frozen_norms(&self.state);
+        let moving = self.state.moves_frozen_norms();
         let trunk = &mut self.network.trunk;
         let mut parts = Vec::with_capacity(batch.len());
         for Showing { scan, draw, .. } in batch {

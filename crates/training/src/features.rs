@@ -15,6 +15,9 @@ use crate::paths::RunPaths;
 /// Revision of everything between an image file and its features; raised when numbers change.
 const FEATURES_REVISION: u32 = 2;
 
+/// Scans that pass through the head together.
+pub(crate) const HEAD_BATCH: usize = 8;
+
 /// Gives features of scans by the running statistics of a trunk.
 pub(crate) struct FeatureSource {
     cache: FeatureCache,

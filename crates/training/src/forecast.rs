@@ -6,8 +6,8 @@ use brainreel_models::{
 use serde::{Deserialize, Serialize};
 
 use crate::config::is_transformer;
+use crate::features::HEAD_BATCH;
 use crate::loader::{self, AHEAD};
-use crate::predict::HEAD_BATCH;
 use crate::{TrainConfig, TrainError};
 
 /// Bytes of a single-precision number.

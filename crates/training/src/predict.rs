@@ -11,12 +11,8 @@ use crate::cache::CacheConfig;
 use crate::checkpoint::{Checkpoint, CheckpointKind};
 use crate::dataset::{CheckedScan, TrainingScan, check_scans};
 use crate::events::TrainEvent;
-use crate::features::FeatureSource;
+use crate::features::{FeatureSource, HEAD_BATCH};
 use crate::loss::probability;
-use crate::trainer::moves_frozen_norms;
-
-/// Scans that pass through the head together.
-pub(crate) const HEAD_BATCH: usize = 8;
 
 /// What the network says of a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +75,7 @@ pub fn predict(
         .with_engine(state.config.engine)
         .with_precision(state.config.precision);
     // In `batch` mode the statistics change with every step, so that keeping features is of no use.
-    let fixed = !moves_frozen_norms(&state);
+    let fixed = !state.moves_frozen_norms();
     let cache = CacheConfig { dtype: state.config.cache.dtype, ..request.cache.clone() };
     let mut features = FeatureSource::new(&network.trunk, fixed, &cache, run_dir);
     let scans: Vec<&CheckedScan> = scans.iter().collect();

@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
         };
         let labels: Vec<u8> = training.iter().map(|scan| scan.scan.label).collect();
         let features =
-            FeatureSource::new(&network.trunk, !moves_frozen_norms(&state), &config.cache, run_dir)
+            FeatureSource::new(&network.trunk, !state.moves_frozen_norms(), &config.cache, run_dir)
                 .with_repeated_draws(config.augmentation.n_variants().is_some());
         let class_weights = class_weights(&labels);
         let log =
@@ -380,11 +380,6 @@ impl<'a> Run<'a> {
             history: self.state.history,
         }
     }
-}
-
-/// Whether the statistics of frozen batch norms change while training.
-pub(crate) fn moves_frozen_norms(state: &CheckpointState) -> bool {
-    state.config.frozen_norm == FrozenNorm::Batch && !is_transformer(state.architecture)
 }
 
 fn remove_if_there(path: &Path) -> Result<(), TrainError> {
