@@ -9,13 +9,14 @@ use brainreel_artifact::{
     ArtifactError, ContentHash, HashBuilder, hash_bytes, link_atomic, write_durable_with,
 };
 use brainreel_checkpoint::{HostTensor, decode_safetensors};
-use brainreel_models::{Architecture, NetworkWeights};
+use brainreel_models::{Architecture, FrozenNorm, NetworkWeights};
 use brainreel_named::named;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::adamw::Moments;
+use crate::config::is_transformer;
 use crate::metrics::EpochMetrics;
 use crate::paths::RunPaths;
 use crate::stopping::EarlyStopping;
