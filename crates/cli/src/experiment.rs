@@ -14,7 +14,7 @@ use brainreel_trackers::TrackerConfig;
 use brainreel_training::TrainConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::folders;
+use brainreel_pipeline::folders;
 
 /// An experiment: where the scans come from, and the settings of every stage.
 ///

@@ -7,7 +7,6 @@ mod commands;
 mod defaults;
 mod experiment;
 mod finish;
-mod folders;
 mod hints;
 mod interrupt;
 mod leaks;

@@ -26,7 +26,8 @@ use crate::leaks::PermitArgs;
 use crate::observer::TerminalObserver;
 use crate::stages::{Step, StepReport, Walk};
 use crate::ui::Ui;
-use crate::{defaults, folders, hints};
+use crate::{defaults, hints};
+use brainreel_pipeline::folders;
 
 const EXAMPLES: &str = "\
 Examples:
