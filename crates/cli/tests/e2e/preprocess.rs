@@ -170,6 +170,13 @@ fn synthstrip_with_a_file_of_weights() {
     let sidecar: serde_json::Value = serde_json::from_slice(&sidecar).unwrap();
     assert!(sidecar["BrainExtractor"].as_str().unwrap().starts_with("synthstrip "), "{sidecar}");
 
+    assert!(sidecar["Provenance"]["instruction_set"].is_string(), "{sidecar}");
+
+    // Another instruction set makes nothing out of date.
+    let mut command = dir.command(&format!("preprocess bids derivatives {asked} --json report.json"));
+    assert!(command.env("BRAINREEL_ISA", "scalar").output().unwrap().status.success());
+    assert_eq!(dir.json("report.json")["n_up_to_date"], 1);
+
     // Other weights are another extractor: nothing is up to date.
     dir.write("everything.safetensors", &network_file(-6.0));
     dir.ok(&format!("preprocess bids derivatives {asked} --json report.json"));

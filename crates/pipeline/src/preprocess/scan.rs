@@ -3,8 +3,10 @@
 use brainreel_artifact::{ContentHash, HashBuilder, Provenance, hash_file, write_json};
 use brainreel_formats::bids::{BidsImage, read_sidecar, write_sidecar};
 use brainreel_formats::nifti;
+use brainreel_models::InstructionSet;
 use brainreel_preprocess::{
-    Preprocessed, QcRecord, QcWarning, REVISION, ValidPreprocessConfig, preprocess, preprocess_with_brain,
+    ExtractorChoice, Preprocessed, QcRecord, QcWarning, REVISION, ValidPreprocessConfig, preprocess,
+    preprocess_with_brain,
 };
 use brainreel_volume::reorient::from_closest_canonical;
 use brainreel_volume::{Grid, Volume};
@@ -37,7 +39,11 @@ pub(super) fn preprocess_scan(
         identity if identity.is_empty() => hash_file(&image.path)?,
         identity => HashBuilder::new().part(hash_file(&image.path)?.as_str()).part(identity).finish(),
     };
-    let provenance = Provenance::new("preprocess", REVISION, config, inputs);
+    let mut provenance = Provenance::new("preprocess", REVISION, config, inputs);
+    if config.brain_extractor == ExtractorChoice::SynthStrip {
+        // The network's mask depends on it in the last digits; it is recorded, not compared.
+        provenance = provenance.with_instruction_set(InstructionSet::detect().to_string());
+    }
     let earlier: Option<Sidecar> = read_sidecar(&files.sidecar());
     let relative = network_input(&image.name).relative_path_text();
     let up_to_date = earlier.as_ref().filter(|earlier| is_up_to_date(earlier, &files, &provenance));
