@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[path = "../../models/tests/formula/mod.rs"]
 mod formula;
 
-/// What to compute.
+/// The job.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {
@@ -32,18 +32,18 @@ struct Job {
     gradients: bool,
     /// Whether to write the weights, as an export.
     export: bool,
-    /// Steps of the optimizer, each on a batch of its own.
+    /// Optimizer steps, each on its own batch.
     n_steps: usize,
-    /// Steps that count as an epoch of the schedule.
+    /// Steps per epoch of the schedule.
     steps_per_epoch: usize,
 }
 
-/// What came out.
+/// Results.
 #[derive(Debug, Serialize)]
 struct Report {
     total: usize,
     trainable: usize,
-    /// In evaluation.
+    /// In evaluation mode.
     logits: Vec<f32>,
     loss: Option<f64>,
     losses: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Seconds a training step and peak memory: `step_bench EDGE STEPS cached|uncached [native|burn]`.
+//! Time per training step in seconds, and peak memory: `step_bench EDGE STEPS cached|uncached [native|burn]`.
 //!
 //! `cached` reads the trunk's output from the feature cache, `uncached` computes it for each scan.
 //! `bench/engine` runs this beside PyTorch.

@@ -1,7 +1,7 @@
-//! Seconds a training step: `training_bench ARCHITECTURE thesis|none|fc-only EDGE BATCH STEPS`.
+//! Time per training step in seconds: `training_bench ARCHITECTURE thesis|none|fc-only EDGE BATCH STEPS`.
 //!
-//! Forward, loss, backward and AdamW, from random weights; a first step is not counted. The frozen part runs scan by
-//! scan with fixed statistics. `bench/training` runs this beside PyTorch and reads the JSON.
+//! Forward, loss, backward and AdamW from random weights. The first step is not counted. The frozen part runs
+//! scan by scan with fixed statistics. `bench/training` runs this beside PyTorch and reads the JSON.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! AdamW with PyTorch's arithmetic and learning rates by layer.
+//! AdamW with PyTorch's arithmetic and layer-wise learning rates.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ pub struct AdamWConfig {
     pub learning_rate_fc: f64,
     /// Learning rate of the layer below it.
     pub learning_rate: f64,
-    /// Factor between the learning rates of that layer and the next one down, and so on to the stem.
+    /// Learning-rate decay factor from each layer to the next lower one, down to the stem.
     pub layer_decay: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// Decay of the first moment.
+    /// Decay rate of the first moment (beta1).
     pub beta_1: f64,
-    /// Decay of the second moment.
+    /// Decay rate of the second moment (beta2).
     pub beta_2: f64,
-    /// Added to the root of the second moment.
+    /// Epsilon, added to the square root of the second moment.
     pub epsilon: f64,
 }
 
@@ -32,7 +32,7 @@ impl AdamWConfig {
     /// Learning rate of a tensor before the schedule's factor.
     ///
     /// # Reference
-    /// Howard and Ruder 2018, arXiv:1801.06146, for rates that fall towards the input.
+    /// Howard and Ruder 2018, arXiv:1801.06146 (discriminative learning rates).
     #[must_use]
     pub fn rate_of(&self, architecture: Architecture, tensor: &str) -> f64 {
         match architecture.layer_depth(tensor) {
@@ -65,11 +65,11 @@ pub struct Moments {
     pub second: Vec<f32>,
 }
 
-/// The optimizer and its state, which lives in host memory: one fused pass over each parameter,
-/// several times faster on a CPU than tensor by tensor arithmetic.
+/// The optimizer and its state in host memory. One fused pass over each parameter is several times faster on
+/// a CPU than a sequence of tensor operations.
 ///
 /// # Determinism
-/// Elementwise: the same bits for any number of threads.
+/// Elementwise: bit-identical for any number of threads.
 ///
 /// # Reference
 /// Loshchilov and Hutter 2019, arXiv:1711.05101; `torch.optim.AdamW`.
@@ -81,19 +81,19 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// An optimizer that has not stepped yet.
+    /// Creates an optimizer without state.
     #[must_use]
     pub const fn new(config: AdamWConfig) -> Self {
         Self { config, n_steps: 0, moments: BTreeMap::new() }
     }
 
-    /// An optimizer as a checkpoint kept it.
+    /// Restores an optimizer from the state in a checkpoint.
     #[must_use]
     pub const fn restore(config: AdamWConfig, n_steps: u64, moments: BTreeMap<String, Moments>) -> Self {
         Self { config, n_steps, moments }
     }
 
-    /// Steps made so far.
+    /// Number of steps so far.
     #[must_use]
     pub const fn n_steps(&self) -> u64 {
         self.n_steps
@@ -105,7 +105,7 @@ impl AdamW {
         &self.moments
     }
 
-    /// Makes one step with all learning rates times `rate_factor`.
+    /// Performs one step. All learning rates are multiplied by `rate_factor`.
     ///
     /// # Panics
     /// If a trainable parameter has no gradient, or moments of another size.
@@ -116,7 +116,7 @@ impl AdamW {
         network.visit_trainable(&mut update);
     }
 
-    /// The scalars of one step at a learning rate.
+    /// Scalar coefficients of one step at a learning rate.
     fn scalars(&self, rate: f64) -> Scalars {
         let AdamWConfig { weight_decay, beta_1, beta_2, epsilon, .. } = self.config;
         let power = |beta: f64| libm::pow(beta, self.n_steps as f64);
@@ -159,7 +159,8 @@ impl ParameterVisitor for Update<'_> {
     fn visit<const D: usize>(&mut self, name: &str, parameter: &mut Tensor<D>) {
         let gradient = self.gradients.get(name).expect("every trained parameter has a gradient");
         let device = parameter.device();
-        // Take the tensor out of its place, so that its memory is ours to change.
+        // Take the tensor out of the module, so that its buffer is uniquely owned and can be updated in
+        // place.
         let taken = std::mem::replace(parameter, Tensor::zeros([1; D], &device));
         let mut data = taken.without_autodiff().into_data();
         let values = data.as_mut_slice::<f32>().expect("parameters are single precision");
@@ -197,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// The formula of `reference/formula.py` for inputs.
+    /// Input values by the formula of `reference/formula.py`.
     fn formula(name: &str) -> Vec<f32> {
         let start = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

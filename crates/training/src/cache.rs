@@ -1,4 +1,4 @@
-//! Trunk features on disk, by what they were computed from.
+//! On-disk cache of trunk features, keyed by a digest of their inputs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// First bytes of an entry; the digit is the layout's revision.
+/// Magic bytes of an entry. The digit is the revision of the layout.
 const MAGIC: &[u8; 8] = b"BRFEAT1\n";
 /// Magic, five dimensions, digest of the payload.
 const HEADER_BYTES: usize = 8 + 5 * 8 + 64;
@@ -59,30 +59,30 @@ pub struct Features {
     pub values: Vec<f32>,
 }
 
-/// How often the cache was of use.
+/// Hits and misses of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CacheUse {
-    /// Features found.
+    /// Cache hits.
     pub n_hits: u64,
-    /// Features computed.
+    /// Cache misses: features that were computed.
     pub n_misses: u64,
 }
 
-/// A folder of features. An entry that is not whole (length, digest) counts as absent.
+/// A folder of features. A damaged entry (wrong length or digest) counts as a miss.
 #[derive(Debug)]
 pub struct FeatureCache {
     folder: PathBuf,
     max_bytes: u64,
     dtype: FeatureType,
     used_bytes: u64,
-    /// Entries that this run has not asked for, oldest last.
+    /// Entries that this run has not requested, oldest last.
     unused: Vec<Entry>,
     own: BTreeSet<PathBuf>,
     usage: CacheUse,
 }
 
 impl FeatureCache {
-    /// Opens the cache that `config` names; `default_folder` is where it is by default.
+    /// Opens the cache that `config` describes, in `default_folder` unless `config` sets a folder.
     #[must_use]
     pub fn open(config: &CacheConfig, default_folder: &Path) -> Self {
         let folder = config.directory.clone().unwrap_or_else(|| default_folder.to_owned());
@@ -99,23 +99,23 @@ impl FeatureCache {
         }
     }
 
-    /// The number type features are rounded to.
+    /// Number type to which features are rounded.
     #[must_use]
     pub const fn dtype(&self) -> FeatureType {
         self.dtype
     }
 
-    /// How often features were found, and how often not.
+    /// Hits and misses so far.
     #[must_use]
     pub const fn usage(&self) -> CacheUse {
         self.usage
     }
 
-    /// The features kept under `key`, or else those that `compute` returns, which are then kept if
-    /// there is room. Both ways give the same bits.
+    /// Returns the features cached under `key`. On a miss, calls `compute` and caches its result if there is
+    /// room. Both paths return the same bits.
     ///
     /// # Errors
-    /// The error of `compute`, or a failed write.
+    /// Returns the error of `compute`, or an error if a write fails.
     pub fn get_or_compute<E: From<ArtifactError>>(
         &mut self,
         key: &ContentHash,
@@ -139,7 +139,7 @@ impl FeatureCache {
         Ok(features)
     }
 
-    /// Whether an entry is there (not whether it is whole).
+    /// Whether an entry exists. It may be damaged.
     #[must_use]
     pub fn contains(&self, key: &ContentHash) -> bool {
         self.path(key).is_file()
@@ -150,7 +150,7 @@ impl FeatureCache {
         self.folder.join(&digits[..2]).join(format!("{digits}.{EXTENSION}"))
     }
 
-    /// Counts an entry as this run's; `new_bytes` if it was written just now.
+    /// Marks an entry as used by this run. `new_bytes` is its size if it was just written.
     fn adopt(&mut self, path: PathBuf, new_bytes: Option<u64>) {
         let known = self.unused.iter().position(|entry| entry.path == path);
         let replaced = known.map_or(0, |idx| self.unused.remove(idx).n_bytes);
@@ -161,7 +161,7 @@ impl FeatureCache {
         self.own.insert(path);
     }
 
-    /// Deletes entries of other runs, oldest first, until `n_bytes` fit; `false` if they cannot.
+    /// Deletes entries of other runs, oldest first, until `n_bytes` fit. Returns `false` if they cannot fit.
     fn make_room(&mut self, n_bytes: u64) -> bool {
         while self.used_bytes + n_bytes > self.max_bytes {
             let Some(entry) = self.unused.pop() else { return false };
@@ -173,7 +173,7 @@ impl FeatureCache {
     }
 }
 
-/// A file of the cache. Entries are ordered by their age.
+/// A file of the cache. Entries are ordered by age.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     modified: SystemTime,
@@ -193,7 +193,7 @@ fn entries(folder: &Path) -> Vec<Entry> {
         .collect()
 }
 
-/// The features as they will be read back, and their bytes.
+/// The features after rounding, and their encoded bytes.
 fn round(features: Features, dtype: FeatureType) -> (Features, Vec<u8>) {
     let Features { shape, values } = features;
     match dtype {
@@ -302,7 +302,7 @@ mod tests {
         let mut first = cache(dir.path(), 3 * entry, FeatureType::F32);
         (0..5).for_each(|seed| drop(get(&mut first, seed)));
         assert_eq!(on_disk(), 3 * entry);
-        // Another run makes room by deleting what it has not asked for itself.
+        // Another run evicts the entries that it has not requested itself.
         let mut second = cache(dir.path(), 3 * entry, FeatureType::F32);
         (10..12).for_each(|seed| drop(get(&mut second, seed)));
         assert_eq!(on_disk(), 3 * entry);

@@ -22,14 +22,14 @@ use crate::paths::RunPaths;
 use crate::stopping::EarlyStopping;
 use crate::{TrainConfig, TrainError};
 
-/// Largest file that is opened as a checkpoint; one of MViT has at most 0.5 GB.
+/// Size limit of a checkpoint file. A checkpoint of MViT has at most 0.5 GB.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 const FIRST: &str = "optimizer.first.";
 const SECOND: &str = "optimizer.second.";
 const STATE_KEY: &str = "brainreel";
 const DIGEST_KEY: &str = "data_sha256";
 const STATE_DIGEST_KEY: &str = "brainreel_sha256";
-/// Layout of the state; raised when it changes.
+/// Revision of the state's layout. Raise it when the layout changes.
 pub(crate) const STATE_REVISION: u32 = 3;
 
 named! {
@@ -38,7 +38,7 @@ named! {
     pub enum CheckpointKind {
         /// The latest, after an epoch or within one.
         Last = "last",
-        /// The one before the latest, in case that one is damaged. Deleted when the run is finished.
+        /// The checkpoint before the latest, in case that one is damaged. Deleted when the run finishes.
         Previous = "previous",
         /// Best validation accuracy.
         BestAccuracy = "best_accuracy",
@@ -49,28 +49,28 @@ named! {
 }
 
 impl CheckpointKind {
-    /// Its file in a run folder.
+    /// Its path in a run folder.
     #[must_use]
     pub fn path(self, run_dir: &Path) -> PathBuf {
         RunPaths::new(run_dir).checkpoints().join(format!("{}.safetensors", self.name()))
     }
 }
 
-/// How far a run is within an epoch.
+/// Progress within an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochProgress {
-    /// Steps of the optimizer done in this epoch: the position in the epoch's order of scans.
+    /// Optimizer steps done in this epoch. They give the position in the epoch's order of scans.
     pub step: usize,
-    /// Sum over the scans so far of the loss that their batch had.
+    /// Sum of the batch losses over the scans so far.
     pub loss_sum: f64,
-    /// Scans so far that were classified right.
+    /// Scans classified correctly so far.
     pub n_right: usize,
 }
 
-/// The state of the loop between two steps. The schedule's state is epoch and step. So is the state of all
-/// random draws: each has a seed derived from the run's, its purpose, scan and epoch, and none carries over
-/// from one to the next.
+/// The state of the training loop between two steps. Epoch and step determine the state of the schedule and
+/// of all random draws: each draw has a seed derived from the run's seed, its purpose, the scan and the
+/// epoch, and no generator carries over from one draw to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointState {
@@ -82,21 +82,21 @@ pub struct CheckpointState {
     pub run_hash: ContentHash,
     /// Digest of training and validation scans, their labels and images.
     pub data_hash: ContentHash,
-    /// Content hash of the split, if the caller gave it.
+    /// Content hash of the split, if given.
     pub split_sha256: Option<String>,
     /// The network.
     pub architecture: Architecture,
     /// Shape of the images, `[x, y, z]`.
     pub dims: [usize; 3],
-    /// Whole epochs done.
+    /// Finished epochs.
     pub n_epochs: usize,
-    /// Where in the next epoch; nothing between epochs.
+    /// Progress within the next epoch; `None` between epochs.
     pub progress: Option<EpochProgress>,
-    /// Steps the optimizer made in all.
+    /// Total number of optimizer steps.
     pub n_steps: u64,
     /// Early-stopping counters.
     pub stopping: EarlyStopping,
-    /// Metrics of the epochs done.
+    /// Metrics of the finished epochs.
     pub history: Vec<EpochMetrics>,
 }
 
@@ -117,7 +117,7 @@ impl CheckpointState {
         self.config.frozen_norm == FrozenNorm::Batch && !is_transformer(self.architecture)
     }
 
-    /// For people: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
+    /// Position for messages: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
     #[must_use]
     pub fn position(&self) -> String {
         match &self.progress {
@@ -129,7 +129,7 @@ impl CheckpointState {
     }
 }
 
-/// A whole checkpoint.
+/// A checkpoint with weights, optimizer moments and loop state.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     /// The state of the loop.
@@ -141,8 +141,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes the file atomically as the last checkpoint of a run, and waits until it is on the disk. The one
-    /// that was last becomes [`CheckpointKind::Previous`]; the one before that goes.
+    /// Writes the file atomically as the last checkpoint of a run, and syncs it to disk. The former last
+    /// checkpoint becomes [`CheckpointKind::Previous`], and the former previous one is deleted.
     ///
     /// # Errors
     /// [`ArtifactError::Write`] names the path.
@@ -154,7 +154,7 @@ impl Checkpoint {
         self.write(&last)
     }
 
-    /// Writes the file atomically, and waits until it is on the disk.
+    /// Writes the file atomically and syncs it to disk.
     ///
     /// # Errors
     /// [`ArtifactError::Write`] names the path.
@@ -175,7 +175,7 @@ impl Checkpoint {
         })
     }
 
-    /// Reads a checkpoint whole.
+    /// Reads a complete checkpoint.
     ///
     /// # Errors
     /// [`TrainError`] names the file and what is wrong with it.
@@ -188,7 +188,7 @@ impl Checkpoint {
         Ok(Self { state, weights, moments })
     }
 
-    /// Reads state and weights, not the optimizer's moments.
+    /// Reads state and weights, without the optimizer moments.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -208,7 +208,7 @@ fn weights_of(
     Ok(NetworkWeights::for_input(state.architecture, state.dims, tensors, &path.display().to_string())?)
 }
 
-/// The safetensors header, padded to a multiple of 8 bytes. `digest` is that of all values.
+/// The safetensors header, padded to a multiple of 8 bytes. `digest` covers all values.
 fn header(
     state: &CheckpointState,
     tensors: &[(String, Vec<usize>, &Vec<f32>)],
@@ -273,7 +273,7 @@ fn read_state(path: &Path) -> Result<(Vec<u8>, CheckpointState), TrainError> {
     Ok((bytes, state))
 }
 
-/// Refuses the layout of another version, whose fields may differ.
+/// Returns an error for the layout of another version, whose fields may differ.
 fn check_revision(state: &str, path: &Path) -> Result<(), TrainError> {
     #[derive(Deserialize)]
     struct Revision {
@@ -287,7 +287,7 @@ fn check_revision(state: &str, path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// Moves the moments out of `tensors`; each has to have the shape of its parameter.
+/// Moves the moments out of `tensors`. Each must have the shape of its parameter.
 fn take_moments(
     state: &CheckpointState,
     tensors: &mut BTreeMap<String, HostTensor>,

@@ -128,7 +128,7 @@ impl TrainConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`TrainError::Config`] names the setting, its value and what it may be.
+    /// [`TrainError::Config`] names the setting, its value and the allowed values.
     pub fn validate(&self) -> Result<(), TrainError> {
         let count = |field, value: usize, most: usize, expected| match value {
             v if (1..=most).contains(&v) => Ok(()),
@@ -171,7 +171,7 @@ impl TrainConfig {
         Ok(self.augmentation.validate()?)
     }
 
-    /// The optimizer's settings for a network.
+    /// Optimizer settings for a network.
     #[must_use]
     pub fn optimizer(&self, architecture: Architecture) -> AdamWConfig {
         AdamWConfig {
@@ -183,7 +183,7 @@ impl TrainConfig {
         }
     }
 
-    /// Factor between the learning rates of neighbouring layers: 1 but with discriminative rates.
+    /// Factor between the learning rates of neighbouring layers: 1 unless rates are discriminative.
     fn layer_decay_of(&self, architecture: Architecture) -> f64 {
         if self.freeze != FreezePolicy::Discriminative {
             return 1.0;
@@ -191,10 +191,10 @@ impl TrainConfig {
         self.layer_decay.unwrap_or(if is_transformer(architecture) { 0.75 } else { 1.0 / 2.6 })
     }
 
-    /// Factor on the base learning rates at `step` of `n_steps` of an epoch.
+    /// Factor on the base learning rates at `step` of the `n_steps` of an epoch.
     ///
     /// # Panics
-    /// If `restart_epochs` or `restart_multiplier` is 0, which [`TrainConfig::validate`] refuses.
+    /// If `restart_epochs` or `restart_multiplier` is 0, which [`TrainConfig::validate`] rejects.
     #[must_use]
     pub fn rate_factor(&self, epoch: usize, step: usize, n_steps: usize) -> f64 {
         let within = match self.schedule {
@@ -204,7 +204,7 @@ impl TrainConfig {
         warm_restart_factor(epoch as f64 + within, self.restart_epochs, self.restart_multiplier)
     }
 
-    /// This configuration without what belongs to one machine and does not change results.
+    /// This configuration without machine-specific settings, which do not change results.
     #[must_use]
     pub fn portable(&self) -> Self {
         let cache = CacheConfig { dtype: self.cache.dtype, ..CacheConfig::default() };
@@ -213,8 +213,8 @@ impl TrainConfig {
         Self { device, weights: None, cache, loader_threads, checkpoint_minutes, ..self.clone() }
     }
 
-    /// A digest of what decides the course of a run: the settings but for the number of epochs, and
-    /// the content (not the place) of the weights.
+    /// Digest of everything that determines the course of a run: the settings except the number of epochs,
+    /// and the content (not the path) of the weights.
     #[must_use]
     pub fn hash(&self, weights: &ContentHash) -> ContentHash {
         let settings = Self { max_epochs: 0, ..self.portable() };
@@ -222,7 +222,7 @@ impl TrainConfig {
     }
 }
 
-/// Whether the network has layer norms in the place of batch norms.
+/// Whether the network has layer norms instead of batch norms.
 pub(crate) const fn is_transformer(architecture: Architecture) -> bool {
     matches!(architecture, Architecture::MvitV1B | Architecture::MvitV2S)
 }

@@ -1,4 +1,4 @@
-//! Scans as training sees them.
+//! Dataset of preprocessed scans.
 
 use std::path::PathBuf;
 
@@ -11,24 +11,24 @@ use rayon::prelude::*;
 
 use crate::TrainError;
 
-/// A preprocessed image, whom it shows and what it is used for.
+/// A preprocessed image with its subject, label and partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrainingScan {
     /// Unique among the scans, for example `sub-002S0413_ses-m06`.
     pub scan_id: String,
-    /// Who was scanned.
+    /// The subject.
     pub subject_id: String,
     /// 1 for Alzheimer's disease, 0 for cognitively normal.
     pub label: u8,
     /// The preprocessed image (NIfTI), RAS.
     pub image: PathBuf,
-    /// SHA-256 of the image file as the scan table has it, checked against the file if given.
+    /// SHA-256 of the image file from the scan table. If given, the file is checked against it.
     pub sha256: Option<String>,
     /// Its partition.
     pub partition: Partition,
 }
 
-/// A scan whose image was found to be there, unchanged and in shape.
+/// A scan whose image was verified: it exists, its digest matches and its shape is right.
 #[derive(Debug, Clone)]
 pub(crate) struct CheckedScan {
     pub(crate) scan: TrainingScan,
@@ -36,8 +36,8 @@ pub(crate) struct CheckedScan {
     pub(crate) dims: [usize; 3],
 }
 
-/// Checks all scans against their files and each other, and sorts them by id. `dims` is the shape
-/// they have to have, or else that of the first.
+/// Verifies all scans against their files and each other, and sorts them by id. `dims` is the required shape;
+/// without it, the shape of the first scan is required.
 pub(crate) fn check_scans(
     scans: &[TrainingScan],
     dims: Option<[usize; 3]>,
@@ -103,7 +103,7 @@ impl CheckedScan {
     }
 }
 
-/// A digest of who is used for what: ids, labels, partitions and images.
+/// Digest of the dataset: ids, labels, partitions and images.
 pub(crate) fn data_hash(scans: &[CheckedScan]) -> ContentHash {
     let used = scans.iter().filter(|scan| scan.scan.partition != Partition::Test);
     let parts = used.fold(HashBuilder::new(), |hash, CheckedScan { scan, sha256, .. }| {

@@ -1,4 +1,4 @@
-//! One epoch: steps of the optimizer, validation, checkpoints on the way.
+//! One epoch: optimizer steps, validation and checkpoints.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,18 +23,18 @@ use crate::predict::classify;
 use crate::timing::EpochTiming;
 use crate::trainer::Run;
 
-/// What a step came to.
+/// Result of an optimizer step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepOutcome {
     /// Loss of the batch before the step; the mean over the batches if there are several.
     pub loss: f64,
-    /// Scans that were classified right before the step.
+    /// Scans classified correctly before the step.
     pub n_right: usize,
     /// Norm of the gradients over all parameters, before clipping.
     pub gradient_norm: f64,
 }
 
-/// A step of a run; both numbers count from 0.
+/// A step of a run. Both numbers count from 0.
 #[derive(Clone, Copy)]
 struct StepPosition {
     epoch: usize,
@@ -42,7 +42,7 @@ struct StepPosition {
 }
 
 impl<'a> Run<'a> {
-    /// One epoch, or the rest of one: training, validation, checkpoint.
+    /// Runs one epoch, or the rest of a resumed one: training, validation, checkpoint.
     pub(crate) fn epoch(&mut self, progress: &mut dyn FnMut(TrainEvent<'_>)) -> Result<(), TrainError> {
         let epoch = self.state.n_epochs;
         let start = Instant::now();
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             seconds_validate: start.elapsed().as_secs_f64(),
         };
         timing.append(self.run_dir)?;
-        // Before the checkpoint, so that a run that goes on from that finds the row.
+        // Write the row before the checkpoint, so that a run that resumes from the checkpoint finds it.
         self.log.log_epoch(self.optimizer.n_steps(), epoch as u64 + 1, &metrics.named())?;
         let improvement = self.finish_epoch(metrics.clone())?;
         let n_steps_in_all = self.optimizer.n_steps();
@@ -123,8 +123,8 @@ impl<'a> Run<'a> {
         order.into_iter().map(showing).collect()
     }
 
-    /// Writes down what is done to each scan of an epoch, in the order they are shown: one object a line,
-    /// which [`Draw`] reads back.
+    /// Writes the augmentation draws of an epoch, one JSON object per line, in the order of the scans. Each
+    /// line deserialises to a [`Draw`].
     fn write_draws(&self, epoch: usize, showings: &[Showing<'_>]) -> Result<(), TrainError> {
         if self.config.augmentation.preset == AugmentationPreset::None {
             return Ok(());
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// One step of the optimizer on the scans of one or several batches.
+    /// Performs one optimizer step on the scans of one or several batches.
     fn step(
         &mut self,
         position: StepPosition,
@@ -255,7 +255,7 @@ struct StepSum {
 }
 
 impl StepSum {
-    /// Adds a batch; gives its loss.
+    /// Adds a batch and returns its loss.
     fn add(
         &mut self,
         network: &mut Network,
@@ -288,8 +288,8 @@ impl StepSum {
     }
 }
 
-/// One step of the optimizer on trunk features `[N, C, D, H, W]`. Nothing changes but the running
-/// statistics if loss or gradients are not finite.
+/// Performs one optimizer step on trunk features `[N, C, D, H, W]`. If the loss or a gradient is not finite,
+/// only the running statistics change.
 pub fn training_step(
     network: &mut Network,
     optimizer: &mut AdamW,

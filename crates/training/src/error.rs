@@ -1,4 +1,4 @@
-//! What can go wrong in training and prediction.
+//! Errors of training and prediction.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use brainreel_formats::nifti::NiftiError;
 use brainreel_models::ModelError;
 use brainreel_trackers::TrackerError;
 
-/// What can go wrong in training and prediction.
+/// Errors of training and prediction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -19,7 +19,7 @@ pub enum TrainError {
         field: &'static str,
         /// Its value.
         got: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
     /// A partition lacks scans that training needs.
@@ -31,10 +31,10 @@ pub enum TrainError {
         n_cn: usize,
         /// Scans of subjects with Alzheimer's disease.
         n_ad: usize,
-        /// What it needs.
+        /// What training needs.
         expected: &'static str,
     },
-    /// Two scans have one id.
+    /// Two scans have the same id.
     #[error("scan {scan_id} is listed twice")]
     DuplicateScan {
         /// The id.
@@ -61,7 +61,7 @@ pub enum TrainError {
         /// Shape of the first scan or of the checkpoint.
         expected: [usize; 3],
     },
-    /// An image is not what the scan table says.
+    /// The digest of an image differs from the scan table.
     #[error("{} of scan {scan_id} has SHA-256 {got}, expected {expected} from the scan table; preprocess again",
             path.display())]
     ImageChanged {
@@ -81,10 +81,10 @@ pub enum TrainError {
         scan_id: String,
         /// Its image.
         path: PathBuf,
-        /// What it has.
+        /// Description of its values.
         got: String,
     },
-    /// An image cannot be augmented as drawn.
+    /// An augmentation draw cannot be applied to an image.
     #[error("cannot augment {} of scan {scan_id}", path.display())]
     Transform {
         /// The scan.
@@ -98,7 +98,7 @@ pub enum TrainError {
     /// Settings of augmentation that are out of range.
     #[error(transparent)]
     Augmentation(#[from] AugmentError),
-    /// A loss or a gradient is not a number. Nothing of the step was taken over.
+    /// A loss or a gradient is not finite. The step was discarded.
     #[error(
         "{what} in epoch {}, step {} (scans {}); {}",
         epoch + 1, step + 1, scan_ids.join(", "), last_good(last_good_checkpoint.as_ref())
@@ -112,7 +112,7 @@ pub enum TrainError {
         step: usize,
         /// The scans of the batch.
         scan_ids: Vec<String>,
-        /// The last checkpoint from before it.
+        /// The last checkpoint before this step.
         last_good_checkpoint: Option<PathBuf>,
     },
     /// The last checkpoint is damaged, and the one before it is intact.
@@ -124,7 +124,7 @@ pub enum TrainError {
     DamagedLast {
         /// The intact one.
         previous: PathBuf,
-        /// Where in the run it was written.
+        /// Position in the run at which it was written.
         position: String,
         /// What is wrong with the last one.
         #[source]
@@ -136,7 +136,7 @@ pub enum TrainError {
          checkpoint", path.display()
     )]
     NoPrevious {
-        /// Where it would be.
+        /// Its expected path.
         path: PathBuf,
     },
     /// A checkpoint was written by another version of brainreel.
@@ -149,7 +149,7 @@ pub enum TrainError {
         path: PathBuf,
         /// Its layout.
         got: u32,
-        /// Ours.
+        /// The layout that this version reads.
         expected: u32,
     },
     /// The run folder belongs to another run.
@@ -171,13 +171,13 @@ pub enum TrainError {
         /// What is wrong with it.
         detail: String,
     },
-    /// The run would take more memory than it may.
+    /// The run would exceed the memory limit.
     #[error("{advice}")]
     Memory {
-        /// How much it would take, and which setting to change.
+        /// The required memory, and which setting to change.
         advice: String,
     },
-    /// A log cannot be written to.
+    /// A log cannot be written.
     #[error("cannot append to {}", path.display())]
     Log {
         /// The file.

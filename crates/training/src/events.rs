@@ -1,4 +1,4 @@
-//! What training tells its caller while it runs.
+//! Progress events of training.
 
 use brainreel_models::{Architecture, ParameterCounts};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::metrics::EpochMetrics;
 use crate::stopping::Improvement;
 use crate::timing::EpochTiming;
 
-/// What is known of a step of the optimizer.
+/// Metrics of one optimizer step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct StepMetrics {
     /// The epoch, from 0.
@@ -18,7 +18,7 @@ pub struct StepMetrics {
     pub step: usize,
     /// Steps in the epoch.
     pub n_steps: usize,
-    /// Steps since the run began, this one included.
+    /// Steps since the start of the run, including this one.
     pub n_steps_in_all: u64,
     /// Loss of the batch before the step.
     pub loss: f64,
@@ -31,7 +31,7 @@ pub struct StepMetrics {
 }
 
 impl StepMetrics {
-    /// The numbers that logs hold, by name.
+    /// Names and values for the logs.
     #[must_use]
     pub const fn named(&self) -> [(&'static str, f64); 4] {
         [
@@ -43,64 +43,65 @@ impl StepMetrics {
     }
 }
 
-/// A step forward. Epochs and steps count from 0; `done` counts what is finished.
+/// A progress event. Epochs and steps count from 0; `done` counts finished items.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum TrainEvent<'a> {
     /// Images are being checked against the scan table.
     Checking {
-        /// Images in all.
+        /// Total number of images.
         n_scans: usize,
     },
-    /// What the run will take, before it takes it. Not told of devices and engines that the forecast does not know.
+    /// Forecast of memory and work, sent before training starts. Not sent for devices and engines without a
+    /// cost model.
     Forecast {
         /// Memory and work.
         forecast: &'a Forecast,
-        /// What of.
+        /// What the forecast covers.
         workload: &'a Workload,
     },
     /// The network is ready.
     Network {
-        /// Which one.
+        /// Its architecture.
         architecture: Architecture,
         /// Its sizes.
         parameters: ParameterCounts,
     },
-    /// Training goes on from the last checkpoint.
+    /// Training resumes from the last checkpoint.
     Resumed {
-        /// Where it was written.
+        /// Position in the run at which it was written.
         state: &'a CheckpointState,
     },
     /// Batch-norm statistics of the trunk are being estimated.
     Calibrating {
-        /// Scans seen.
+        /// Scans processed.
         done: usize,
-        /// Scans to see.
+        /// Total number of scans.
         total: usize,
     },
-    /// Trunk features are being computed, or found in the cache.
+    /// Trunk features are being computed or read from the cache.
     Features {
-        /// Scans done (a scan counts once for each augmentation draw).
+        /// Scans processed. A scan counts once per augmentation draw.
         done: usize,
-        /// Scans in all.
+        /// Total number of scans.
         total: usize,
     },
-    /// An epoch begins.
+    /// An epoch starts.
     EpochStart {
         /// The epoch.
         epoch: usize,
-        /// Upper bound on their number.
+        /// Maximum number of epochs.
         max_epochs: usize,
-        /// Steps of it that were done before an interruption.
+        /// Steps of this epoch that were done before an interruption.
         first_step: usize,
-        /// Steps in each.
+        /// Steps per epoch.
         n_steps: usize,
     },
-    /// The optimizer made a step.
+    /// The optimizer performed a step.
     Step {
-        /// What is known of it.
+        /// Its metrics.
         metrics: &'a StepMetrics,
-        /// Share of the epoch's time so far in which the network waited for scans.
+        /// Fraction of the epoch's elapsed time that the network waited for scans.
         share_waiting: f64,
     },
     /// A checkpoint was written within an epoch.
@@ -110,18 +111,18 @@ pub enum TrainEvent<'a> {
     },
     /// Scans are being classified.
     Evaluating {
-        /// Scans done.
+        /// Scans processed.
         done: usize,
-        /// Scans in all.
+        /// Total number of scans.
         total: usize,
     },
-    /// An epoch is over and its checkpoint is written.
+    /// An epoch ended and its checkpoint was written.
     EpochEnd {
         /// Its metrics.
         metrics: &'a EpochMetrics,
-        /// Steps of the optimizer since the run began.
+        /// Optimizer steps since the start of the run.
         n_steps_in_all: u64,
-        /// Which of its measures are the best so far.
+        /// Which measures are the best so far.
         improvement: Improvement,
         /// Where its time went.
         timing: &'a EpochTiming,

@@ -1,4 +1,4 @@
-//! Trunk features of scans, computed or kept.
+//! Trunk features of scans, computed or read from the cache.
 
 use std::path::Path;
 
@@ -12,24 +12,25 @@ use crate::cache::{CacheConfig, CacheUse, FeatureCache, Features};
 use crate::dataset::CheckedScan;
 use crate::paths::RunPaths;
 
-/// Revision of everything between an image file and its features; raised when numbers change.
+/// Revision of the computation from an image file to its features. Raise it when numbers change.
 const FEATURES_REVISION: u32 = 2;
 
-/// Scans that pass through the head together.
+/// Batch size of the head.
 pub(crate) const HEAD_BATCH: usize = 8;
 
-/// Gives features of scans by the running statistics of a trunk.
+/// Source of trunk features, computed with the running statistics of the trunk.
 pub(crate) struct FeatureSource {
     cache: FeatureCache,
-    /// Digest of the trunk that kept features belong to; `None` if nothing may be kept.
+    /// Digest of the trunk that cached features belong to. `None` disables caching.
     trunk: Option<ContentHash>,
-    /// Whether draws come again, so that their features are worth keeping; plain scans always do.
+    /// Whether augmentation draws repeat, so that caching their features pays off. Unaugmented scans always
+    /// repeat.
     draws_repeat: bool,
 }
 
 impl FeatureSource {
-    /// A source for `trunk`; `fixed` says that its statistics will not change any more. Augmented draws
-    /// are taken to be new each time, see [`Self::with_repeated_draws`].
+    /// Creates a source for `trunk`. `fixed` says that the statistics of the trunk no longer change.
+    /// Augmentation draws are assumed to be new each time, see [`Self::with_repeated_draws`].
     pub(crate) fn new(trunk: &Trunk, fixed: bool, cache: &CacheConfig, run_dir: &Path) -> Self {
         let keep = fixed && !trunk.is_empty() && cache.max_bytes > 0;
         let config = CacheConfig { max_bytes: if keep { cache.max_bytes } else { 0 }, ..cache.clone() };
@@ -40,28 +41,28 @@ impl FeatureSource {
         }
     }
 
-    /// The same source, told whether augmented draws come again.
+    /// Sets whether augmentation draws repeat.
     pub(crate) fn with_repeated_draws(self, draws_repeat: bool) -> Self {
         Self { draws_repeat, ..self }
     }
 
-    /// Whether features can be kept at all.
+    /// Whether caching is enabled.
     pub(crate) const fn keeps(&self) -> bool {
         self.trunk.is_some()
     }
 
-    /// Whether the features of a scan are there already.
+    /// Whether the features of a scan are cached.
     pub(crate) fn has(&self, scan: &CheckedScan, draw: &Draw) -> bool {
         self.key_of(scan, draw).is_some_and(|key| self.cache.contains(&key))
     }
 
-    /// What the features of a scan are kept under, if they are kept.
+    /// Cache key of a scan's features, if they are cached.
     fn key_of(&self, scan: &CheckedScan, draw: &Draw) -> Option<ContentHash> {
         let hash = self.trunk.as_ref().filter(|_| draw.is_plain() || self.draws_repeat)?;
         Some(key(hash, scan, draw, &self.cache))
     }
 
-    /// Features of one scan, outside autodiff; `loaded` is its input if that was read ahead.
+    /// Features of one scan, without autodiff. `loaded` is its network input if the loader has read it.
     pub(crate) fn get(
         &mut self,
         trunk: &Trunk,
@@ -80,7 +81,7 @@ impl FeatureSource {
         Ok(Tensor::from_data(TensorData::new(values, shape), trunk.device()))
     }
 
-    /// Computes the features of a scan if they are not kept yet.
+    /// Computes and caches the features of a scan unless they are cached.
     pub(crate) fn prepare(
         &mut self,
         trunk: &Trunk,
@@ -126,7 +127,7 @@ fn compute(trunk: &Trunk, input: Tensor<5>) -> Features {
     Features { shape, values }
 }
 
-/// The network's input for one scan.
+/// Network input of one scan.
 pub(crate) fn input(trunk: &Trunk, scan: &CheckedScan, draw: &Draw) -> Result<Tensor<5>, TrainError> {
     Ok(volume_tensor(scan.load(draw)?, scan.dims, trunk.device()))
 }

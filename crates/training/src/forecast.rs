@@ -1,4 +1,4 @@
-//! What a run will take, before it starts: memory, work, time, and which setting to change.
+//! Forecast of a run's memory, work and time, and advice on which setting to change.
 
 use brainreel_models::{
     Architecture, FreezePolicy, FrozenNorm, MemoryUse, ModelError, NetworkCost, Speed, Work,
@@ -12,14 +12,14 @@ use crate::{TrainConfig, TrainError};
 
 /// Bytes of a single-precision number.
 const NUMBER: u64 = 4;
-/// Bytes of the program itself, its threads' stacks and what the allocator holds back.
+/// Bytes of the program itself, the thread stacks and memory that the allocator retains.
 const PROCESS: u64 = 40 << 20;
 /// Copies of an image while a thread reads and augments it.
 const COPIES_WHILE_LOADING: u64 = 4;
-/// Edges of input that advice tries.
+/// Input edge lengths that the advice tries.
 const EDGES: [usize; 3] = [96, 64, 32];
 
-/// What is to be trained, on how much.
+/// Network and data sizes of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// The network.
@@ -32,60 +32,60 @@ pub struct Workload {
     pub n_validation: usize,
 }
 
-/// Bytes in use when most are, by what they are for.
+/// Peak memory in bytes, by purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RunMemory {
     /// Weights, gradients, maps and workspace of the network, see [`MemoryUse`].
     pub network: MemoryUse,
-    /// Moments of the optimizer, and gradients summed over several batches.
+    /// Optimizer moments, and gradients accumulated over several batches.
     pub optimizer: u64,
-    /// Scans read ahead.
+    /// Prefetched scans.
     pub loader: u64,
-    /// Copies that a checkpoint is written from, if that is the moment.
+    /// Copies for writing a checkpoint, if the peak occurs then.
     pub checkpoint: u64,
     /// The program itself.
     pub process: u64,
 }
 
 impl RunMemory {
-    /// All of it.
+    /// The sum.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.network.total() + self.optimizer + self.loader + self.checkpoint + self.process
     }
 }
 
-/// What a run will take, on the CPU with our own engine.
+/// Forecast of a run on the CPU with the native engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Forecast {
-    /// What the network costs.
+    /// Cost of the network.
     pub network: NetworkCost,
-    /// The moment of most memory.
+    /// Peak memory.
     pub memory: RunMemory,
-    /// Steps of the optimizer in an epoch.
+    /// Optimizer steps per epoch.
     pub steps_per_epoch: usize,
-    /// Work before the first epoch: calibration, and features of the trunk that are kept.
+    /// Work before the first epoch: calibration and cached trunk features.
     pub preparation: Work,
-    /// Work of a step of the optimizer.
+    /// Work of one optimizer step.
     pub step: Work,
-    /// Work of an epoch, validation included.
+    /// Work of one epoch, including validation.
     pub epoch: Work,
 }
 
-/// Seconds that a run will take.
+/// Estimated time of a run, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ForecastSeconds {
     /// Before the first epoch.
     pub preparation: f64,
-    /// A step of the optimizer.
+    /// One optimizer step.
     pub step: f64,
-    /// An epoch, validation included.
+    /// One epoch, including validation.
     pub epoch: f64,
 }
 
 impl Forecast {
-    /// Of a run with these settings. Memory is within about a quarter of what was measured; where a device other
-    /// than the CPU or another engine computes, it says little.
+    /// Forecasts a run with these settings. Memory is within about a quarter of the measured value. For
+    /// devices other than the CPU and for other engines the forecast says little.
     ///
     /// # Errors
     /// [`TrainError::Model`] if the network does not take inputs of this size.
@@ -129,7 +129,7 @@ impl Forecast {
         })
     }
 
-    /// Seconds on a machine of this speed, without reading and augmenting scans.
+    /// Time in seconds on a machine of this speed, without reading and augmenting scans.
     #[must_use]
     pub fn seconds(&self, speed: &Speed) -> ForecastSeconds {
         let update = self.network.parameters.trainable as f64 * 7.0 * NUMBER as f64 / speed.bytes;
@@ -141,7 +141,7 @@ impl Forecast {
     }
 }
 
-/// The worst of three moments: within a step, between steps when a checkpoint is written, and in validation.
+/// Largest memory of three phases: an optimizer step, writing a checkpoint, and validation.
 fn memory(config: &TrainConfig, cost: &NetworkCost, dims: [usize; 3], batch_size: usize) -> RunMemory {
     let trained = cost.parameters.trainable as u64 * NUMBER;
     let all = cost.parameters.total as u64 * NUMBER;
@@ -171,10 +171,11 @@ fn memory(config: &TrainConfig, cost: &NetworkCost, dims: [usize; 3], batch_size
         .fold(step, |most, one| if one.total() > most.total() { one } else { most })
 }
 
-/// One sentence on which setting to change, if the run would take more than `limit_bytes`; `None` if it would not.
+/// Advice in one sentence on which setting to change if the run would exceed `limit_bytes`; `None` if it
+/// fits.
 ///
-/// Tries what costs least first: a smaller batch with as many batches to a step as keep the scans of a step the
-/// same, fixed statistics of the frozen norms, fewer trained layers, smaller inputs, a smaller network.
+/// Tries the cheapest change first: a smaller batch with more accumulated batches per step (same scans per
+/// step), fixed statistics of the frozen norms, fewer trained layers, smaller inputs, a smaller network.
 #[must_use]
 pub fn advice(config: &TrainConfig, workload: &Workload, limit_bytes: u64) -> Option<String> {
     let need = total(config, workload)?;
@@ -196,7 +197,7 @@ fn total(config: &TrainConfig, workload: &Workload) -> Option<u64> {
     Forecast::of(config, workload).ok().map(|forecast| forecast.memory.total())
 }
 
-/// Settings that may take less memory, those that change the least first.
+/// Settings that may need less memory, in order of increasing change.
 fn alternatives(config: &TrainConfig, workload: &Workload) -> Vec<(String, TrainConfig, Workload)> {
     let mut all = Vec::new();
     let with_batches = |all: &mut Vec<_>, what: &str, config: &TrainConfig, workload: &Workload| {
@@ -245,7 +246,7 @@ fn trained(policy: FreezePolicy, workload: &Workload) -> usize {
         .map_or(0, |cost| cost.parameters.trainable)
 }
 
-/// The same settings, and those with smaller batches that divide the scans of a step.
+/// The same settings, and variants with smaller batches that divide the number of scans per step.
 fn batches(config: &TrainConfig) -> Vec<(String, TrainConfig)> {
     let scans = config.batch_size * config.accumulate;
     let sizes = (1..=config.batch_size).rev().filter(|size| scans.is_multiple_of(*size));
@@ -260,7 +261,7 @@ fn batches(config: &TrainConfig) -> Vec<(String, TrainConfig)> {
     sizes.map(with).collect()
 }
 
-/// Bytes for people.
+/// Formats bytes for people.
 fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }

@@ -1,11 +1,11 @@
-//! Gradients in host memory: averaged over batches, measured, clipped.
+//! Gradients in host memory: averaging over batches, norm and clipping.
 
 use brainreel_models::Gradients;
 use rayon::prelude::*;
 
-/// Elements whose squares one thread adds up.
+/// Number of elements whose squares one thread sums.
 const CHUNK: usize = 1 << 16;
-/// What PyTorch's `clip_grad_norm_` adds to the norm it divides by.
+/// The epsilon that PyTorch's `clip_grad_norm_` adds to the norm before dividing.
 const CLIP_EPSILON: f64 = 1e-6;
 
 /// Adds `other` to `sum`, element by element.
@@ -25,10 +25,10 @@ pub(crate) fn scale(gradients: &mut Gradients, factor: f64) {
     }
 }
 
-/// The Euclidean norm over all parameters; not finite if an element is not.
+/// Euclidean norm over all parameters. It is not finite if any element is not finite.
 ///
 /// # Determinism
-/// Sums in double precision over fixed chunks: the same bits for any number of threads.
+/// Sums fixed chunks in double precision, so the result is bit-identical for any number of threads.
 pub(crate) fn norm(gradients: &Gradients) -> f64 {
     gradients.values().map(|values| sum_of_squares(values)).sum::<f64>().sqrt()
 }

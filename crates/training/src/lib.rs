@@ -18,11 +18,12 @@
 //! # }
 //! ```
 //!
-//! It reads preprocessed images and never preprocesses; it never decides who is in which partition.
+//! This crate reads preprocessed images. It does not preprocess, and it does not assign subjects to
+//! partitions.
 //!
 //! # Determinism
-//! The same scans, configuration and weights give the same bytes for any number of threads, and a
-//! run that was interrupted and resumed gives the same bytes as one that was not.
+//! The same scans, configuration and weights give the same bytes for any number of threads. A run that was
+//! interrupted and resumed gives the same bytes as an uninterrupted one.
 
 mod adamw;
 mod cache;

@@ -1,4 +1,4 @@
-//! Scans read and augmented ahead of the network, by threads of their own.
+//! Data loader: threads read and augment scans ahead of the network.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
@@ -9,24 +9,24 @@ use brainreel_augmentation::Draw;
 use crate::TrainError;
 use crate::dataset::CheckedScan;
 
-/// Scans that a thread may be ahead of the network.
+/// Prefetch depth: scans that one thread may hold ready.
 pub(crate) const AHEAD: usize = 2;
-/// Most threads that are chosen unasked.
+/// Largest number of threads chosen by default.
 const MOST_THREADS: usize = 8;
 
-/// A scan to be shown to the network.
+/// A scan to load for the network.
 #[derive(Debug, Clone)]
 pub(crate) struct Showing<'a> {
     pub(crate) scan: &'a CheckedScan,
     pub(crate) draw: Draw,
-    /// Whether its features are kept, so that its image is not needed.
+    /// Whether its features are cached. Its image is then not read.
     pub(crate) kept: bool,
 }
 
-/// What a thread hands over: the network's input, or nothing if it is not needed.
+/// Result of a thread: the network input, or `None` if it is not needed.
 type Loaded = Result<Option<Vec<f32>>, TrainError>;
 
-/// Inputs in the order of the scans they belong to, read ahead by threads in turn.
+/// Network inputs in scan order. Worker threads take turns to read ahead.
 pub(crate) struct Loader {
     queues: Vec<Receiver<Loaded>>,
     next: usize,
@@ -34,10 +34,11 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    /// Starts to read. The threads end with the last scan or when the loader is dropped.
+    /// Starts the worker threads. They end after the last scan or when the loader is dropped.
     ///
     /// # Determinism
-    /// Which thread reads a scan depends on its place alone, and nothing on which is first.
+    /// The position of a scan alone decides which thread reads it. Results do not depend on which thread
+    /// finishes first.
     pub(crate) fn start<'scope, 'a: 'scope>(
         scope: &'scope Scope<'scope, '_>,
         showings: &[Showing<'a>],
@@ -71,13 +72,13 @@ impl Loader {
         loaded
     }
 
-    /// How long the network has waited for inputs.
+    /// Time that the network has waited for inputs.
     pub(crate) const fn waited(&self) -> Duration {
         self.waited
     }
 }
 
-/// Threads to use: those asked for, or a quarter of the cores.
+/// Number of threads: the configured number, or a quarter of the cores.
 pub(crate) fn n_threads(asked: usize) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if asked > 0 { asked } else { (cores / 4).clamp(1, MOST_THREADS) }

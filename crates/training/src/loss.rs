@@ -17,7 +17,7 @@ pub fn class_weights(labels: &[u8]) -> [f64; N_CLASSES] {
 /// Weighted cross-entropy, averaged with the weights as PyTorch's `CrossEntropyLoss(weight=..)`.
 ///
 /// # Shapes
-/// `logits` is `[N, 2]`, one label a row; the result has one element.
+/// `logits` is `[N, 2]`, with one label per row. The result has one element.
 ///
 /// # Panics
 /// If the number of labels is not N.
@@ -38,7 +38,7 @@ pub fn weighted_cross_entropy(logits: Tensor<2>, labels: &[u8], weights: [f64; N
     (log_softmax(logits, 1) * picked).sum()
 }
 
-/// Probability of Alzheimer's disease by the softmax of the two logits.
+/// Probability of Alzheimer's disease: softmax of the two logits.
 #[must_use]
 pub fn probability(logits: [f64; N_CLASSES]) -> f64 {
     1.0 / (1.0 + libm::exp(logits[0] - logits[1]))

@@ -1,4 +1,4 @@
-//! Metrics of an epoch and the table of all epochs.
+//! Metrics per epoch and their table.
 
 use std::path::Path;
 
@@ -17,22 +17,22 @@ pub struct EpochMetrics {
     pub epoch: usize,
     /// Learning rate of the final layer in this epoch.
     pub learning_rate_fc: f64,
-    /// Mean loss of the training scans, each as its batch saw it.
+    /// Mean training loss, computed during the epoch.
     pub train_loss: f64,
-    /// Share of training scans classified right while training.
+    /// Training accuracy, computed during the epoch.
     pub train_accuracy: f64,
     /// Weighted loss over the validation partition.
     pub validation_loss: f64,
-    /// Share of validation scans classified right.
+    /// Validation accuracy.
     pub validation_accuracy: f64,
-    /// Mean of sensitivity and specificity.
+    /// Balanced accuracy: mean of sensitivity and specificity.
     pub validation_balanced_accuracy: Option<f64>,
     /// Area under the ROC curve.
     pub validation_auc: Option<f64>,
 }
 
 impl EpochMetrics {
-    /// The numbers that logs hold, by name; measures that are undefined are left out.
+    /// Names and values for the logs, without undefined measures.
     #[must_use]
     pub fn named(&self) -> Vec<(&'static str, f64)> {
         let always = [
@@ -60,7 +60,7 @@ pub(crate) struct PartitionMetrics {
     pub(crate) auc: Option<f64>,
 }
 
-/// Measures of these logits; the loss is weighted by the classes' weights.
+/// Measures of these logits. The loss uses the class weights.
 pub(crate) fn measure(
     logits: &[[f64; N_CLASSES]],
     labels: &[u8],
@@ -83,7 +83,8 @@ pub(crate) fn measure(
     }
 }
 
-/// Writes `metrics.csv`, one row an epoch, counted from 1 as on the screen; undefined measures are left empty.
+/// Writes `metrics.csv`, one row per epoch. Epochs count from 1, as in the terminal. Undefined measures are
+/// empty.
 pub(crate) fn write_csv(path: &Path, history: &[EpochMetrics]) -> Result<(), ArtifactError> {
     let mut text = "epoch,learning_rate_fc,train_loss,train_accuracy,validation_loss,validation_accuracy,\
                     validation_balanced_accuracy,validation_auc\n"

@@ -1,15 +1,16 @@
-//! The files that training writes to a run folder, by name: nowhere else are these names spelled.
+//! Names of the files that training writes to a run folder. They are defined only here.
 
 use std::path::{Path, PathBuf};
 
-/// Paths of the files of a run that training writes. Checkpoints are named by [`CheckpointKind`](crate::CheckpointKind).
+/// Paths of the files that training writes to a run folder. [`CheckpointKind`](crate::CheckpointKind) names
+/// the checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunPaths<'a> {
     folder: &'a Path,
 }
 
 impl<'a> RunPaths<'a> {
-    /// The files in this folder.
+    /// Paths below this run folder.
     #[must_use]
     pub const fn new(folder: &'a Path) -> Self {
         Self { folder }
@@ -33,13 +34,13 @@ impl<'a> RunPaths<'a> {
         self.folder.join("metrics.jsonl")
     }
 
-    /// How long the epochs took: a log, not a result.
+    /// Time per epoch. This is a log, not a result.
     #[must_use]
     pub fn timing_log(self) -> PathBuf {
         self.folder.join("timing.jsonl")
     }
 
-    /// What augmentation did to each scan of an epoch, counted from 0.
+    /// Augmentation draws of each scan in an epoch. Epochs count from 0.
     #[must_use]
     pub fn draws(self, epoch: usize) -> PathBuf {
         self.folder.join("draws").join(format!("epoch-{:04}.jsonl", epoch + 1))

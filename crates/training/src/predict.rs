@@ -1,4 +1,4 @@
-//! Classifying scans with a trained network.
+//! Prediction with a trained network.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use crate::events::TrainEvent;
 use crate::features::{FeatureSource, HEAD_BATCH};
 use crate::loss::probability;
 
-/// What the network says of a scan.
+/// Prediction for one scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The scan.
     pub scan_id: String,
-    /// Who was scanned.
+    /// The subject.
     pub subject_id: String,
     /// The true class: 1 for Alzheimer's disease.
     pub label: u8,
@@ -29,24 +29,25 @@ pub struct Prediction {
     pub probability: f64,
 }
 
-/// What to classify, and with which machine.
+/// Request for predictions: scans, checkpoint and device.
 #[derive(Debug, Clone)]
 pub struct PredictRequest<'a> {
     /// The run folder.
     pub run_dir: &'a Path,
-    /// Which network of the run.
+    /// Which checkpoint of the run.
     pub checkpoint: CheckpointKind,
     /// The scans.
     pub scans: &'a [TrainingScan],
-    /// Where trunk features are kept, and how many bytes of them. Their number type is the run's, whatever stands here.
+    /// Folder and size limit of the feature cache. The number type always comes from the run, not from this
+    /// field.
     pub cache: &'a CacheConfig,
-    /// Where tensors are computed; by default the run's device.
+    /// Device for the tensors. Default: the device of the run.
     pub device: Option<DeviceKind>,
 }
 
 impl<'a> PredictRequest<'a> {
-    /// Classifies on the run's device. The cache has no default: a run may have had another folder and another limit
-    /// than [`CacheConfig::default`], and only its caller knows them.
+    /// Creates a request for the device of the run. The cache has no default, because a run may have used
+    /// another folder and limit than [`CacheConfig::default`], and only the caller knows them.
     #[must_use]
     pub const fn new(
         run_dir: &'a Path,
@@ -58,7 +59,8 @@ impl<'a> PredictRequest<'a> {
     }
 }
 
-/// Classifies scans with a checkpoint of a run, and returns them sorted by id. Features that training kept are used.
+/// Classifies scans with a checkpoint of a run. Returns the predictions sorted by scan id. Uses the features
+/// that training cached.
 ///
 /// # Errors
 /// [`TrainError`] names the checkpoint, or the scan and its image.
@@ -74,7 +76,7 @@ pub fn predict(
     let network = Network::new(&weights, state.config.freeze, &device.open()?)?
         .with_engine(state.config.engine)
         .with_precision(state.config.precision);
-    // In `batch` mode the statistics change with every step, so that keeping features is of no use.
+    // In `batch` mode the statistics change with every step, so caching features is useless.
     let fixed = !state.moves_frozen_norms();
     let cache = CacheConfig { dtype: state.config.cache.dtype, ..request.cache.clone() };
     let mut features = FeatureSource::new(&network.trunk, fixed, &cache, run_dir);
@@ -93,7 +95,7 @@ fn prediction(scan: &TrainingScan, logits: [f64; N_CLASSES]) -> Prediction {
     }
 }
 
-/// Logits of plain scans, in their order.
+/// Logits of unaugmented scans, in their order.
 pub(crate) fn classify(
     network: &Network,
     features: &mut FeatureSource,
@@ -101,7 +103,7 @@ pub(crate) fn classify(
     progress: &mut dyn FnMut(TrainEvent<'_>),
 ) -> Result<Vec<[f64; N_CLASSES]>, TrainError> {
     let head = network.head.without_autodiff();
-    // Without a trunk the head is the whole network, whose maps are large.
+    // Without a trunk the head is the whole network, and its activations are large.
     let n_together = if network.trunk.is_empty() { 1 } else { HEAD_BATCH };
     let mut logits = Vec::with_capacity(scans.len());
     for batch in scans.chunks(n_together) {

@@ -1,4 +1,4 @@
-//! When to stop.
+//! Early stopping.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct EarlyStopping {
     epochs_without_loss: usize,
 }
 
-/// What an epoch improved.
+/// Which measures an epoch improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Improvement {
     /// Accuracy is strictly above all earlier ones.
@@ -36,7 +36,7 @@ impl EarlyStopping {
         }
     }
 
-    /// Takes note of an epoch.
+    /// Records an epoch.
     pub fn update(&mut self, accuracy: f64, loss: f64) -> Improvement {
         let better_accuracy = self.best_accuracy.is_none_or(|best| accuracy > best);
         let better_loss = self.best_loss.is_none_or(|best| loss < best);
@@ -62,7 +62,7 @@ impl EarlyStopping {
 mod tests {
     use super::*;
 
-    /// Epochs run on these (accuracy, loss) pairs.
+    /// Number of epochs that run on these (accuracy, loss) pairs.
     fn epochs_run(patience: usize, course: &[(f64, f64)]) -> usize {
         let mut stopping = EarlyStopping::new(patience);
         for (epoch, &(accuracy, loss)) in course.iter().enumerate() {

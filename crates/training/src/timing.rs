@@ -1,4 +1,4 @@
-//! How long epochs took: `timing.jsonl`, a log and no result.
+//! Time per epoch: `timing.jsonl`, a log rather than a result.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::TrainError;
 use crate::paths::RunPaths;
 
-/// Where the time of an epoch went.
+/// Time of an epoch by phase.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochTiming {
     /// The epoch, from 1 as in `metrics.csv`.
     pub epoch: usize,
-    /// Steps that this process made; fewer than the epoch has if it was resumed.
+    /// Steps that this process performed. Fewer than the whole epoch if it was resumed.
     pub n_steps: usize,
     /// Seconds of training.
     pub seconds_train: f64,
-    /// Seconds of those in which the network waited for scans to be read and augmented.
+    /// Seconds of training in which the network waited for scans to be read and augmented.
     pub seconds_waiting: f64,
     /// Seconds of validation.
     pub seconds_validate: f64,

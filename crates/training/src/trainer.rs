@@ -1,4 +1,4 @@
-//! A training run: how it starts or goes on, and what it leaves behind.
+//! A training run: start, resume and outputs.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,29 +40,29 @@ named! {
     }
 }
 
-/// What to train on, where to and how.
+/// Request for a training run: data, run folder and settings.
 #[derive(Debug, Clone)]
 pub struct TrainRequest<'a> {
-    /// Run folder to write to, or to go on with.
+    /// Run folder to create or resume.
     pub run_dir: &'a Path,
-    /// All scans; those of the test partition are not looked at.
+    /// All scans. Scans of the test partition are ignored.
     pub scans: &'a [TrainingScan],
     /// Settings.
     pub config: &'a TrainConfig,
-    /// Content hash of the split that the scans come from; it travels in the checkpoints.
+    /// Content hash of the split of these scans. Checkpoints store it.
     pub split_sha256: Option<String>,
-    /// Where an interrupted run goes on from.
+    /// Checkpoint from which an interrupted run resumes.
     pub resume_from: ResumeFrom,
-    /// Ends the process's work after so many steps in all, with a checkpoint, as an interruption would.
+    /// Stops with a checkpoint after this total number of steps, as an interruption would.
     pub stop_after_steps: Option<u64>,
-    /// Ends it after the step in which this becomes true, with a checkpoint.
+    /// Stops with a checkpoint after the step in which this becomes true.
     pub interrupt: Option<&'a AtomicBool>,
-    /// Refuses a run that would take more bytes of memory than this, as far as the forecast is right.
+    /// Memory limit in bytes. A run whose forecast exceeds it is an error.
     pub memory_limit: Option<u64>,
 }
 
 impl<'a> TrainRequest<'a> {
-    /// A run from its start, or from its last checkpoint.
+    /// Creates a request that starts a run, or resumes it from its last checkpoint.
     #[must_use]
     pub const fn new(run_dir: &'a Path, scans: &'a [TrainingScan], config: &'a TrainConfig) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl<'a> TrainRequest<'a> {
 }
 
 impl TrainRequest<'_> {
-    /// Whether the run was told to stop.
+    /// Whether a stop was requested.
     fn is_interrupted(&self) -> bool {
         is_set(self.interrupt)
     }
@@ -98,47 +98,48 @@ pub struct ScanCounts {
     pub validation: usize,
 }
 
-/// What a finished run came to.
+/// Summary of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSummary {
     /// The network.
     pub architecture: Architecture,
     /// Its sizes.
     pub parameters: ParameterCounts,
-    /// Scans in training and validation.
+    /// Number of training and validation scans.
     pub n_scans: ScanCounts,
     /// Weights of the classes CN and AD in the loss.
     pub class_weights: [f64; N_CLASSES],
     /// Digest of the settings and the initial weights.
     pub run_hash: ContentHash,
-    /// Whether all is done; otherwise the run was stopped, and goes on when it is started again.
+    /// Whether the run is finished. Otherwise it was stopped, and starting it again resumes it.
     pub is_finished: bool,
-    /// Steps of the optimizer.
+    /// Number of optimizer steps.
     pub n_steps: u64,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,
     /// Epoch of the best validation accuracy.
     pub best_accuracy_epoch: usize,
-    /// Epoch of the least validation loss.
+    /// Epoch of the lowest validation loss.
     pub best_loss_epoch: usize,
-    /// What this process found in the cache of trunk features.
+    /// Cache hits and misses of this process.
     pub cache: CacheUse,
-    /// All epochs.
+    /// Metrics of all epochs.
     pub history: Vec<EpochMetrics>,
 }
 
 /// Trains a network on the training scans and writes the run folder: `config.json`, `metrics.csv`,
 /// `metrics.jsonl`, `timing.jsonl` and `checkpoints/{last,best_accuracy,best_loss}.safetensors`. Test scans
-/// are not looked at.
+/// are ignored.
 ///
-/// A run that was interrupted goes on from its last checkpoint; one that is finished is left as it is.
+/// An interrupted run resumes from its last checkpoint. A finished run is left unchanged.
 ///
 /// # Errors
-/// [`TrainError`]: settings, scans or weights that will not do, a run folder of another run, a damaged
-/// checkpoint, a loss or gradient that is not a number.
+/// [`TrainError`] for invalid settings, scans or weights, a run folder of another run, a damaged checkpoint,
+/// and a loss or gradient that is not finite.
 ///
 /// # Determinism
-/// The same bytes for any number of threads, interrupted or not; `timing.jsonl` apart.
+/// All files except `timing.jsonl` are identical for any number of threads, whether or not the run was
+/// interrupted.
 pub fn train(
     request: &TrainRequest<'_>,
     progress: &mut dyn FnMut(TrainEvent<'_>),
@@ -160,8 +161,8 @@ pub fn train(
 const NO_FORECAST: &str = "a memory limit needs a forecast, and there is one for device cpu with engine native only; take \
                            the limit away, or choose these";
 
-/// Tells what the run will take, and refuses it if that is more than allowed. Only our own engine is known well
-/// enough.
+/// Reports the forecast of a run, and returns an error if it exceeds the memory limit. Only the native engine
+/// has a cost model.
 fn foresee(
     request: &TrainRequest<'_>,
     workload: &Workload,
@@ -182,7 +183,7 @@ fn foresee(
     }
 }
 
-/// A run on its way.
+/// A run in progress.
 pub(crate) struct Run<'a> {
     pub(crate) run_dir: &'a Path,
     pub(crate) config: &'a TrainConfig,
@@ -281,12 +282,12 @@ impl<'a> Run<'a> {
         self.state.n_epochs >= self.config.max_epochs || self.state.stopping.should_stop()
     }
 
-    /// Whether this process has made as many steps as it was to make, or was told to stop.
+    /// Whether this process has reached its step limit, or a stop was requested.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop_after_steps.is_some_and(|most| self.optimizer.n_steps() >= most) || is_set(self.interrupt)
     }
 
-    /// Computes all features that will be needed, so that progress can be told.
+    /// Computes all required features up front, to report progress.
     fn prepare_features(&mut self, progress: &mut dyn FnMut(TrainEvent<'_>)) -> Result<(), TrainError> {
         if !self.features.keeps() || self.is_finished() {
             return Ok(());
@@ -310,7 +311,7 @@ impl<'a> Run<'a> {
         self.config.augmentation.draw(self.config.seed, &scan.scan.scan_id, epoch)
     }
 
-    /// Takes note of an epoch and writes its checkpoints and the table.
+    /// Records an epoch and writes its checkpoints and the metrics table.
     pub(crate) fn finish_epoch(&mut self, metrics: EpochMetrics) -> Result<Improvement, TrainError> {
         let improvement = self.state.stopping.update(metrics.validation_accuracy, metrics.validation_loss);
         self.state.history.push(metrics);
@@ -333,8 +334,8 @@ impl<'a> Run<'a> {
         Ok(checkpoint.write_last(self.run_dir)?)
     }
 
-    /// Gives the last checkpoint its second names if its epoch is a best one. Also after an
-    /// interruption between writing and naming.
+    /// Links the last checkpoint under its "best" names if its epoch is a best one. Resuming after an
+    /// interruption between the write and the link does this too.
     fn restore_best(&self) -> Result<(), TrainError> {
         let Some(last_epoch) = self.state.n_epochs.checked_sub(1) else { return Ok(()) };
         if self.state.progress.is_some() {
@@ -355,7 +356,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Removes what only an unfinished run needs.
+    /// Removes the files that only an unfinished run needs.
     fn tidy(&self) -> Result<(), TrainError> {
         if self.is_finished() {
             remove_if_there(&CheckpointKind::Previous.path(self.run_dir))?;
@@ -410,7 +411,7 @@ fn initial_weights(config: &TrainConfig) -> Result<NetworkWeights, TrainError> {
     }
 }
 
-/// The checkpoint to go on from, if there is one, and it is of this run.
+/// Loads the checkpoint to resume from, if one exists, and checks that it belongs to this run.
 fn checkpoint_to_resume(
     request: &TrainRequest<'_>,
     fresh: &CheckpointState,
@@ -441,7 +442,7 @@ fn checkpoint_to_resume(
     Ok(Some(checkpoint))
 }
 
-/// The state to go on from, if the checkpoint is of this run.
+/// Returns the state to resume from, if the checkpoint belongs to this run.
 fn continued(
     found: CheckpointState,
     fresh: &CheckpointState,
@@ -461,7 +462,7 @@ fn continued(
     Ok(CheckpointState { config: fresh.config.clone(), ..found })
 }
 
-/// Estimates the statistics of the trunk's batch norms over (some of) the training scans.
+/// Estimates the batch-norm statistics of the trunk from (a subset of) the training scans.
 fn calibrate(
     network: &mut Network,
     training: &[&CheckedScan],

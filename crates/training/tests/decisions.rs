@@ -1,4 +1,4 @@
-//! Schedule, class weights, loss and early stopping beside PyTorch, scikit-learn and a Python oracle
+//! Schedule, class weights, loss and early stopping against PyTorch, scikit-learn and a Python oracle
 //! (`reference/loop.py`).
 
 use brainreel_models::Random;

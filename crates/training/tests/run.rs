@@ -1,4 +1,4 @@
-//! Whole runs on little images.
+//! Whole runs on small images.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn run(dir: &Path, scans: &[TrainingScan], config: &TrainConfig) -> TrainSummary
     train(&TrainRequest::new(dir, scans, config), &mut |_| {}).expect("a run")
 }
 
-/// The error of a run that is bound to fail.
+/// The error of a run that must fail.
 fn refused(dir: &Path, scans: &[TrainingScan], config: &TrainConfig) -> TrainError {
     train(&TrainRequest::new(dir, scans, config), &mut |_| {}).expect_err("a refusal")
 }
@@ -44,7 +44,7 @@ fn classify(
     predict(&PredictRequest::new(run_dir, kind, scans, &CacheConfig::default()), &mut |_| {})
 }
 
-/// Digests of everything a run leaves behind, the cache apart.
+/// Digests of all files of a run except the cache.
 fn outputs(dir: &Path) -> Vec<String> {
     let tables = [dir.join("metrics.csv"), dir.join("config.json")];
     let files = KINDS.iter().map(|kind| kind.path(dir)).chain(tables);
@@ -66,7 +66,7 @@ fn a_batch_can_be_overfitted_and_predictions_repeat_validation() {
     let losses: Vec<f64> = summary.history.iter().map(|row| row.train_loss).collect();
     let least = losses.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(least < 0.1 && least < losses[0] / 3.0, "{losses:?}");
-    // Epochs 0 and 5 begin a cosine.
+    // A cosine starts at epochs 0 and 5.
     assert!((summary.history[5].learning_rate_fc - 1e-3).abs() < 1e-15);
     let of = |partition| scans.iter().filter(|s| s.partition == partition).cloned().collect::<Vec<_>>();
     let validation = classify(&out, CheckpointKind::Last, &of(Partition::Validation)).unwrap();
@@ -75,10 +75,10 @@ fn a_batch_can_be_overfitted_and_predictions_repeat_validation() {
     let test = classify(&out, CheckpointKind::BestLoss, &of(Partition::Test)).unwrap();
     assert_eq!(test.len(), 2);
     assert!(test[1].probability > test[0].probability, "{test:?}");
-    // Alone or in company: the same answer.
+    // A scan gets the same prediction alone and in a batch.
     let alone = classify(&out, CheckpointKind::BestLoss, &of(Partition::Test)[1..]).unwrap();
     assert!((alone[0].probability - test[1].probability).abs() < 1e-6);
-    // Finished: nothing more is done.
+    // A finished run does nothing.
     let again = run(&out, &scans, &config(6));
     assert_eq!(again.history, summary.history);
 }
@@ -96,7 +96,7 @@ fn an_interrupted_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     let parts = dir.path().join("parts");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     one_thread.install(|| run(&parts, &scans, &settings(1)));
-    // Killed after the checkpoint, before its second names and the table were written.
+    // The process was killed after the checkpoint, before the "best" links and the table were written.
     fs::remove_file(CheckpointKind::BestLoss.path(&parts)).unwrap();
     fs::write(parts.join("metrics.csv"), "epoch\n").unwrap();
     let mut resumed_at = None;
@@ -111,7 +111,7 @@ fn an_interrupted_run_ends_with_the_same_bytes_on_any_number_of_threads() {
     });
     assert_eq!(resumed_at, Some(1));
     assert_eq!(outputs(&whole), outputs(&parts));
-    // Another configuration or cohort does not go on in this folder.
+    // A run with another configuration or cohort cannot resume in this folder.
     let other = TrainConfig { seed: 1, ..settings(3) };
     let error = refused(&parts, &scans, &other);
     assert!(matches!(error, TrainError::OtherRun { .. }), "{error}");
@@ -179,7 +179,7 @@ fn every_freeze_policy_and_norm_mode_trains() {
         let settings = |max_epochs| TrainConfig { freeze, frozen_norm, ..config(max_epochs) };
         let out = dir.path().join(format!("{freeze:?}{frozen_norm:?}"));
         run(&out, &scans, &settings(1));
-        // In `batch` mode the trunk's statistics are part of what is resumed.
+        // In `batch` mode the resumed state includes the statistics of the trunk.
         let n_epochs = if frozen_norm == FrozenNorm::Batch { 2 } else { 1 };
         assert_eq!(run(&out, &scans, &settings(n_epochs)).history.len(), n_epochs);
         let predictions = classify(&out, CheckpointKind::Last, &scans).unwrap();
@@ -217,7 +217,7 @@ fn bad_checkpoints_are_refused_by_name() {
     let plain = dir.path().join("plain.safetensors");
     NetworkWeights::random(Architecture::R3d18, 0).write_safetensors(&plain).unwrap();
     refuse(&fs::read(&plain).unwrap(), "no training state");
-    // Its weights alone do as initial weights.
+    // Its weights can serve as initial weights.
     fs::write(&path, &whole).unwrap();
     let from = TrainConfig { weights: Some(path.clone()), ..config(1) };
     run(&dir.path().join("next"), &scans, &from);
@@ -273,7 +273,7 @@ fn the_last_good_checkpoint_is_named_when_a_loss_is_no_number() {
     let dir = tempfile::tempdir().unwrap();
     let scans = cohort(dir.path());
     let out = dir.path().join("run");
-    // A rate of 1 and no early end: weights and losses grow until they overflow.
+    // With a learning rate of 1 and no early stopping, weights and losses grow until they overflow.
     let settings = |max_epochs| TrainConfig {
         learning_rate: 1.0,
         learning_rate_fc: 1.0,
@@ -292,7 +292,7 @@ fn the_last_good_checkpoint_is_named_when_a_loss_is_no_number() {
     assert_eq!(*named, path);
 }
 
-/// Settings whose steps differ from each other in every way that a checkpoint has to remember.
+/// Settings that exercise every part of the state that a checkpoint stores.
 fn eventful(max_epochs: usize) -> TrainConfig {
     TrainConfig {
         augmentation: AugmentationConfig { pool: 0, noise_probability: 0.7, ..AugmentationConfig::default() },
@@ -314,7 +314,7 @@ fn a_run_stopped_after_every_step_ends_with_the_same_bytes() {
         let [whole, parts] = ["whole", "parts"].map(|part| dir.path().join(format!("{name}-{part}")));
         run(&whole, &scans, &settings);
         let mut positions = Vec::new();
-        // Five scans, two a step: three steps an epoch.
+        // Five scans, two per step: three steps per epoch.
         for most in 1..=6 {
             let request =
                 TrainRequest { stop_after_steps: Some(most), ..TrainRequest::new(&parts, &scans, &settings) };
@@ -368,8 +368,8 @@ fn accumulated_gradients_are_averaged() {
         scans.extend(write_scans(dir.path(), 2, Partition::Validation, DIMS));
         scans
     };
-    // With fc alone there are no batch statistics in the head, and classes are balanced: the mean over two
-    // batches of two is the mean over four.
+    // With fc alone the head has no batch statistics, and the classes are balanced. The mean over two batches
+    // of two is then the mean over four.
     let settings = |batch_size, accumulate| TrainConfig {
         freeze: FreezePolicy::FcOnly,
         batch_size,
@@ -390,8 +390,8 @@ fn accumulated_gradients_are_averaged() {
     assert!(difference(&four, &once_two) > 1e-4);
 }
 
-/// The thesis's network gave losses that were no numbers when fc alone was trained. Ours must not, whatever
-/// the batch norms do and however large the voxels are.
+/// The network of the thesis gave NaN losses when only fc was trained. This one must not, for any batch-norm
+/// mode and any size of voxel values.
 #[test]
 fn training_the_final_layer_alone_stays_finite() {
     let dir = tempfile::tempdir().unwrap();
@@ -436,7 +436,7 @@ fn discriminative_rates_move_the_lower_layers_less() {
     assert_eq!(summary.parameters.frozen, 0);
     let before = NetworkWeights::random(Architecture::R3d18, 0);
     let after = Checkpoint::read(&CheckpointKind::Last.path(&out)).unwrap().weights;
-    // AdamW's first steps are as large as the rate.
+    // The first steps of AdamW are as large as the learning rate.
     let moved = |name: &str| {
         let pairs = before.tensor(name).values.iter().zip(&after.tensor(name).values);
         pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)

@@ -1,4 +1,4 @@
-//! Little images of blobs, whose size tells the classes apart.
+//! Small images of blobs. The blob size distinguishes the classes.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use brainreel_models::Random;
 use brainreel_training::{AugmentationConfig, Partition, TrainConfig, TrainingScan};
 use brainreel_volume::{Affine, Grid, Volume};
 
-/// Writes `n` scans of subjects of their own, alternately CN and AD, into `folder`.
+/// Writes `n` scans, one per subject, alternately CN and AD, into `folder`.
 pub(crate) fn write_scans(
     folder: &Path,
     n: usize,
