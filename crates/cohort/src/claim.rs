@@ -17,11 +17,11 @@ use crate::{
 /// One scan, as a table has it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedScan {
-    /// Where it is used.
+    /// Its partition.
     pub partition: Partition,
     /// Who was scanned, as the table spells it.
     pub name: String,
-    /// Who was scanned.
+    /// The subject.
     pub subject: SubjectId,
     /// At which visit, where the table says so.
     pub session: Option<SessionId>,
@@ -37,7 +37,7 @@ pub struct ClaimedScan {
     pub site: Option<String>,
     /// Scanner.
     pub scanner: Scanner,
-    /// The archive's number of the image.
+    /// The archive's image id.
     pub image_id: Option<ImageId>,
     /// The image file, as the table has it.
     pub image: Option<String>,

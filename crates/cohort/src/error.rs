@@ -167,7 +167,7 @@ pub enum CohortError {
     Setting {
         /// Its name.
         setting: &'static str,
-        /// What it is.
+        /// Its kind.
         got: String,
         /// What it may be.
         expected: &'static str,
@@ -235,7 +235,7 @@ pub enum CohortError {
     TrainedOn {
         /// How many subjects are on both sides.
         n_shared: usize,
-        /// The first of them.
+        /// The first one.
         first: SubjectId,
     },
 }

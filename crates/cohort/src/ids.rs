@@ -152,7 +152,7 @@ impl ScanId {
         })
     }
 
-    /// Who was scanned.
+    /// The subject.
     #[must_use]
     pub fn subject(&self) -> &SubjectId {
         &self.subject

@@ -1,4 +1,4 @@
-//! The selection ledger: every series that was found, and what became of it.
+//! The conversion ledger: every series that was found, and its outcome.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -10,44 +10,44 @@ use crate::CohortError;
 use crate::table::{TableReader, cell, to_tsv};
 
 named! {
-    /// What became of a series.
+    /// Outcome of a series.
     pub enum Outcome {
         /// Converted.
         Kept = "kept",
-        /// Left out by a rule.
+        /// Excluded by a rule.
         Dropped = "dropped",
-        /// It should have been converted but could not be.
+        /// Conversion failed.
         Failed = "failed",
     }
 }
 
-/// One series of the download. It must hold no patient name: the caller gives de-identified text.
+/// One series of the download. Callers must pass de-identified text without patient names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LedgerRow {
-    /// Short hash of the series UID, or another stable name of the series.
+    /// Short hash of the series UID, or another stable id of the series.
     pub series: String,
-    /// The archive's number of the image.
+    /// The archive's image id.
     pub image_id: Option<String>,
     /// The subject, `sub-...`.
     pub subject: Option<String>,
     /// Series description.
     pub description: Option<String>,
-    /// Number of files of the series.
+    /// Number of files in the series.
     pub n_files: usize,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Short name of the rule that decided, for example `not_t1`.
+    /// Short name of the deciding rule, for example `not_t1`.
     pub rule: String,
-    /// The rule's reason in words.
+    /// The reason in words.
     pub reason: String,
-    /// The file that was written, relative to the dataset.
+    /// The written file, relative to the dataset.
     pub output: Option<String>,
 }
 
 const COLUMNS: [&str; 9] =
     ["series", "image_id", "subject", "description", "n_files", "outcome", "rule", "reason", "output"];
 
-/// All rows, written in the order of subject, then series.
+/// All rows. They are written in order of subject, then series.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// The rows.
@@ -55,7 +55,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Number of rows with an outcome.
+    /// Number of rows with this outcome.
     #[must_use]
     pub fn count(&self, outcome: Outcome) -> usize {
         self.rows.iter().filter(|row| row.outcome == outcome).count()
@@ -90,7 +90,8 @@ impl Ledger {
     /// Reads `conversion_ledger.tsv`.
     ///
     /// # Errors
-    /// A file that cannot be read, a missing column, or a cell that is not what its column says.
+    /// Returns an error if the file cannot be read, a column is missing, or a cell does not hold what its
+    /// column requires.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?)
     }

@@ -52,13 +52,13 @@ impl Visit {
         self.code.as_ref().and_then(VisitCode::session)
     }
 
-    /// Months since the first visit, where the code says so.
+    /// Months since the first visit, if the code gives them.
     #[must_use]
     pub fn months(&self) -> Option<u16> {
         self.code.as_ref().and_then(VisitCode::months)
     }
 
-    /// Takes over what is not known yet.
+    /// Fills in unknown facts.
     pub fn fill_missing(&mut self, other: Self) {
         fill(&mut self.code, other.code);
         fill(&mut self.date, other.date);

@@ -101,7 +101,7 @@ impl Scanner {
         (!words.is_empty()).then(|| words.join(" "))
     }
 
-    /// Takes over what is not known yet.
+    /// Fills in unknown facts.
     pub fn fill_missing(&mut self, other: Self) {
         fill(&mut self.manufacturer, other.manufacturer);
         fill(&mut self.model, other.model);

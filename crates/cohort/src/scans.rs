@@ -44,7 +44,7 @@ impl Scan {
         }
     }
 
-    /// Who was scanned.
+    /// The subject.
     #[must_use]
     pub fn subject(&self) -> &SubjectId {
         self.scan_id.subject()

@@ -1,4 +1,4 @@
-//! The diagnosis at the visit of a scan.
+//! Joins images with visits: finds the diagnosis at the time of a scan.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,15 +6,15 @@ use super::{ImageRecord, PersonRecord, Place, Records, VisitRecord};
 use crate::merge::fill;
 use crate::{Diagnosis, Person, Scanner, Visit};
 
-/// How an image finds its visit.
+/// Rule that matches an image with a visit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct JoinRule {
-    /// Most days between a scan and the visit whose diagnosis it gets.
+    /// Largest number of days between a scan and the visit that gives its diagnosis.
     pub max_days: u32,
-    /// Whether the research group that the archive's image tables name may stand for the diagnosis of images
-    /// for which no table has visits. It is the person's group in the study, which need not be the diagnosis
-    /// on the day of the scan.
+    /// Whether the research group in the archive's image tables may serve as the diagnosis of images without
+    /// visit tables. It is the subject's group in the study, which can differ from the diagnosis on the day
+    /// of the scan.
     pub accept_research_group: bool,
 }
 
@@ -24,14 +24,13 @@ impl Default for JoinRule {
     }
 }
 
-/// Where the diagnosis of an image comes from.
+/// Source of an image's diagnosis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiagnosisBasis {
-    /// The table says it of the image itself.
+    /// The table gives a diagnosis for the image itself.
     Image,
-    /// A visit with a diagnosis, so many days away (0 where the visit's code is the same and days are not
-    /// known).
+    /// A visit with a diagnosis. The distance is 0 if the visit codes are equal and the days are unknown.
     Visit {
         /// Days between scan and visit.
         days: u32,
@@ -40,9 +39,9 @@ pub enum DiagnosisBasis {
     },
     /// The research group of the archive's image table.
     ResearchGroup,
-    /// No visit near enough, and no group that is a diagnosis.
+    /// No visit is near enough, and the research group is not a diagnosis.
     None,
-    /// Two visits are equally near and differ.
+    /// Two visits are equally near and have different diagnoses.
     Conflict {
         /// One of them.
         first: Place,
@@ -51,22 +50,22 @@ pub enum DiagnosisBasis {
     },
 }
 
-/// An image with everything that the tables say together.
+/// An image with the joined facts of all tables.
 #[derive(Debug, Clone)]
 pub struct JoinedImage<'a> {
     /// The image's own record.
     pub record: &'a ImageRecord,
-    /// The participant. The site is the table's word, or the first three digits of an ADNI subject.
+    /// The participant. The site comes from the table, or from the first three digits of an ADNI subject id.
     pub person: Person,
     /// The visit, with the diagnosis at that visit and the age at the scan.
     pub visit: Visit,
-    /// Where the diagnosis comes from.
+    /// Source of the diagnosis.
     pub basis: DiagnosisBasis,
     /// The scanner.
     pub scanner: Scanner,
 }
 
-/// A visit and how far it is from a scan.
+/// A visit and its distance from a scan in days.
 struct Near<'a> {
     visit: &'a VisitRecord,
     days: u32,
@@ -79,13 +78,14 @@ impl Near<'_> {
 }
 
 impl Records {
-    /// Joins every image with its person's visits, in the order of the tables.
+    /// Joins every image with the visits of its subject, in table order.
     pub fn join<'a>(&'a self, rule: &'a JoinRule) -> impl Iterator<Item = JoinedImage<'a>> {
         self.images.iter().map(move |image| self.join_image(image, rule))
     }
 
-    /// Joins one image with its person's visits. The diagnosis is that of the nearest visit that has one, by
-    /// day, or by code where days are not known; never that of another visit, and never the baseline's.
+    /// Joins one image with the visits of its subject. The diagnosis is that of the nearest visit that has
+    /// one. Distance is measured in days, or by visit code where days are unknown. The diagnosis of another
+    /// visit, such as the baseline, is never used.
     #[must_use]
     pub fn join_image<'a>(&'a self, image: &'a ImageRecord, rule: &JoinRule) -> JoinedImage<'a> {
         let known = self.person(&image.person.subject);
@@ -111,7 +111,7 @@ impl Records {
     }
 }
 
-/// Age on the day of the scan, from that at a visit.
+/// Age on the day of the scan, computed from the age at a visit.
 fn age_at(image: &ImageRecord, visit: &VisitRecord) -> Option<f64> {
     let days = image.visit.date.zip(visit.visit.date).map_or(0, |(scan, visit)| scan.days_since(visit));
     Some(visit.visit.age_years? + days as f64 / 365.25)
@@ -140,7 +140,7 @@ fn diagnosis_of(
             }
         };
     }
-    // Where visits with a diagnosis are known, and none is near, the group is no substitute.
+    // If visits with a diagnosis exist but none is near, the research group is no substitute.
     let has_visits = person.is_some_and(|person| person.visits.iter().any(with_diagnosis));
     match image.group.as_ref().and_then(crate::Group::diagnosis) {
         Some(diagnosis) if rule.accept_research_group && !has_visits => {
@@ -150,7 +150,7 @@ fn diagnosis_of(
     }
 }
 
-/// The nearest visits that `select` takes, all equally near, in the order of the tables.
+/// The nearest visits that `select` accepts, all at the same distance, in table order.
 fn nearest<'a>(
     image: &ImageRecord,
     person: &'a PersonRecord,
@@ -166,7 +166,7 @@ fn nearest<'a>(
     near.into_iter().filter(|near| Some(near.days) == least).collect()
 }
 
-/// Days between a scan and a visit; 0 for the same code where a day is missing.
+/// Days between a scan and a visit. 0 if the codes are the same and a date is missing.
 fn distance_days(image: &ImageRecord, visit: &VisitRecord) -> Option<u32> {
     if let Some((scan, visit)) = image.visit.date.zip(visit.visit.date) {
         return u32::try_from(scan.days_since(visit).unsigned_abs()).ok();

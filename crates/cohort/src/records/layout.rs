@@ -1,4 +1,4 @@
-//! The kinds of table that are known, told apart by their columns.
+//! The known kinds of table, recognised by their columns.
 
 use std::fmt;
 use std::io::BufRead;
@@ -16,7 +16,7 @@ use crate::table::TableReader;
 pub enum TableKind {
     /// Image collection of the Image and Data Archive (IDA), as CSV.
     IdaCollection,
-    /// Result of IDA's advanced search (`idaSearch_*.csv`), with the columns that were ticked.
+    /// Result of IDA's advanced search (`idaSearch_*.csv`), with the columns selected there.
     IdaSearch,
     /// `*_All_Images_*` of LONI's interface since October 2024.
     LoniAllImages,
@@ -26,7 +26,7 @@ pub enum TableKind {
     LoniStructuralMri,
     /// ADNI's `MPRAGEMETA.csv`.
     MprageMeta,
-    /// ADNI's `ADNIMERGE.csv`: one row a visit.
+    /// ADNI's `ADNIMERGE.csv`: one row per visit.
     AdniMerge,
     /// ADNI's `DXSUM*.csv`: the diagnosis of each visit.
     Dxsum,
@@ -46,13 +46,13 @@ pub enum TableKind {
     AiblVisits,
     /// BIDS `participants.tsv`.
     BidsParticipants,
-    /// BIDS `sub-*_sessions.tsv`, or all of them in one with `participant_id`.
+    /// BIDS `sub-*_sessions.tsv`, or all of them concatenated with a `participant_id` column.
     BidsSessions,
-    /// A table of your own: `path` or `image_id`, `subject`, `diagnosis`, and perhaps more.
+    /// A user-made table: `path` or `image_id`, `subject`, `diagnosis`, and optional columns.
     Plain,
 }
 
-/// What a row of a table is about.
+/// The entity that a row describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowsAre {
     Images,
@@ -60,27 +60,27 @@ pub(super) enum RowsAre {
     People,
 }
 
-/// A kind of table: how it is recognised, and how it is read.
+/// Layout of a kind of table: how to recognise it and how to read it.
 pub(super) struct Layout {
     pub(super) kind: TableKind,
     pub(super) rows: RowsAre,
-    /// Columns without which it is not this kind; of each group one.
+    /// Required columns. One column of each group must exist.
     pub(super) marks: &'static [&'static [&'static str]],
-    /// What is read, from columns under their usual names ([`Field::names`]).
+    /// Fields read from columns with their usual names ([`Field::names`]).
     pub(super) fields: &'static [Field],
-    /// What is read from columns whose names mean this in this kind of table only.
+    /// Fields read from columns whose names have this meaning only in this kind of table.
     pub(super) renamed: &'static [(Field, &'static [&'static str])],
-    /// Whether its participants have no other name than their number, which in other tables stands for the
+    /// Whether its participants are named by number alone. In other tables such a number refers to the
     /// participant that it belongs to.
     pub(super) rid_is_name: bool,
     /// Whether the file may be named after the subject: `sub-01_sessions.tsv`.
     pub(super) subject_in_file_name: bool,
-    /// Where to get a good one.
+    /// Where to download it.
     pub(super) remedy: &'static str,
 }
 
 impl TableKind {
-    /// What people call it.
+    /// Its usual name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -134,7 +134,7 @@ const USUAL: Layout = Layout {
     remedy: OWN,
 };
 
-/// Every kind; a table is the first one whose marks it all has.
+/// All layouts. A table has the first layout whose required columns it contains.
 pub(super) const LAYOUTS: &[Layout] = &[
     Layout {
         kind: TableKind::IdaCollection,
@@ -224,7 +224,7 @@ pub(super) const LAYOUTS: &[Layout] = &[
     Layout {
         kind: TableKind::IdaSearch,
         rows: RowsAre::Images,
-        // Whatever was ticked beside the two ids.
+        // Any columns selected besides the two ids.
         marks: &[
             &["Subject ID"],
             &["Image ID"],
@@ -403,22 +403,22 @@ pub(super) const LAYOUTS: &[Layout] = &[
 ];
 
 impl Layout {
-    /// What is read, and the names that its column may have.
+    /// Fields to read, and the accepted names of their columns.
     pub(super) fn columns(&self) -> impl Iterator<Item = (Field, &'static [&'static str])> {
         let usual = self.fields.iter().map(|&field| (field, field.names()));
         self.renamed.iter().copied().chain(usual)
     }
 
-    /// What a table is.
+    /// Recognises the kind of a table.
     ///
     /// # Errors
-    /// [`CohortError::MissingColumn`] if it is nearly one of the known kinds, [`CohortError::UnknownTable`] if
-    /// it is like none.
+    /// [`CohortError::MissingColumn`] if the table is close to a known kind, [`CohortError::UnknownTable`] if
+    /// it resembles none.
     pub(super) fn of<R: BufRead>(table: &TableReader<R>) -> Result<&'static Self, CohortError> {
         if let Some(layout) = LAYOUTS.iter().find(|layout| layout.missing(table).next().is_none()) {
             return Ok(layout);
         }
-        // Fewest marks missing, then most of its columns there.
+        // Fewest missing required columns, then most columns present.
         let likeness = |layout: &&Self| {
             let n_missing = layout.missing(table).count();
             let n_read = layout.columns().filter(|(_, names)| table.find(names).is_some()).count();
@@ -427,7 +427,7 @@ impl Layout {
         let absent = |layout: &&Self| layout.missing(table).filter(|names| !table.has_nearly(names)).count();
         let is_near =
             |layout: &&Self| 2 * absent(layout) <= layout.marks.len() || layout.has_its_own_mark(table);
-        // Of equals the first one, which is the more specific.
+        // Ties go to the first layout, which is the more specific one.
         let best = LAYOUTS.iter().rev().filter(is_near).max_by_key(likeness);
         match best {
             Some(layout) => {
@@ -441,7 +441,7 @@ impl Layout {
         }
     }
 
-    /// Whether the table has a mark of this kind that no other kind of table has, such as `Image Data ID`.
+    /// Whether the table has a required column that only this kind has, such as `Image Data ID`.
     fn has_its_own_mark<R: BufRead>(&self, table: &TableReader<R>) -> bool {
         let named_by = |layout: &Self, name: &str| {
             let columns = layout.columns().map(|(_, names)| names);

@@ -1,4 +1,4 @@
-//! Tables of archives and studies, whatever their generation: what they say about images, visits and people.
+//! Facts about images, visits and subjects from tables of archives and studies, of any generation.
 
 mod join;
 mod layout;
@@ -21,19 +21,19 @@ pub use visit::VisitCode;
 use crate::merge::fill;
 use crate::{Group, ImageId, Person, Scanner, SubjectId, Visit};
 
-/// Where a fact was read: a table by its number in [`Records::tables`], and a line counted from 1.
+/// Source of a fact: index of a table in [`Records::tables`], and a one-based line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
-    /// Number of the table.
+    /// Index of the table.
     pub table: u32,
     /// One-based line.
     pub line: u32,
 }
 
 named! {
-    /// Whether an image is as the scanner made it.
+    /// Whether an image is original or processed.
     pub enum ImageType {
-        /// As the scanner made it.
+        /// As acquired by the scanner.
         Original = "original",
         /// Corrected or otherwise derived by the archive.
         Processed = "processed",
@@ -55,12 +55,12 @@ impl ImageType {
     }
 }
 
-/// Facts about an image file. Words that repeat are shared.
+/// Facts about an image file. Repeated strings are shared.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageInfo {
-    /// The archive's number.
+    /// The archive's image id.
     pub id: Option<ImageId>,
-    /// The series it belongs to: an original and its processed copies have the same.
+    /// The series. An original and its processed copies share it.
     pub series_id: Option<ImageId>,
     /// Path as written in the table, with forward slashes.
     pub path: Option<Arc<str>>,
@@ -73,7 +73,7 @@ pub struct ImageInfo {
 }
 
 impl ImageInfo {
-    /// Takes over what is not known yet.
+    /// Fills in unknown facts.
     pub fn fill_missing(&mut self, other: Self) {
         fill(&mut self.id, other.id);
         fill(&mut self.series_id, other.series_id);
@@ -84,21 +84,21 @@ impl ImageInfo {
     }
 }
 
-/// What tables say about one image.
+/// Facts about one image from all tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageRecord {
     /// The image file.
     pub image: ImageInfo,
     /// The participant.
     pub person: Person,
-    /// The visit. Its diagnosis is set where the table itself gives one for this image (a table of your own).
+    /// The visit. Its diagnosis is set if the table itself gives one for this image (a user-made table).
     pub visit: Visit,
-    /// The participant's research group, as the archive's tables have it: not necessarily the diagnosis at this
-    /// visit.
+    /// The participant's research group from the archive's tables. It is not necessarily the diagnosis at
+    /// this visit.
     pub group: Option<Group>,
     /// The scanner.
     pub scanner: Scanner,
-    /// Where it was read first.
+    /// Where it was first read.
     pub place: Place,
 }
 
@@ -116,7 +116,7 @@ impl ImageRecord {
         }
     }
 
-    /// Takes over what is not known yet.
+    /// Fills in unknown facts.
     fn fill_missing(&mut self, other: Self) {
         self.image.fill_missing(other.image);
         self.person.fill_missing(other.person);
@@ -126,14 +126,14 @@ impl ImageRecord {
     }
 }
 
-/// What tables say about a visit of a participant.
+/// Facts about a visit of a participant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VisitRecord {
     /// The visit.
     pub visit: Visit,
     /// Days since the participant entered the study (OASIS-3, whose dates are hidden).
     pub days_since_entry: Option<i64>,
-    /// Site of the study at this visit.
+    /// Study site of this visit.
     pub site: Option<Arc<str>>,
     /// The scanner of this visit.
     pub scanner: Scanner,
@@ -141,14 +141,14 @@ pub struct VisitRecord {
     pub place: Place,
 }
 
-/// What tables say about a participant.
+/// Facts about a participant from all tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PersonRecord {
     /// Facts that are identical at every visit.
     pub person: Person,
     /// Age at the first visit, in years.
     pub baseline_age_years: Option<f64>,
-    /// All visits, in the order of the tables.
+    /// All visits, in table order.
     pub visits: Vec<VisitRecord>,
 }
 
@@ -157,15 +157,15 @@ pub struct PersonRecord {
 pub struct TableNote {
     /// The file.
     pub path: PathBuf,
-    /// What it is.
+    /// Its kind.
     pub kind: TableKind,
-    /// Rows in it.
+    /// Number of rows.
     pub n_rows: u64,
-    /// Rows about visits of people known by a number only (RID), whom no other table names.
+    /// Rows about visits of subjects known only by a number (RID) that no other table resolves.
     pub n_unknown_people: u64,
 }
 
-/// Everything that a set of tables says.
+/// The joined facts of a set of tables.
 #[derive(Debug, Clone, Default)]
 pub struct Records {
     tables: Vec<TableNote>,
@@ -177,42 +177,42 @@ pub struct Records {
 }
 
 impl Records {
-    /// The tables, in the order they were given.
+    /// The tables, in the given order.
     #[must_use]
     pub fn tables(&self) -> &[TableNote] {
         &self.tables
     }
 
-    /// Every image, in the order of the tables.
+    /// Every image, in table order.
     #[must_use]
     pub fn images(&self) -> &[ImageRecord] {
         &self.images
     }
 
-    /// The record of an image, with or without the letter before its number.
+    /// Finds an image by id, with or without the letter before its number.
     #[must_use]
     pub fn image(&self, image_id: &ImageId) -> Option<&ImageRecord> {
         self.by_image.get(image_id).map(|&idx| &self.images[idx])
     }
 
-    /// The record of an image by its path as written in a table.
+    /// Finds an image by its path as written in a table.
     #[must_use]
     pub fn image_at(&self, path: &str) -> Option<&ImageRecord> {
         self.by_path.get(path).map(|&idx| &self.images[idx])
     }
 
-    /// What is known of a person.
+    /// Facts about a subject.
     #[must_use]
     pub fn person(&self, subject: &SubjectId) -> Option<&PersonRecord> {
         self.people.get(&subject.person_key())
     }
 
-    /// Everybody, by [`SubjectId::person_key`].
+    /// All subjects, by [`SubjectId::person_key`].
     pub fn people(&self) -> impl Iterator<Item = (&str, &PersonRecord)> {
         self.people.iter().map(|(key, person)| (key.as_str(), person))
     }
 
-    /// For people: `DXSUM.csv, line 7`.
+    /// Formats the place for messages: `DXSUM.csv, line 7`.
     #[must_use]
     pub fn describe(&self, place: Place) -> String {
         let table = self.tables.get(place.table as usize);

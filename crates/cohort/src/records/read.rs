@@ -1,4 +1,4 @@
-//! Reading rows of any known table.
+//! Reads rows of any known kind of table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
@@ -16,29 +16,29 @@ use crate::{
     VisitCode,
 };
 
-/// Reads tables one after the other, then says who the numbers are.
+/// Reads tables one by one, then resolves participant numbers to subjects.
 #[derive(Default)]
 pub(super) struct Reader {
     records: Records,
     words: BTreeSet<Arc<str>>,
-    /// One copy of every name.
+    /// Interned names.
     subjects: BTreeSet<SubjectId>,
-    /// Subjects by their number in the study: 413 for `002_S_0413`.
+    /// Subjects by study number (RID): 413 for `002_S_0413`.
     by_rid: BTreeMap<u32, SubjectId>,
-    /// Series by image, of tables that name no subject.
+    /// Series by image, from tables without a subject column.
     series: BTreeMap<ImageId, ImageId>,
-    /// Visits of people known by number only.
+    /// Visits of subjects known by number only.
     unnamed: Vec<Unnamed>,
 }
 
-/// A visit of a participant known by number only.
+/// A visit of a subject known by number only.
 struct Unnamed {
     rid: u32,
     layout: &'static Layout,
     facts: Facts,
 }
 
-/// What one row says.
+/// Facts from one row.
 struct Facts {
     subject: Option<SubjectId>,
     rid: Option<u32>,
@@ -53,7 +53,7 @@ struct Facts {
     place: Place,
 }
 
-/// The columns of a table, by what they say.
+/// Column indices of a table by field.
 struct Columns(Vec<(Field, usize)>);
 
 impl Columns {
@@ -68,11 +68,12 @@ impl Columns {
 }
 
 impl Records {
-    /// Reads tables of any known kind and puts together what they say; each is recognised by its columns.
+    /// Reads tables of any known kind and joins their facts. The kind of a table is recognised by its
+    /// columns.
     ///
     /// # Errors
-    /// [`CohortError`]: a file that cannot be read, is of no known kind or lacks a column; a cell that is not
-    /// what its column says; an image that two rows describe differently.
+    /// [`CohortError`] if a file cannot be read, has an unknown kind or lacks a column, if a cell does not
+    /// hold what its column requires, or if two rows describe an image differently.
     pub fn read(paths: &[PathBuf]) -> Result<Self, CohortError> {
         let mut reader = Reader::default();
         for path in paths {
@@ -271,7 +272,7 @@ impl Reader {
         }
     }
 
-    /// Names the people known by number, and gives images their series.
+    /// Resolves subjects known by number, and assigns series to images.
     pub(super) fn finish(mut self) -> Records {
         for Unnamed { rid, layout, mut facts } in std::mem::take(&mut self.unnamed) {
             facts.subject = if layout.rid_is_name {
@@ -281,7 +282,7 @@ impl Reader {
             };
             let table = facts.place.table as usize;
             if facts.subject.is_some() {
-                // A table of images whose rows name a number only tells about visits.
+                // Rows of an image table that name only a number describe visits.
                 let rows = if layout.rows == RowsAre::People { RowsAre::People } else { RowsAre::Visits };
                 self.add_visit(facts, rows);
             } else if let Some(table) = self.records.tables.get_mut(table) {
@@ -304,7 +305,7 @@ impl Reader {
         subject
     }
 
-    /// One copy of a word that repeats.
+    /// Interns a repeated string.
     fn shared(&mut self, word: &str) -> Arc<str> {
         if let Some(known) = self.words.get(word) {
             return known.clone();
@@ -316,7 +317,7 @@ impl Reader {
 }
 
 impl ImageRecord {
-    /// In what two rows about one image cannot both be right.
+    /// The facts in which two rows about one image contradict each other.
     fn contradiction(&self, other: &Self) -> Option<Contradiction> {
         fn differ<T: PartialEq>(one: Option<&T>, two: Option<&T>) -> bool {
             one.zip(two).is_some_and(|(one, two)| one != two)
@@ -353,7 +354,7 @@ enum Contradiction {
     Date,
 }
 
-/// A date; an impossible one is an error, a hidden one (`0000-00-00`, `-4`) none.
+/// Parses a date. An impossible date is an error; a masked one (`0000-00-00`, `-4`) is `None`.
 fn date(row: &Row<'_>, column: Option<usize>) -> Result<Option<Date>, CohortError> {
     let is_hidden = |cell: &str| matches!(cell, "-4" | "-1" | "0000-00-00");
     if row.get_in(column).is_some_and(is_hidden) {
@@ -362,7 +363,7 @@ fn date(row: &Row<'_>, column: Option<usize>) -> Result<Option<Date>, CohortErro
     row.optional(column, "a date such as 4/18/2006 or 2006-04-18", Date::parse)
 }
 
-/// The diagnosis that a row gives, by words, by ADNI's codes or by the Clinical Dementia Rating.
+/// The diagnosis of a row: in words, as an ADNI code, or from the Clinical Dementia Rating.
 fn diagnosis(row: &Row<'_>, columns: &Columns) -> Result<Option<Diagnosis>, CohortError> {
     let cell = |field| columns.get(field).and_then(|column| Some((column, row.get(column)?)));
     if let Some((_, words)) = cell(Field::Diagnosis) {
@@ -374,7 +375,7 @@ fn diagnosis(row: &Row<'_>, columns: &Columns) -> Result<Option<Diagnosis>, Coho
             "1" => Some(Diagnosis::Cn),
             "2" => Some(Diagnosis::Mci),
             "3" => Some(Diagnosis::Ad),
-            // AIBL's other dementias, and what nobody could say.
+            // AIBL's other dementias, and undetermined diagnoses.
             "0" | "4" | "5" | "6" | "7" | "-1" => return Ok(None),
             _ => by_word,
         };
@@ -398,7 +399,7 @@ fn diagnosis(row: &Row<'_>, columns: &Columns) -> Result<Option<Diagnosis>, Coho
     }
 }
 
-/// ADNI's and OASIS's codes beside the words: 1 male, 2 female.
+/// Parses sex in words, or as the code of ADNI and OASIS: 1 male, 2 female.
 fn sex(cell: &str) -> Option<Sex> {
     match cell {
         "1" => Some(Sex::M),
@@ -407,13 +408,13 @@ fn sex(cell: &str) -> Option<Sex> {
     }
 }
 
-/// One spelling of a path in a table: forward slashes, no `./` in front.
+/// Normalises a path in a table: forward slashes, no leading `./`.
 pub(crate) fn path_key(path: &str) -> Arc<str> {
     let forward = path.trim().replace('\\', "/");
     forward.strip_prefix("./").unwrap_or(&forward).into()
 }
 
-/// The subject that the file itself is named after.
+/// The subject in the file's own name.
 fn subject_of_file(path: &Path) -> Option<SubjectId> {
     let name = path.file_name()?.to_str()?;
     let (subject, rest) = name.split_once('_')?;

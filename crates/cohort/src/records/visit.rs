@@ -1,4 +1,4 @@
-//! Visit codes, brought to months since the first visit.
+//! Visit codes, converted to months since the first visit.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::SessionId;
 use crate::error::shorten;
 
-/// The code of a visit as a study names it, and when the visit was due.
+/// A study's visit code, and the month for which the visit was scheduled.
 ///
 /// `sc`, `scmri`, `bl`, `ADNI Screening`, `init` are month 0; `m06`, `Month 6`, `ADNI1/GO Month 6` month 6;
-/// `y2`, `Year 2 Visit` month 24. A code without a month (`nv`, `tau`, `v11`) has none: only its date can
-/// say when it was.
+/// `y2`, `Year 2 Visit` month 24. A code without a month (`nv`, `tau`, `v11`) has none; only its date gives
+/// the time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VisitCode {
     label: String,
@@ -41,19 +41,19 @@ impl VisitCode {
         Some(Self { label, months })
     }
 
-    /// The code: `sc`, `bl`, `m06`, or what the table says in lower case.
+    /// The code: `sc`, `bl`, `m06`, or the table's text in lower case.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Months since the first visit, where the code says so.
+    /// Months since the first visit, if the code gives them.
     #[must_use]
     pub fn months(&self) -> Option<u16> {
         self.months
     }
 
-    /// Whether two codes name one visit: screening and baseline are one.
+    /// Whether two codes name the same visit. Screening and baseline are the same visit.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         match (self.months, other.months) {
@@ -62,7 +62,7 @@ impl VisitCode {
         }
     }
 
-    /// The BIDS session of that name, if it can be one.
+    /// The BIDS session of that name, if the code is a valid label.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         SessionId::parse(&self.label).ok()

@@ -48,7 +48,7 @@ pub struct CohortImage {
     pub person: Option<Person>,
     /// The visit, with the diagnosis at that visit and the age at the scan.
     pub visit: Visit,
-    /// Where the diagnosis comes from.
+    /// Source of the diagnosis.
     pub basis: DiagnosisBasis,
     /// The scanner.
     pub scanner: Scanner,
@@ -192,7 +192,7 @@ impl Cohort {
         Count::of(self.kept().filter(|image| image.visit.diagnosis == Some(diagnosis)))
     }
 
-    /// For people: `DXSUM.csv, line 7`.
+    /// Formats the place for messages: `DXSUM.csv, line 7`.
     #[must_use]
     pub fn describe(&self, place: Place) -> String {
         let table = self.tables.get(place.table as usize).map_or("?", String::as_str);

@@ -1,4 +1,4 @@
-//! How a split is made: the strategy and its settings.
+//! Settings of a split.
 
 use std::path::PathBuf;
 
@@ -30,16 +30,16 @@ named! {
 }
 
 impl SplitStrategy {
-    /// Whether scans of one subject may be on several sides.
+    /// Whether scans of one subject may be in several partitions.
     #[must_use]
     pub const fn is_leaky(self) -> bool {
         matches!(self, Self::ScanLevel)
     }
 }
 
-/// Which classes are split, by which rule and into how large parts.
+/// Settings of a split: classes, strategy and fractions.
 ///
-/// Read from a file, a missing `train` is what validation and test leave.
+/// When read from a file, a missing `train` is the remainder after validation and test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "Fields")]
 #[schemars(!from, default, deny_unknown_fields)]
@@ -91,7 +91,7 @@ impl Default for SplitConfig {
     }
 }
 
-/// [`SplitConfig`] as it is written.
+/// [`SplitConfig`] as written in a file.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Fields {
@@ -149,7 +149,7 @@ impl From<Fields> for SplitConfig {
 }
 
 impl SplitConfig {
-    /// Checks the fractions, and that the other settings go with the strategy.
+    /// Checks the fractions, and that the other settings are consistent with the strategy.
     ///
     /// # Errors
     /// [`CohortError::Fractions`], [`SplitError::Settings`].
@@ -165,7 +165,7 @@ impl SplitConfig {
         }
     }
 
-    /// A setting that does not go with the others, in words.
+    /// Describes a setting that conflicts with the others.
     fn mismatch(&self) -> Option<String> {
         use SplitStrategy::{LeaveFieldStrengthOut, LeaveSiteOut, Subjects};
         let of_other = |name: &str, strategy: SplitStrategy| {
@@ -205,12 +205,12 @@ impl SplitConfig {
             .then(|| format!("the caliper is {} years, expected a number from 0 to 130", self.caliper_years))
     }
 
-    /// The share of what is not tested that validates.
+    /// Validation share relative to the scans outside test.
     pub(super) fn validation_of_rest(&self) -> f64 {
         self.validation / (self.validation + self.train)
     }
 
-    /// The strategy and the settings that matter to it, for the header of `split.tsv`.
+    /// The strategy and its relevant settings, for the header of `split.tsv`.
     pub(super) fn describe(&self) -> String {
         let mut text = self.strategy.to_string();
         let mut add = |name: &str, value: String| text += &format!("; {name} {value}");
@@ -233,7 +233,7 @@ impl SplitConfig {
     }
 }
 
-/// A fraction for people: 1 - 0.2 - 0.2 is 0.6.
+/// Formats a fraction: 1 - 0.2 - 0.2 gives 0.6.
 pub(super) fn fraction(value: f64) -> String {
     ((value * 1e6).round() / 1e6).to_string()
 }

@@ -1,9 +1,9 @@
-//! Dealing subjects to partitions, round robin.
+//! Round-robin assignment of subjects to partitions.
 
 use super::people::{People, Person, share};
 use super::{Partition, SplitConfig, SplitRow};
 
-/// The rows of all people, dealt round robin within each class.
+/// The rows of all subjects, dealt round robin within each class.
 pub(super) fn round_robin(people: &People<'_>, config: &SplitConfig) -> Vec<SplitRow> {
     people.by_class().into_values().flat_map(|of_class| deal_class(of_class, config)).collect()
 }
@@ -36,7 +36,7 @@ impl Hand {
     }
 }
 
-/// The partition whose turn it is among those that still want scans; train if none does.
+/// The next partition in turn that still needs scans; train if none does.
 fn next_hand(hands: &mut [Hand; 3], turn: &mut usize, n_scans: usize) -> Partition {
     let open = (0..hands.len()).map(|step| (*turn + step) % hands.len());
     let chosen = open.into_iter().find(|&idx| hands[idx].n_scans < hands[idx].n_wanted);

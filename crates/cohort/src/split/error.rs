@@ -1,15 +1,15 @@
-//! What can be wrong with how a split is asked for.
+//! Errors in split settings.
 
 use std::path::PathBuf;
 
 use super::{Partition, SplitStrategy};
 use crate::Diagnosis;
 
-/// A fault in the settings of a split, or in the scans for what is asked of them.
+/// An error in the settings of a split, or in scans that cannot satisfy them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SplitError {
-    /// A setting that does not go with the strategy, or is out of range.
+    /// A setting that conflicts with the strategy or is out of range.
     #[error("split strategy {strategy}: {problem}")]
     Settings {
         /// The strategy.
@@ -17,13 +17,13 @@ pub enum SplitError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// Scans whose site or field strength is needed and not known.
+    /// Scans without the required site or field strength.
     #[error(
         "{n_scans} of {n_total} scans have no {what} (first: {first}); fill the column `{column}` of scans.tsv, which \
          the stage `preprocess` writes"
     )]
     Unknown {
-        /// What is not known.
+        /// The missing attribute.
         what: &'static str,
         /// The column of `scans.tsv`.
         column: &'static str,
@@ -31,46 +31,46 @@ pub enum SplitError {
         n_scans: usize,
         /// Number of scans of the classes.
         n_total: usize,
-        /// The first of them.
+        /// The first one.
         first: String,
     },
-    /// A site or field strength that no scan has, or none was named.
+    /// A site or field strength that no scan has, or an empty request.
     #[error("{problem}; scans.tsv has {known}")]
     NoSuchGroup {
-        /// What was asked for.
+        /// The request.
         problem: String,
-        /// The sites or field strengths there are.
+        /// The available sites or field strengths.
         known: String,
     },
-    /// So much is tested that a partition is left without a class.
+    /// The test partition takes so much that another partition lacks a class.
     #[error(
         "with {tested} tested, partition {partition} has no {diagnosis} scan; test on fewer or others, or add \
          subjects; scans.tsv has {known}"
     )]
     TooMuchTested {
-        /// What is tested.
+        /// The held-out groups.
         tested: String,
-        /// The partition that is short of a class.
+        /// The partition that lacks a class.
         partition: Partition,
         /// The class.
         diagnosis: Diagnosis,
-        /// The sites or field strengths there are.
+        /// The available sites or field strengths.
         known: String,
     },
-    /// Nobody can be matched.
+    /// No pairs can be formed.
     #[error(
         "no AD subject has a CN partner of the same sex within {caliper_years} years: {n_ad} AD and {n_cn} CN \
          subjects have age and sex; widen the caliper, or fill the columns `age` and `sex` of scans.tsv"
     )]
     NoPairs {
-        /// Largest difference in age, in years.
+        /// Largest age difference, in years.
         caliper_years: f64,
         /// AD subjects of known age and sex.
         n_ad: usize,
         /// CN subjects of known age and sex.
         n_cn: usize,
     },
-    /// One person twice in a list of subjects, on two sides.
+    /// A list of subjects names one subject in two partitions.
     #[error(
         "{}: {second} (line {second_line}, {second_partition}) is {first} of line {first_line} ({first_partition}); \
          a person has one partition: remove one of the rows",
@@ -92,7 +92,7 @@ pub enum SplitError {
         /// Its partition.
         second_partition: Partition,
     },
-    /// A number that several subjects may be.
+    /// A number that matches several subjects.
     #[error(
         "{}, line {line}: {name} may be {first} or {second}; write the whole id, such as 002_S_0413",
         path.display()
@@ -104,12 +104,12 @@ pub enum SplitError {
         line: u64,
         /// The name.
         name: String,
-        /// Somebody it may be.
+        /// One matching subject.
         first: String,
-        /// Somebody else it may be.
+        /// Another matching subject.
         second: String,
     },
-    /// A list of subjects none of whom was scanned.
+    /// A list of subjects, none of whom has a scan.
     #[error(
         "{}: none of the {n_listed} subjects listed has a scan here (first: {first}); is it the list of this study?",
         path.display()
@@ -117,12 +117,12 @@ pub enum SplitError {
     NobodyListed {
         /// The list.
         path: PathBuf,
-        /// How many it names.
+        /// Number of subjects in the list.
         n_listed: usize,
-        /// The first of them.
+        /// The first one.
         first: String,
     },
-    /// A split that is leaky on purpose, where that was not asked for.
+    /// A split that is leaky on purpose, without an explicit request.
     #[error(
         "{} is a scan-level split, leaky on purpose: scans of one subject are on several sides, and accuracy would \
          be inflated",
@@ -132,7 +132,7 @@ pub enum SplitError {
         /// The split file.
         path: PathBuf,
     },
-    /// A split that is marked leaky, with other rows than brainreel wrote.
+    /// A split marked leaky whose rows differ from those that brainreel wrote.
     #[error(
         "{} is marked leaky but was edited by hand, which only a split by subject may be; make it again with \
          the strategy scan-level, or take the mark `# leaky` and the leak out",

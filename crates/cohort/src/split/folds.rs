@@ -1,4 +1,4 @@
-//! Cross-validation: every subject is tested once.
+//! Cross-validation: every subject is in exactly one test fold.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,19 +10,19 @@ use super::people::{People, Person, rank, share};
 use super::{Partition, Split};
 use crate::{CohortError, Diagnosis, Scan};
 
-/// Most folds that are dealt.
+/// Largest number of folds.
 const MOST_FOLDS: usize = 100;
 
-/// How subjects are dealt to folds.
+/// Settings of cross-validation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FoldConfig {
-    /// Number of folds, from 2.
+    /// Number of folds, at least 2.
     pub n_folds: usize,
-    /// Fraction of the scans of each class that decides when to stop, taken from what is not tested.
+    /// Fraction of each class's scans for validation, taken from the scans outside the test fold.
     pub validation: f64,
-    /// Seed of the order in which subjects of as many scans are dealt.
+    /// Seed that orders subjects with equal numbers of scans.
     pub seed: u64,
-    /// The classes; scans of any other diagnosis, or of none, are left out.
+    /// The classes. Scans with another diagnosis, or none, are excluded.
     pub classes: Vec<Diagnosis>,
 }
 
@@ -32,21 +32,21 @@ impl Default for FoldConfig {
     }
 }
 
-/// Deals subjects to folds, and makes a split of each: the fold is tested, part of the rest validates, what
-/// remains trains.
+/// Deals subjects to folds and makes one split per fold. The fold is the test partition, part of the rest is
+/// the validation partition, and the remainder is the training partition.
 ///
-/// Within each class, subjects are sorted by descending number of scans, those of as many in an order that
-/// the seed decides, and each goes to the fold that has the fewest scans of the class so far (then the fewest
-/// subjects). Validation takes subjects of the other folds in an order that seed and fold decide, until it
-/// has its share of the class's scans. A subject whose sessions have different diagnoses belongs to the class
-/// of its most severe one.
+/// Within each class, subjects are sorted by descending number of scans. The seed orders subjects with equal
+/// numbers. Each subject goes to the fold with the fewest scans of the class so far (ties: the fewest
+/// subjects). Validation takes subjects of the other folds, in an order given by seed and fold, until it has
+/// its share of the class's scans. A subject whose sessions have different diagnoses belongs to the class of
+/// its most severe one.
 ///
 /// # Errors
-/// [`CohortError::Folds`] for a number of folds or a share out of range, or a class with fewer subjects than
-/// folds and one more; [`CohortError::Duplicate`] if a scan is given twice.
+/// [`CohortError::Folds`] if the number of folds or the share is out of range, or a class has fewer subjects
+/// than the number of folds plus one; [`CohortError::Duplicate`] if a scan is given twice.
 ///
 /// # Determinism
-/// A function of the set of scans and the configuration.
+/// The result depends only on the set of scans and the configuration.
 pub fn split_folds(scans: &[Scan], config: &FoldConfig) -> Result<Vec<Split>, CohortError> {
     let people = People::of(scans, &config.classes).0;
     let classes: BTreeSet<Diagnosis> = config.classes.iter().copied().collect();
@@ -75,7 +75,7 @@ pub fn split_folds(scans: &[Scan], config: &FoldConfig) -> Result<Vec<Split>, Co
     splits.map(|split| split.map_err(too_few)).collect()
 }
 
-/// The fold of every person of a class.
+/// The fold of every subject of a class.
 fn deal_class<'a>(
     people: &'a BTreeMap<String, Person<'_>>,
     class: Diagnosis,

@@ -1,4 +1,4 @@
-//! Testing where nobody was trained: on other sites, at another field strength.
+//! Held-out sites and held-out field strength.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use super::{Partition, SplitConfig, SplitError, SplitStrategy};
 use crate::error::shorten;
 use crate::{CohortError, Diagnosis, Scan};
 
-/// More sites than any study has: the column holds something else.
+/// Plausibility limit on the number of sites. A column with more holds something else.
 const MOST_SITES: usize = 2_000;
-/// How far a measured field strength may be from the nominal one, as a fraction.
+/// Relative tolerance between measured and nominal field strength.
 const TOLERANCE: f64 = 0.1;
 
-/// What scans are told apart by.
+/// The attribute that groups scans.
 struct Grouping {
     what: &'static str,
     column: &'static str,
@@ -35,13 +35,13 @@ const FIELD_STRENGTH: Grouping = Grouping {
     of: |scan| scan.scanner.field_strength.map(|strength| strength.to_string()),
 };
 
-/// Scans of each diagnosis.
+/// Number of scans of each diagnosis.
 type Counts = BTreeMap<Diagnosis, usize>;
 
 /// A scan of a class, with its diagnosis and its site or field strength.
 type Grouped<'a> = (&'a Scan, Diagnosis, String);
 
-/// The scans whose site or field strength is known, if the strategy needs it, and what that leaves out.
+/// Scans with known site or field strength, if the strategy needs it, and the excluded rest.
 pub(super) fn without_unknown(
     scans: &[Scan],
     config: &SplitConfig,
@@ -55,7 +55,7 @@ pub(super) fn without_unknown(
     Ok((known.into_iter().map(|(scan, ..)| scan.clone()).collect(), parts.left_out()))
 }
 
-/// Tests on the sites named, or on sites chosen until the test share is reached.
+/// Tests on the configured sites, or on sites added until the test share is reached.
 pub(super) fn leave_site_out(scans: &[Scan], config: &SplitConfig) -> Result<Parts, CohortError> {
     let (known, mut parts) = SITE.known(scans, config)?;
     let sites = count_by_group(&known);
@@ -88,7 +88,7 @@ pub(super) fn leave_field_strength_out(scans: &[Scan], config: &SplitConfig) -> 
 }
 
 impl Grouping {
-    /// The scans whose group is known; the others are refused, or left out on record.
+    /// The scans with a known group. The others are an error, or are recorded as excluded.
     fn known<'a>(
         &self,
         scans: &'a [Scan],
@@ -119,8 +119,8 @@ impl Grouping {
         Ok((known, parts))
     }
 
-    /// The tested scans to the test, the other scans of tested people left out, and of everybody else some to
-    /// validation and the rest to training.
+    /// Assigns the held-out scans to test, excludes the other scans of test subjects, and divides the
+    /// remaining subjects between validation and training.
     fn leave_out(
         &self,
         known: &[Grouped<'_>],
@@ -144,7 +144,7 @@ impl Grouping {
         self.check_classes(known, config, parts)
     }
 
-    /// Every partition has to have every class that there is.
+    /// Every partition must contain every class.
     fn check_classes(
         &self,
         known: &[Grouped<'_>],
@@ -198,7 +198,7 @@ fn count_by_group(known: &[Grouped<'_>]) -> BTreeMap<String, Counts> {
     groups
 }
 
-/// The sites that were asked for; all have to be there.
+/// The configured sites. All must exist.
 fn named(sites: &BTreeMap<String, Counts>, config: &SplitConfig) -> Result<BTreeSet<String>, CohortError> {
     let wanted: BTreeSet<String> = config.sites.iter().map(|site| site.trim().to_owned()).collect();
     match wanted.iter().find(|site| !sites.contains_key(*site)) {
@@ -214,8 +214,8 @@ fn named(sites: &BTreeMap<String, Counts>, config: &SplitConfig) -> Result<BTree
     }
 }
 
-/// Sites one by one, each time the one after which the classes are nearest to their targets (then the first by
-/// name), until the test has its share of the scans. One site stays at least.
+/// Adds sites one by one until test has its share of the scans. Each time it takes the site that brings the
+/// classes closest to their targets (ties: the first by name). At least one site remains untested.
 fn choose_sites(sites: &BTreeMap<String, Counts>, config: &SplitConfig) -> BTreeSet<String> {
     let mut n_scans = Counts::new();
     for (class, n) in sites.values().flatten() {

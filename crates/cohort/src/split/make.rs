@@ -1,4 +1,4 @@
-//! One door to all strategies.
+//! Entry point for all split strategies.
 
 use super::deal::round_robin;
 use super::groups::{leave_field_strength_out, leave_site_out, without_unknown};
@@ -10,33 +10,35 @@ use super::stratified::{scan_level, stratified};
 use super::{Split, SplitConfig, SplitError, SplitStrategy};
 use crate::{CohortError, Scan};
 
-/// Splits the scans of the classes by the strategy that `config` names.
+/// Splits the scans of the configured classes by the strategy in `config`.
 ///
-/// By subject, so that all scans of a person, under whatever spellings of the name, are on one side; only
-/// [`SplitStrategy::ScanLevel`] is leaky, on purpose, and its split says so ([`Split::is_leaky`]). A subject
-/// whose sessions have different diagnoses is split once, with all its scans, in the class of its most severe
-/// diagnosis; each scan keeps the diagnosis of its own session.
+/// Strategies split by subject: all scans of a subject, under any spelling of the id, are in one partition.
+/// Only [`SplitStrategy::ScanLevel`] leaks, on purpose, and marks its split ([`Split::is_leaky`]). A subject
+/// whose sessions have different diagnoses is assigned once, with all its scans, in the class of its most
+/// severe diagnosis. Each scan keeps the diagnosis of its own session.
 ///
-/// - `round-robin`: within each class, subjects by ascending number of scans (then by id) are dealt in turn to
-///   test, validation and train, each until it has reached its share of the scans; the rest goes to train.
-/// - `stratified`: within each class, subjects in random order are tested if that brings the number of scans
-///   nearer to the share, then validate by the same rule; the rest trains.
-/// - `leave-site-out`, `leave-field-strength-out`: scans of the tested sites, or of one field strength, are
-///   tested. Other scans of tested subjects are left out. Of everybody else some validate (as in `stratified`,
-///   with the share that validation has of what is not tested), the rest trains.
-/// - `subjects`: as the list `config.subjects` says. Without any validation subject in it, some of its training
-///   subjects validate.
-/// - `scan-level`: scans of each diagnosis at random.
+/// - `round-robin`: within each class, subjects in ascending order of their number of scans (then of id) are
+///   dealt in turn to test, validation and train, until each has its share of the scans. The rest goes to
+///   train.
+/// - `stratified`: within each class, subjects in random order go to test if that brings the number of scans
+///   closer to the share, then to validation by the same rule. The rest goes to train.
+/// - `leave-site-out`, `leave-field-strength-out`: scans of the held-out sites, or of one field strength, go
+///   to test. Other scans of test subjects are excluded. The remaining subjects are divided between
+///   validation and train as in `stratified`. The validation share is taken relative to the scans that are
+///   not tested.
+/// - `subjects`: partitions come from the list `config.subjects`. If the list has no validation subjects,
+///   some of its training subjects go to validation.
+/// - `scan-level`: scans of each diagnosis are assigned at random.
 ///
-/// A share is the fraction times the class's scans, rounded, and at least 1.
+/// A share is the fraction times the number of scans of the class, rounded, and at least 1.
 ///
 /// # Errors
 /// Settings out of range ([`CohortError::Fractions`], [`SplitError`]); [`CohortError::EmptyClass`] or
-/// [`SplitError::TooMuchTested`] if a partition has no scan of a class; [`CohortError::Duplicate`] if a scan is
-/// given twice; scans without the site or field strength that is needed; a list that does not fit.
+/// [`SplitError::TooMuchTested`] if a partition has no scan of a class; [`CohortError::Duplicate`] if a scan
+/// is given twice; scans without the required site or field strength; a list that does not match the scans.
 ///
 /// # Determinism
-/// A function of the set of scans and the configuration: the order of `scans` does not matter.
+/// The result depends only on the set of scans and the configuration, not on the order of `scans`.
 pub fn split_scans(scans: &[Scan], config: &SplitConfig) -> Result<SplitOutcome, CohortError> {
     config.validate()?;
     match &config.subjects {
@@ -46,7 +48,7 @@ pub fn split_scans(scans: &[Scan], config: &SplitConfig) -> Result<SplitOutcome,
     }
 }
 
-/// Matches those of whom everything is known, then splits them.
+/// Matches the subjects with complete metadata, then splits them.
 fn split_matched(scans: &[Scan], config: &SplitConfig) -> Result<SplitOutcome, CohortError> {
     let (known, unknown) = without_unknown(scans, config)?;
     let matched = match_age_and_sex(&known, config.caliper_years)?;
@@ -58,10 +60,10 @@ fn split_matched(scans: &[Scan], config: &SplitConfig) -> Result<SplitOutcome, C
     Ok(outcome)
 }
 
-/// Splits as a list of subjects says; of `config` the classes, the seed and the share of validation count.
+/// Splits by a list of subjects. From `config` only the classes, the seed and the validation share are used.
 ///
 /// # Errors
-/// As [`split_scans`], and [`SplitError::ListedTwice`] for a person on two sides.
+/// As [`split_scans`], and [`SplitError::ListedTwice`] if a subject is listed in two partitions.
 pub fn split_by_list(
     scans: &[Scan],
     list: &SubjectList,
@@ -71,8 +73,8 @@ pub fn split_by_list(
     conclude(replay(scans, list, &config)?, &config)
 }
 
-/// Deals subjects to test, validation and training in turn: [`split_scans`] with `round-robin`, whatever strategy
-/// `config` names.
+/// Deals subjects to test, validation and training in turn: [`split_scans`] with `round-robin`, regardless of
+/// the strategy in `config`.
 ///
 /// # Errors
 /// As [`split_scans`].

@@ -13,38 +13,39 @@ use crate::{CohortError, Diagnosis, Scan, Sex};
 /// The pairs of a matched cohort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MatchSummary {
-    /// Number of pairs: subjects of each class that are kept.
+    /// Number of pairs: subjects of each class in the cohort.
     pub n_pairs: usize,
-    /// Largest difference in age that was allowed, in years.
+    /// Largest allowed age difference, in years.
     pub caliper_years: f64,
-    /// Mean difference in age within a pair, in years.
+    /// Mean age difference within pairs, in years.
     pub mean_difference_years: f64,
-    /// Largest difference in age within a pair, in years.
+    /// Largest age difference within a pair, in years.
     pub largest_difference_years: f64,
 }
 
-/// A matched cohort: whole subjects are kept or left out.
+/// A matched cohort. Subjects are included or excluded with all their scans.
 #[derive(Debug, Clone)]
 pub struct Matched {
-    /// The scans of those who have a partner.
+    /// The scans of matched subjects.
     pub scans: Vec<Scan>,
-    /// AD and CN subjects without one, and why.
+    /// Unmatched AD and CN subjects, with reasons.
     pub left_out: Vec<LeftOut>,
     /// The pairs.
     pub summary: MatchSummary,
 }
 
-/// Keeps AD and CN subjects that form pairs of the same sex, at most `caliper_years` apart.
+/// Selects AD and CN subjects that form pairs of the same sex with ages at most `caliper_years` apart.
 ///
-/// Greedy, 1:1: the subjects of the smaller class, youngest first (then by id), each take the nearest in age who
-/// is still free (the younger of two as near, then by id). A subject belongs to the class of its most severe
-/// diagnosis; its age is that at the first scan with this diagnosis. Scans of other diagnoses are not kept.
+/// Greedy 1:1 matching. Subjects of the smaller class, youngest first (then by id), each take the free
+/// subject nearest in age (ties: the younger, then by id). A subject belongs to the class of its most severe
+/// diagnosis. Its age is the age at the first scan with this diagnosis. Scans with other diagnoses are
+/// excluded.
 ///
 /// # Errors
-/// [`SplitError::NoPairs`] if nobody has a partner.
+/// [`SplitError::NoPairs`] if no pair exists.
 ///
 /// # Determinism
-/// A function of the set of scans and the caliper.
+/// The result depends only on the set of scans and the caliper.
 pub fn match_age_and_sex(scans: &[Scan], caliper_years: f64) -> Result<Matched, CohortError> {
     let classes = [Diagnosis::Cn, Diagnosis::Ad];
     let people = People::of(scans, &classes);
@@ -107,7 +108,7 @@ fn summarise(differences: &[f64], caliper_years: f64) -> MatchSummary {
     }
 }
 
-/// A subject of known age and sex, in the order of age, then of key.
+/// A subject of known age and sex, ordered by age, then by key.
 #[derive(Debug, Clone, Copy)]
 struct Candidate<'a> {
     age_years: f64,
@@ -127,18 +128,18 @@ impl<'a> Candidate<'a> {
         Ok((sex, Self { age_years, key }))
     }
 
-    /// The nearest in age within the caliper; of two as near the younger.
+    /// The subject nearest in age within the caliper. Ties go to the younger.
     fn nearest(&self, free: &BTreeSet<Self>, caliper_years: f64) -> Option<Self> {
         let here = Self { age_years: self.age_years, key: "" };
         let older = free.range(here..).next();
-        // Of those just younger, all of one age, the first by key.
+        // Among the next younger subjects, which all have the same age, the first by key.
         let younger = free
             .range(..here)
             .next_back()
             .and_then(|younger| free.range(Self { age_years: younger.age_years, key: "" }..).next());
         let distance = |other: &&Self| (other.age_years - self.age_years).abs();
         let nearest = younger.into_iter().chain(older).min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-        // 72.3 and 70.3 are two years apart, whatever their last binary digits.
+        // 72.3 and 70.3 are two years apart, regardless of floating-point rounding.
         (distance(&nearest) <= caliper_years + 1e-9).then_some(*nearest)
     }
 }

@@ -38,33 +38,33 @@ use crate::{Diagnosis, ScanId, SubjectId};
 /// One scan of the split.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SplitRow {
-    /// The scan, which holds subject and session.
+    /// The scan id, which contains subject and session.
     pub scan_id: ScanId,
-    /// The class it belongs to.
+    /// Its class.
     pub diagnosis: Diagnosis,
-    /// Where it is used.
+    /// Its partition.
     pub partition: Partition,
 }
 
 impl SplitRow {
-    /// Who was scanned.
+    /// The subject.
     #[must_use]
     pub fn subject(&self) -> &SubjectId {
         self.scan_id.subject()
     }
 }
 
-/// Which scan is used where.
+/// The assignment of scans to partitions.
 ///
-/// A value of this type has passed [`Split::verify`], unless it is marked leaky: such a split comes out of the
-/// strategy `scan-level` only, and is read only by who asks for it.
+/// A value of this type has passed [`Split::verify`], unless it is marked leaky. Only the strategy
+/// `scan-level` makes leaky splits, and reading one requires an explicit request.
 #[derive(Debug, Clone)]
 pub struct Split {
     rows: Vec<SplitRow>,
     source: PathBuf,
     edited_by_hand: bool,
     is_leaky: bool,
-    /// How it was made, and what was left out, for people: the comments of the file.
+    /// Strategy and exclusions as text: the comments of the file.
     notes: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ impl Split {
         self.rows.iter().filter(move |row| row.partition == partition)
     }
 
-    /// The people of one partition, in order, each once.
+    /// The subjects of one partition, sorted and unique.
     #[must_use]
     pub fn subjects_of(&self, partition: Partition) -> Vec<&SubjectId> {
         let mut subjects: Vec<_> = self.rows_of(partition).map(SplitRow::subject).collect();
@@ -88,26 +88,26 @@ impl Split {
         subjects
     }
 
-    /// True for a scan-level split: scans of one subject may be on several sides, so that every result made with
-    /// it is inflated and has to say that it is leaky.
+    /// True for a scan-level split. Scans of one subject may be in several partitions, which inflates every
+    /// result. Such results must be marked leaky.
     #[must_use]
     pub fn is_leaky(&self) -> bool {
         self.is_leaky
     }
 
-    /// Number of people.
+    /// Number of subjects.
     #[must_use]
     pub fn n_subjects(&self) -> usize {
         self.homes().len()
     }
 
-    /// Number of people with scans in more than one partition: 0 but for a leaky split.
+    /// Number of subjects with scans in more than one partition. 0 unless the split is leaky.
     #[must_use]
     pub fn n_subjects_on_several_sides(&self) -> usize {
         self.homes().values().filter(|partitions| partitions.len() > 1).count()
     }
 
-    /// The partitions of everybody.
+    /// The partitions of every subject.
     fn homes(&self) -> BTreeMap<String, BTreeSet<Partition>> {
         let mut homes: BTreeMap<String, BTreeSet<Partition>> = BTreeMap::new();
         for row in &self.rows {
@@ -116,14 +116,13 @@ impl Split {
         homes
     }
 
-    /// True if the rows were changed since brainreel wrote them: the stored hash is another one, or
-    /// there is none.
+    /// True if the rows changed since brainreel wrote them: the stored hash differs or is missing.
     #[must_use]
     pub fn edited_by_hand(&self) -> bool {
         self.edited_by_hand
     }
 
-    /// The strategy and its settings, as the header of the file says them; nothing if it does not.
+    /// The strategy and its settings from the file header, or `None`.
     #[must_use]
     pub fn strategy(&self) -> Option<&str> {
         self.notes.iter().find_map(|note| note.strip_prefix(text::STRATEGY_NOTE)).map(str::trim)

@@ -1,4 +1,4 @@
-//! What a split was made of, and what it leaves out.
+//! Result of a split, with its exclusions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,47 +8,47 @@ use serde::{Deserialize, Serialize};
 use super::{MatchSummary, ReplaySummary, Split, SplitRow};
 use crate::{Scan, SubjectId};
 
-/// A split, and the record of how it came about.
+/// A split with a record of its exclusions, matching and list.
 #[derive(Debug, Clone)]
 pub struct SplitOutcome {
     /// The split.
     pub split: Split,
-    /// Subjects with scans of the classes that are not in the split, by reason, then by id.
+    /// Excluded subjects with scans of the classes, by reason, then by id.
     pub left_out: Vec<LeftOut>,
-    /// The sites, or the field strength, that are tested and that nobody else was scanned at.
+    /// Held-out sites or field strength: no training or validation scan comes from them.
     pub tested: Vec<String>,
-    /// Age and sex matching, if it was asked for.
+    /// Age and sex matching, if requested.
     pub matching: Option<MatchSummary>,
-    /// How a list of subjects fitted the scans, if there was one.
+    /// How well the list of subjects matched the scans, if one was used.
     pub replay: Option<ReplaySummary>,
 }
 
-/// Scans of a subject that are not in the split, and why.
+/// Scans of a subject that are excluded from the split, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Why.
+    /// The reason.
     pub why: LeftOutReason,
-    /// Who.
+    /// The subject.
     pub subject: SubjectId,
     /// Number of scans.
     pub n_scans: usize,
 }
 
-/// Why scans of the classes are not in a split.
+/// Reason for which scans of the classes are excluded from a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftOutReason {
     /// No partner of the same sex and nearly the same age is left.
     NoPartner,
-    /// The age is not known, and pairs are wanted.
+    /// Matching is requested and the age is unknown.
     UnknownAge,
-    /// The sex is not known or not the same in all scans, and pairs are wanted.
+    /// Matching is requested and the sex is unknown or differs between scans.
     UnknownSex,
-    /// The site is not known.
+    /// The site is unknown.
     UnknownSite,
-    /// The field strength is not known.
+    /// The field strength is unknown.
     UnknownFieldStrength,
-    /// The subject is tested, and this scan is of another site or field strength.
+    /// The subject is in the test partition, and this scan comes from another site or field strength.
     TestedElsewhere,
     /// The list of subjects does not name the subject.
     NotListed,
@@ -76,7 +76,7 @@ impl fmt::Display for LeftOutReason {
     }
 }
 
-/// Subjects and scans that are not in the split for one reason.
+/// Numbers of subjects and scans excluded for one reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutCount {
     /// The reason.
@@ -99,25 +99,25 @@ pub fn count_left_out(left_out: &[LeftOut]) -> Vec<LeftOutCount> {
     counts.into_values().collect()
 }
 
-/// A split in the making.
+/// A split under construction.
 #[derive(Default)]
 pub(super) struct Parts {
     /// The rows so far.
     pub(super) rows: Vec<SplitRow>,
-    /// What is tested and nothing else.
+    /// The held-out groups.
     pub(super) tested: Vec<String>,
-    /// How a list of subjects fitted.
+    /// How well the list of subjects matched.
     pub(super) replay: Option<ReplaySummary>,
     left_out: BTreeMap<(LeftOutReason, String), LeftOut>,
 }
 
 impl Parts {
-    /// Rows, with nothing left out.
+    /// Rows without exclusions.
     pub(super) fn of(rows: Vec<SplitRow>) -> Self {
         Self { rows, ..Self::default() }
     }
 
-    /// Puts down that a scan is left out.
+    /// Records an excluded scan.
     pub(super) fn leave_out(&mut self, scan: &Scan, why: LeftOutReason) {
         let subject = scan.subject();
         let entry = self.left_out.entry((why, subject.person_key()));
@@ -128,7 +128,7 @@ impl Parts {
         }
     }
 
-    /// Everybody who is left out, by reason, then by id.
+    /// All exclusions, by reason, then by id.
     pub(super) fn left_out(&self) -> Vec<LeftOut> {
         self.left_out.values().cloned().collect()
     }

@@ -4,29 +4,29 @@ use brainreel_named::{Named, named};
 use serde::{Deserialize, Serialize};
 
 named! {
-    /// What a scan is used for.
+    /// The partition of a scan.
     pub enum Partition {
-        /// What the model learns from.
+        /// Trains the model.
         Train = "train",
-        /// What decides when to stop and which checkpoint is best.
+        /// Decides when to stop and which checkpoint is best.
         Validation = "validation",
-        /// What the result is measured on, once.
+        /// Measures the final result, once.
         Test = "test",
     }
 }
 
-/// The spellings that [`Partition::from_any_spelling`] knows, for messages.
+/// The spellings that [`Partition::from_any_spelling`] accepts, for messages.
 pub(crate) const PARTITION_SPELLINGS: &str =
     "train, validation or test (also training, val, valid, dev, testing, holdout)";
 
 impl Partition {
-    /// Reads a partition's name, in any case.
+    /// Parses a partition name, ignoring case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         Self::from_name_ignoring_case(raw)
     }
 
-    /// Reads a partition's name as tables of other programs spell it: also `training`, `val`, `dev`, `holdout`.
+    /// Parses a partition name as other programs spell it: also `training`, `val`, `dev`, `holdout`.
     #[must_use]
     pub fn from_any_spelling(raw: &str) -> Option<Self> {
         match raw.trim().to_ascii_lowercase().as_str() {
@@ -41,11 +41,11 @@ impl Partition {
 /// One value for each partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PerPartition<T> {
-    /// That of the training partition.
+    /// Value of the training partition.
     pub train: T,
-    /// That of the validation partition.
+    /// Value of the validation partition.
     pub validation: T,
-    /// That of the test partition.
+    /// Value of the test partition.
     pub test: T,
 }
 
@@ -68,7 +68,7 @@ impl<T> PerPartition<T> {
         }
     }
 
-    /// The value of a partition, to be changed.
+    /// Mutable reference to the value of a partition.
     pub const fn get_mut(&mut self, partition: Partition) -> &mut T {
         match partition {
             Partition::Train => &mut self.train,

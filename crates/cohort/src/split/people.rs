@@ -1,4 +1,4 @@
-//! People with their scans, and orders that look random.
+//! Subjects with their scans, and pseudorandom orders.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use sha2::{Digest, Sha256};
 use super::{Partition, SplitRow};
 use crate::{Diagnosis, Scan, SubjectId};
 
-/// A person, under whatever spellings, with all scans.
+/// A subject with all scans, under any spelling of its id.
 pub(super) struct Person<'a> {
-    /// The first of the spellings.
+    /// The first spelling of the id.
     pub(super) subject: &'a SubjectId,
     /// The most severe diagnosis.
     pub(super) class: Diagnosis,
-    /// Scans of the classes asked for, each with the diagnosis of its session.
+    /// Scans of the configured classes, each with the diagnosis of its session.
     pub(super) scans: Vec<(&'a Scan, Diagnosis)>,
 }
 
 impl Person<'_> {
-    /// The rows of this person in a partition.
+    /// The rows of this subject in a partition.
     pub(super) fn rows(&self, partition: Partition) -> impl Iterator<Item = SplitRow> {
         self.scans.iter().map(move |(scan, diagnosis)| row(scan, *diagnosis, partition))
     }
@@ -38,11 +38,11 @@ pub(super) fn of_classes<'a>(
     scans.into_iter().filter_map(with_class).collect()
 }
 
-/// People by a key that is the same for all spellings of a name.
+/// Subjects by a key that is the same for all spellings of the id.
 pub(super) struct People<'a>(pub(super) BTreeMap<String, Person<'a>>);
 
 impl<'a> People<'a> {
-    /// The people whom scans of the classes show.
+    /// The subjects of the scans of the classes.
     pub(super) fn of(scans: impl IntoIterator<Item = &'a Scan>, classes: &[Diagnosis]) -> Self {
         let mut people: BTreeMap<String, Person<'a>> = BTreeMap::new();
         for (scan, diagnosis) in of_classes(scans, classes) {
@@ -58,7 +58,7 @@ impl<'a> People<'a> {
         Self(people)
     }
 
-    /// The people of each class, in the order of their keys.
+    /// The subjects of each class, in key order.
     pub(super) fn by_class(&self) -> BTreeMap<Diagnosis, Vec<&Person<'a>>> {
         let mut by_class: BTreeMap<Diagnosis, Vec<&Person<'a>>> = BTreeMap::new();
         for person in self.0.values() {
@@ -79,7 +79,7 @@ pub(super) fn share(fraction: f64, n_scans: usize) -> usize {
     ((fraction * n_scans as f64).round() as usize).max(1)
 }
 
-/// Where a person or scan stands in an order that looks random.
+/// Sort key of a subject or scan in a pseudorandom order.
 pub(super) fn rank(seed: u64, purpose: &str, name: &str) -> [u8; 32] {
     Sha256::new()
         .chain_update(seed.to_le_bytes())

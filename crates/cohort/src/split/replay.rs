@@ -32,31 +32,32 @@ struct ListedSubject {
     line: u64,
 }
 
-/// How a list of subjects fitted the scans.
+/// How well a list of subjects matched the scans.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplaySummary {
-    /// Number of people listed.
+    /// Number of listed subjects.
     pub n_listed: usize,
-    /// People listed who have no scan here.
+    /// Listed subjects without scans.
     pub without_scans: Vec<SubjectId>,
-    /// People listed more than once, in the same partition, perhaps under several names.
+    /// Subjects listed more than once in the same partition, possibly under several ids.
     pub repeated: Vec<SubjectId>,
-    /// People with scans here whom the list does not name.
+    /// Subjects with scans that the list does not name.
     pub not_listed: Vec<SubjectId>,
-    /// Whether validation was drawn from the training subjects, because the list has none.
+    /// Whether validation subjects were drawn from the training subjects, because the list has none.
     pub is_validation_drawn: bool,
-    /// SHA-256 over names and partitions.
+    /// SHA-256 of names and partitions.
     pub list_sha256: String,
 }
 
 impl SubjectList {
-    /// Reads a table with the columns subject and partition; others are not looked at.
+    /// Reads a table with the columns subject and partition. Other columns are ignored.
     ///
-    /// A subject may be spelt in any way, `002_S_0413`, `sub-ADNI002S0413`, or by its number (RID) 413 alone.
-    /// Partitions are read by [`Partition::from_any_spelling`].
+    /// A subject may have any spelling: `002_S_0413`, `sub-ADNI002S0413`, or its number (RID) 413 alone.
+    /// [`Partition::from_any_spelling`] parses partitions.
     ///
     /// # Errors
-    /// A file that cannot be read or lacks a column; a cell that is no subject or partition.
+    /// Returns an error if the file cannot be read or lacks a column, or a cell is not a subject or
+    /// partition.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?, path)
     }
@@ -84,7 +85,7 @@ impl SubjectList {
         Ok(Self { path: path.to_owned(), rows })
     }
 
-    /// SHA-256 over names and partitions in the order of the names, 64 hexadecimal digits.
+    /// SHA-256 of names and partitions in the order of the names, 64 hexadecimal digits.
     #[must_use]
     pub fn content_hash(&self) -> String {
         let rows: BTreeSet<(String, Partition)> =
@@ -97,7 +98,7 @@ impl SubjectList {
     }
 }
 
-/// Gives everybody the partition that the list says; people it does not name are left out.
+/// Assigns every subject the partition in the list. Subjects that it does not name are excluded.
 pub(super) fn replay(scans: &[Scan], list: &SubjectList, config: &SplitConfig) -> Result<Parts, CohortError> {
     let people = People::of(scans, &config.classes);
     let names = Names::of(&people, list);
@@ -171,12 +172,12 @@ fn listed_twice(path: &Path, first: &ListedSubject, second: &ListedSubject) -> S
     }
 }
 
-/// Who is meant by a name: the people of the data, and those whom the list names in full.
+/// Resolves names to subjects: those in the data, and those that the list names by full id.
 struct Names {
     keys: BTreeSet<String>,
-    /// People by their number in ADNI, from full ids.
+    /// Subjects by ADNI number, from full ids.
     by_rid: BTreeMap<u32, BTreeSet<String>>,
-    /// People of the data who go by a number alone.
+    /// Subjects in the data whose id is only a number.
     by_number: BTreeMap<u32, BTreeSet<String>>,
 }
 
@@ -193,7 +194,7 @@ impl Names {
                 names.by_number.entry(number).or_default().insert(person.subject.person_key());
             }
         }
-        // Somebody without scans may be listed by id and by number.
+        // A subject without scans may be listed by id and by number.
         for row in &list.rows {
             if row.name.adni_rid().is_some_and(|rid| !names.by_rid.contains_key(&rid)) {
                 names.add(&row.name);
@@ -208,7 +209,7 @@ impl Names {
         }
     }
 
-    /// The key of the person whom a row of the list names.
+    /// The key of the subject that a row of the list names.
     fn key_of(&self, row: &ListedSubject, list: &SubjectList) -> Result<String, CohortError> {
         let key = row.name.person_key();
         if self.keys.contains(&key) {
@@ -235,7 +236,7 @@ impl Names {
     }
 }
 
-/// The number of a subject that goes by nothing else, such as 413 of `sub-0413`.
+/// The number of a subject whose id is only a number, such as 413 for `sub-0413`.
 fn bare_number(subject: &SubjectId) -> Option<u32> {
     subject.label().parse().ok().filter(|_| subject.label().bytes().all(|byte| byte.is_ascii_digit()))
 }

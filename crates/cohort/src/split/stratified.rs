@@ -1,4 +1,4 @@
-//! Subjects of each class at random, and, for demonstration, scans at random.
+//! Random splits: by subject within each class, and, for demonstration, by scan.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::people::{People, Person, of_classes, rank, row, share};
 use super::{Partition, SplitConfig, SplitRow};
 use crate::{Diagnosis, Scan};
 
-/// The rows of all people: of each class some test, some validate, the rest trains.
+/// Rows of all subjects: within each class some go to test, some to validation, the rest to training.
 pub(super) fn stratified(people: &People<'_>, config: &SplitConfig) -> Vec<SplitRow> {
     let mut rows = Vec::new();
     for mut left in people.by_class().into_values() {
@@ -23,7 +23,7 @@ pub(super) fn stratified(people: &People<'_>, config: &SplitConfig) -> Vec<Split
     rows
 }
 
-/// The rows of people of whom some validate and the rest trains.
+/// Rows of subjects of whom some go to validation and the rest to training.
 pub(super) fn validate_and_train(people: &People<'_>, config: &SplitConfig) -> Vec<SplitRow> {
     let mut rows = Vec::new();
     for mut left in people.by_class().into_values() {
@@ -37,7 +37,7 @@ pub(super) fn validate_and_train(people: &People<'_>, config: &SplitConfig) -> V
     rows
 }
 
-/// The rows of scans of each diagnosis at random, whoever they show: a leak.
+/// Rows of scans assigned at random within each diagnosis, regardless of subject. This leaks.
 pub(super) fn scan_level(scans: &[Scan], config: &SplitConfig) -> Vec<SplitRow> {
     let mut by_class: BTreeMap<Diagnosis, Vec<&Scan>> = BTreeMap::new();
     for (scan, diagnosis) in of_classes(scans, &config.classes) {
@@ -68,10 +68,11 @@ fn shuffle(people: &mut [&Person<'_>], seed: u64, purpose: &str) {
     people.sort_by_cached_key(|person| rank(seed, purpose, &person.subject.person_key()));
 }
 
-/// Takes people out of `left`, in its order, whoever brings the number of scans nearer to `n_wanted`; at least
-/// one, the one with the fewest scans if all have too many.
+/// Takes subjects out of `left`, in order, if they bring the number of scans closer to `n_wanted`. Takes at
+/// least one: the subject with the fewest scans if all have too many.
 ///
-/// So the number is off by at most half of somebody's scans, but where that one person decides.
+/// The count misses the target by at most half of one subject's scans, unless a single subject exceeds the
+/// target.
 fn take_share<'p, 'a>(left: &mut Vec<&'p Person<'a>>, n_wanted: usize) -> Vec<&'p Person<'a>> {
     let (mut n_scans, mut taken) = (0, Vec::new());
     left.retain(|person| {

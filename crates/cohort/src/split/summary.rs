@@ -1,4 +1,4 @@
-//! How many subjects and scans of each class each partition holds.
+//! Numbers of subjects and scans per class and partition.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,18 +15,18 @@ pub struct SplitCount {
     pub partition: Partition,
     /// The diagnosis.
     pub diagnosis: Diagnosis,
-    /// Number of people with at least one such scan; a person who converts counts under each diagnosis.
+    /// Number of subjects with at least one such scan. A converter counts under each diagnosis.
     pub n_subjects: usize,
     /// Number of scans.
     pub n_scans: usize,
 }
 
-/// All counts, by partition, then by diagnosis. `Display` gives a table for the terminal.
+/// All counts, by partition, then by diagnosis. `Display` formats them as a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitCounts {
-    /// The counts; a diagnosis without a scan in the whole split has none.
+    /// The counts. Diagnoses without scans in the whole split are absent.
     pub counts: Vec<SplitCount>,
-    /// Number of people in each partition.
+    /// Number of subjects in each partition.
     pub n_subjects: PerPartition<usize>,
     /// Number of scans in each partition.
     pub n_scans: PerPartition<usize>,

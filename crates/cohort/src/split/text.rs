@@ -1,4 +1,4 @@
-//! `split.tsv`: written with its content hash, read back, edited by hand in between if one likes.
+//! `split.tsv`: writes the split with a content hash and reads it back. Users may edit the file.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -12,34 +12,34 @@ use crate::table::{TableReader, to_tsv};
 use crate::{CohortError, Diagnosis};
 
 const COLUMNS: [&str; 5] = ["scan_id", "participant_id", "session_id", "diagnosis", "partition"];
-/// How every split that brainreel writes begins.
+/// First line of every split that brainreel writes.
 pub const SPLIT_MARK: &str = "# brainreel split";
 const HASH_MARK: &str = "# content-sha256:";
-/// The mark of a split that leaks on purpose. Its hash is taken over this line too.
+/// Marks a split that leaks on purpose. Its content hash includes this line.
 const LEAKY_MARK: &str = "# leaky: scan-level";
 const HEADLINE: &str = "may be edited by hand, a subject must stay in one partition";
 const LEAKY_HEADLINE: &str = "LEAKY ON PURPOSE: scans of one subject are in several partitions; results are inflated, for demonstration only";
-/// Begins the comment that says how the split was made.
+/// Prefix of the comment that records the strategy.
 pub(super) const STRATEGY_NOTE: &str = "strategy:";
 const LEFT_OUT_NOTE: &str = "left out:";
 const EDITED: &str = "; rows edited by hand since";
 const MOST_NOTES: usize = 20;
 const LONGEST_NOTE: usize = 1_000;
 
-/// Whether a split that is leaky on purpose is taken.
+/// How to treat a split that is leaky on purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LeakPolicy {
-    /// It is an error.
+    /// Return an error.
     #[default]
     Refuse,
-    /// It is taken, for a demonstration; whoever takes it marks every result.
+    /// Accept it, for a demonstration. The caller must mark every result.
     Allow,
 }
 const REMEDY: &str = "`brainreel split` writes this table: run it again, or restore the column";
 
 impl Split {
-    /// SHA-256 over the rows in the order of their ids, as 64 hexadecimal digits. Comments, line ends
-    /// and the order of rows in the file do not count; the mark of a leaky split does.
+    /// SHA-256 of the rows in the order of their ids, as 64 hexadecimal digits. Comments, line endings and
+    /// the order of rows in the file do not matter. The leaky mark does.
     #[must_use]
     pub fn content_hash(&self) -> String {
         let mut hasher = Sha256::new();
@@ -54,7 +54,7 @@ impl Split {
         hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The split as tab-separated text, with comment lines that hold how it was made and the content hash.
+    /// The split as TSV. Comment lines hold the strategy and the content hash.
     #[must_use]
     pub fn to_tsv(&self) -> String {
         let mut comments = match self.is_leaky {
@@ -69,13 +69,13 @@ impl Split {
         comments + &to_tsv(&COLUMNS, self.rows.iter().map(|row| canonical(row).to_vec()))
     }
 
-    /// Puts the strategy and its settings into the header.
+    /// Writes the strategy and its settings to the header.
     pub(super) fn with_strategy(mut self, strategy: &str) -> Self {
         self.notes = vec![clipped(&format!("{STRATEGY_NOTE} {strategy}"))];
         self
     }
 
-    /// Puts into the header how many subjects and scans were left out for each reason, instead of what it said.
+    /// Replaces the exclusion counts in the header: subjects and scans per reason.
     #[must_use]
     pub fn with_left_out(mut self, left_out: &[LeftOut]) -> Self {
         self.notes.retain(|note| !note.starts_with(LEFT_OUT_NOTE));
@@ -89,13 +89,15 @@ impl Split {
     /// Reads and verifies `split.tsv`.
     ///
     /// # Errors
-    /// A file that cannot be read or lacks a column, a word that is no partition or diagnosis, a scan
-    /// listed twice, and everything that [`Split::verify`] refuses, a split that is leaky on purpose among it.
+    /// Returns an error if the file cannot be read or lacks a column, if a word is not a partition or
+    /// diagnosis, if a scan is listed twice, and in all cases in which [`Split::verify`] fails, including a
+    /// split that is leaky on purpose.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::read_with(path, LeakPolicy::Refuse)
     }
 
-    /// Like [`Self::read`], with a say about splits that are leaky on purpose. Any other leak is an error still.
+    /// Like [`Self::read`], with a choice for splits that are leaky on purpose. Any other leak is still an
+    /// error.
     ///
     /// # Errors
     /// As [`Self::read`]; [`SplitError::LeakyEdited`] if a leaky split was edited by hand.
@@ -144,7 +146,7 @@ impl Split {
     }
 }
 
-/// What the comments of a split say.
+/// Contents of a split's comments.
 struct Header {
     hash: Option<String>,
     is_leaky: bool,

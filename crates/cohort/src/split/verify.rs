@@ -1,4 +1,4 @@
-//! What a split must be before anything is trained or judged with it.
+//! Verification of a split before training or evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use super::{Partition, Split, SplitError, SplitRow};
 use crate::{CohortError, Diagnosis, Scan, ScanTable, SubjectId};
 
 impl Split {
-    /// Sorts the rows and verifies them: the only way to make a split by subject.
+    /// Sorts and verifies the rows. This is the only constructor of a split by subject.
     pub(super) fn from_rows(rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
         let split = Self::unchecked(rows, source);
         split.verify()?;
         Ok(split)
     }
 
-    /// Like [`Self::from_rows`], of rows that may leak: the result is marked.
+    /// Like [`Self::from_rows`], but the rows may leak. The result is marked leaky.
     pub(super) fn leaky_from_rows(rows: Vec<SplitRow>, source: PathBuf) -> Result<Self, CohortError> {
         let split = Self { is_leaky: true, ..Self::unchecked(rows, source) };
         split.verify_scans()?;
@@ -27,9 +27,9 @@ impl Split {
         Self { rows, source, edited_by_hand: false, is_leaky: false, notes: Vec::new() }
     }
 
-    /// Refuses a split that would give a dishonest result: a scan listed twice, a subject in two
-    /// partitions (also under two spellings of one name), or a partition without any scan of a class.
-    /// A split that is leaky on purpose does not pass.
+    /// Returns an error for a split that would give a dishonest result: a duplicate scan, a subject in two
+    /// partitions (also under two spellings of its id), or a partition without any scan of a class. A split
+    /// that is leaky on purpose fails too.
     ///
     /// # Errors
     /// [`CohortError::Duplicate`], [`CohortError::SubjectInTwoPartitions`],
@@ -70,7 +70,7 @@ impl Split {
     }
 
     fn verify_classes(&self) -> Result<(), CohortError> {
-        // A split with one class teaches nothing: with fewer than two, CN and AD are what is missing.
+        // A split with one class teaches nothing. With fewer than two classes, report CN and AD as missing.
         let mut classes: BTreeSet<Diagnosis> = self.rows.iter().map(|row| row.diagnosis).collect();
         if classes.len() < 2 {
             classes.extend([Diagnosis::Cn, Diagnosis::Ad]);
@@ -95,8 +95,8 @@ impl Split {
     ///
     /// # Errors
     /// [`CohortError::SplitMismatch`] if a scan is not in the table or has another diagnosis there;
-    /// [`CohortError::ImageInTwoPartitions`] if the same bytes are in two partitions, which means one
-    /// person under two names. A leaky split may have them.
+    /// [`CohortError::ImageInTwoPartitions`] if the same bytes are in two partitions, which means that one
+    /// subject has two ids. A leaky split may contain such images.
     pub fn join<'a>(&'a self, table: &'a ScanTable) -> Result<Vec<(&'a SplitRow, &'a Scan)>, CohortError> {
         let mut joined = Vec::with_capacity(self.rows.len());
         let mut by_content: BTreeMap<&str, &SplitRow> = BTreeMap::new();
