@@ -1,8 +1,8 @@
-//! Splits a made-up cohort of the thesis's size, and shows the counts beside the thesis's.
+//! Splits a simulated cohort of the thesis's size, and prints the counts beside the thesis's.
 //!
 //! `cargo run --release -p brainreel-cohort --example split_cohort`
 //!
-//! How many scans each subject had is not published; the numbers here are made up so that subjects and scans
+//! The number of scans per subject is not published. The numbers here are made up so that subjects and scans
 //! add up to the thesis's (AD 203 subjects, CN 205, 650 scans each).
 #![expect(clippy::print_stdout, reason = "an example shows its result")]
 

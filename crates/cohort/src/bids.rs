@@ -1,6 +1,6 @@
 //! `participants.tsv` and `sub-*_sessions.tsv` of a BIDS dataset.
 //!
-//! Columns that other tools add are ignored on reading; what is written has a fixed set.
+//! Reading ignores columns that other tools add. Writing uses a fixed set of columns.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -10,14 +10,14 @@ use crate::columns::{DIAGNOSIS_OR_GROUP, Field};
 use crate::table::{TableReader, YEARS, cell, parse_years, to_tsv};
 use crate::{CohortError, Date, Diagnosis, Group, Person, SessionId, Sex, SubjectId};
 
-/// The people of a dataset, in the order of their ids.
+/// The participants of a dataset, sorted by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParticipantTable {
     rows: Vec<Person>,
 }
 
 impl ParticipantTable {
-    /// A table of these rows; of several rows of a person the first one that knows the sex stays.
+    /// Creates a table. Of several rows of one subject, the first one with a known sex is used.
     #[must_use]
     pub fn new(mut rows: Vec<Person>) -> Self {
         rows.sort_by(|a, b| (&a.subject, a.sex.is_none(), a).cmp(&(&b.subject, b.sex.is_none(), b)));
@@ -31,7 +31,7 @@ impl ParticipantTable {
         &self.rows
     }
 
-    /// The row of a person.
+    /// The row of a subject.
     #[must_use]
     pub fn get(&self, subject: &SubjectId) -> Option<&Person> {
         let found = self.rows.binary_search_by(|row| row.subject.cmp(subject));
@@ -49,7 +49,7 @@ impl ParticipantTable {
     /// Reads `participants.tsv`.
     ///
     /// # Errors
-    /// A file that cannot be read, has no `participant_id`, or lists a person twice.
+    /// Returns an error if the file cannot be read, has no `participant_id`, or lists a subject twice.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?)
     }
@@ -80,10 +80,10 @@ impl ParticipantTable {
     }
 }
 
-/// One visit of one person.
+/// One visit of one subject.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionRow {
-    /// Which visit.
+    /// The session.
     pub session: SessionId,
     /// Age at the visit, in years.
     pub age_years: Option<f64>,
@@ -91,26 +91,26 @@ pub struct SessionRow {
     pub group: Option<Group>,
     /// Day of the scan.
     pub acquisition_date: Option<Date>,
-    /// The study's word for the visit.
+    /// The study's code for the visit.
     pub visit: Option<String>,
 }
 
 impl SessionRow {
-    /// The diagnosis, if the group is one.
+    /// The diagnosis, if the group is a diagnosis.
     #[must_use]
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         self.group.as_ref().and_then(Group::diagnosis)
     }
 }
 
-/// The visits of one person, by day, then by id.
+/// The visits of one subject, by day, then by id.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SessionTable {
     rows: Vec<SessionRow>,
 }
 
 impl SessionTable {
-    /// A table of these rows; of several rows of a session the first one stays.
+    /// Creates a table. Of several rows of one session, the first one is used.
     #[must_use]
     pub fn new(rows: Vec<SessionRow>) -> Self {
         let mut seen = BTreeSet::new();
@@ -149,8 +149,8 @@ impl SessionTable {
     /// Reads `sub-*_sessions.tsv`.
     ///
     /// # Errors
-    /// A file that cannot be read, has no `session_id`, lists a session twice, or holds an age or a
-    /// date that is none.
+    /// Returns an error if the file cannot be read, has no `session_id`, lists a session twice, or holds an
+    /// invalid age or date.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?)
     }

@@ -1,7 +1,6 @@
-//! Splits as anybody may have written them: a table of scans, each with the partition it is said to be in.
+//! Claimed splits from any source: a table of scans with their partitions.
 //!
-//! Unlike [`Split`](crate::Split), such a table is not refused for what is wrong with it: it is there to be
-//! audited.
+//! Unlike [`Split`](crate::Split), a claimed split may contain errors: it is the input of an audit.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -14,18 +13,18 @@ use crate::{
     SubjectId,
 };
 
-/// One scan, as a table has it.
+/// One scan of a claimed split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClaimedScan {
     /// Its partition.
     pub partition: Partition,
-    /// Who was scanned, as the table spells it.
+    /// The subject, as spelt in the table.
     pub name: String,
     /// The subject.
     pub subject: SubjectId,
-    /// At which visit, where the table says so.
+    /// The visit, if the table gives it.
     pub session: Option<SessionId>,
-    /// Which of several scans of the visit.
+    /// The run: number of the scan within the visit.
     pub run: Option<u32>,
     /// The class.
     pub diagnosis: Option<Diagnosis>,
@@ -33,22 +32,22 @@ pub struct ClaimedScan {
     pub age_years: Option<f64>,
     /// Sex.
     pub sex: Option<Sex>,
-    /// Site of the study; that of an ADNI participant's name if there is no column.
+    /// Study site, or the site in an ADNI subject id if there is no column.
     pub site: Option<String>,
     /// Scanner.
     pub scanner: Scanner,
     /// The archive's image id.
     pub image_id: Option<ImageId>,
-    /// The image file, as the table has it.
+    /// The image file, as written in the table.
     pub image: Option<String>,
     /// SHA-256 of the image file.
     pub sha256: Option<String>,
-    /// One-based line in the table; 0 for a split of ours.
+    /// One-based line in the table. 0 for a brainreel split.
     pub line: u64,
 }
 
 impl ClaimedScan {
-    /// For people: the scan under the name that the table gives it.
+    /// The scan for messages, with the subject spelt as in the table.
     #[must_use]
     pub fn describe(&self) -> String {
         let session = self.session.as_ref().map(|session| format!(" {session}")).unwrap_or_default();
@@ -57,16 +56,16 @@ impl ClaimedScan {
     }
 }
 
-/// The scans of a split, in the order of the table.
+/// The scans of a split, in table order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClaimedSplit {
     /// The scans.
     pub scans: Vec<ClaimedScan>,
 }
 
-/// A participant's name, also by a number alone.
+/// A participant's id, which may be a number alone.
 const SUBJECT: [&[&str]; 3] = [Field::Subject.names(), Field::Rid.names(), &["ID"]];
-/// Names of the class beside those of a diagnosis.
+/// Column names of the class besides those of a diagnosis.
 const CLASS: &[&str] = &["label", "class", "target"];
 /// `image` is the file, as in `scans.tsv`.
 const IMAGE: [&[&str]; 2] = [&["image"], Field::Path.names()];
@@ -75,7 +74,7 @@ const REMEDY: &str = "the table of a split has a row a scan, with the subject (o
                       validation or test; for a table without partitions use --train, --validation, --test";
 
 impl ClaimedSplit {
-    /// A split of ours, with what the scan table knows of its scans; `find` gives the scan of an id.
+    /// Converts a brainreel split and adds metadata from the scan table. `find` returns the scan with an id.
     pub fn of_split<'a>(split: &Split, find: impl Fn(&ScanId) -> Option<&'a Scan>) -> Self {
         let scans = split.rows().iter().map(|row| {
             let scan = find(&row.scan_id);
@@ -99,11 +98,11 @@ impl ClaimedSplit {
         Self { scans: scans.collect() }
     }
 
-    /// Reads a table. All its rows are in `partition`, if that is given; otherwise a column says where each is.
+    /// Reads a table. If `partition` is given, all rows belong to it. Otherwise a column gives the partition.
     ///
     /// # Errors
-    /// [`CohortError`]: a file that cannot be read or is no table, no column for subject or partition, a word
-    /// that is no partition.
+    /// [`CohortError`] if the file cannot be read or is not a table, a column for subject or partition is
+    /// missing, or a word is not a partition.
     pub fn read(path: &Path, partition: Option<Partition>) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?, partition)
     }
@@ -133,13 +132,13 @@ impl ClaimedSplit {
     }
 }
 
-/// Where things stand in a table.
+/// Column indices of a table.
 struct Columns {
     partition: Option<usize>,
     scan: Option<usize>,
-    /// Subject, or the scan's id or file, which name it.
+    /// The subject, or a scan id or file that contains it.
     name: usize,
-    /// Whether that is the subject's own column.
+    /// Whether this is a subject column.
     spells_subject: bool,
     session: Option<usize>,
     diagnosis: Option<usize>,
@@ -217,7 +216,7 @@ impl Columns {
     }
 }
 
-/// A diagnosis in words, or 0 for CN and 1 for AD, as tables for training often have it.
+/// Parses a diagnosis in words, or 0 for CN and 1 for AD, as in many training tables.
 fn diagnosis_of(cell: &str) -> Option<Diagnosis> {
     match cell.trim() {
         "0" => Some(Diagnosis::Cn),
@@ -226,13 +225,14 @@ fn diagnosis_of(cell: &str) -> Option<Diagnosis> {
     }
 }
 
-/// The subject that a cell names: a name, a scan id, or a path with an archive's or BIDS' name of one in it.
+/// Parses the subject of a cell: a subject id, a scan id, or a path that contains an archive's or BIDS
+/// subject id.
 fn subject_in(cell: &str) -> Option<SubjectId> {
     if let Ok(scan) = ScanId::parse(cell) {
         return Some(scan.subject().clone());
     }
     if !cell.contains(['/', '\\']) && !cell.contains(".nii") && !cell.contains(".dcm") {
-        // Numbers that went through a table of floats: 413.0.
+        // Numbers that were stored as floats: 413.0.
         let number = cell.strip_suffix(".0").unwrap_or(cell);
         let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let plain = if is_number { number } else { cell };
@@ -241,7 +241,7 @@ fn subject_in(cell: &str) -> Option<SubjectId> {
     cell.split(['/', '\\']).find_map(subject_in_component)
 }
 
-/// `002_S_0413` or `sub-01` at the start of a file's or a folder's name, or `002_S_0413` within it.
+/// Finds `002_S_0413` or `sub-01` at the start of a file or folder name, or `002_S_0413` within it.
 fn subject_in_component(component: &str) -> Option<SubjectId> {
     if component.starts_with("sub-") {
         let label = component.split(['_', '.']).next().unwrap_or_default();
@@ -253,8 +253,7 @@ fn subject_in_component(component: &str) -> Option<SubjectId> {
     adni_subject_in(component)
 }
 
-/// ADNI's name of a participant within a word: `002_S_0413`, also `002S413`, with anything before or behind but
-/// digits.
+/// Finds an ADNI subject id within a word: `002_S_0413`, also `002S413`. Anything but digits may surround it.
 fn adni_subject_in(word: &str) -> Option<SubjectId> {
     let bytes = word.as_bytes();
     let digits_from = |start: usize| bytes[start..].iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,8 +1,8 @@
-//! What columns are called, whoever made the table: the one list of aliases.
+//! Column names and their aliases. The only list of aliases.
 //!
-//! Case and punctuation of a column's name do not matter: `Image Data ID` and `image_data_id` are one name.
+//! Case and punctuation of column names do not matter: `Image Data ID` equals `image_data_id`.
 
-/// Something that a column holds.
+/// A field that a column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Field {
     ImageId,
@@ -23,7 +23,7 @@ pub(crate) enum Field {
     Cdr,
     Sex,
     AgeYears,
-    /// Age at the first visit, whatever the row's visit.
+    /// Age at the first visit, regardless of the row's visit.
     BaselineAge,
     YearsSinceBaseline,
     DaysSinceEntry,
@@ -95,5 +95,5 @@ impl Field {
     }
 }
 
-/// A diagnosis or a research group, in tables that have one column for either.
+/// A diagnosis or a research group, in tables with one column for both.
 pub(crate) const DIAGNOSIS_OR_GROUP: &[&str] = &["diagnosis", "group", "DX", "research_group"];

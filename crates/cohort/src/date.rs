@@ -1,17 +1,17 @@
-//! Calendar dates as tables, folders and DICOM headers write them: the one parser of dates.
+//! Calendar dates of tables, folders and DICOM headers. The only parser of dates.
 
 use std::fmt;
 
 use jiff::civil;
 use serde::{Deserialize, Serialize};
 
-/// A day from 1900 to 2199. Written `YYYY-MM-DD`; ordered by time.
+/// A day from 1900 to 2199, displayed as `YYYY-MM-DD` and ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Date(civil::Date);
 
 impl Date {
-    /// A day of the Gregorian calendar; `None` if there is no such day between 1900 and 2199.
+    /// Creates a day of the Gregorian calendar. `None` if it does not exist or is not between 1900 and 2199.
     #[must_use]
     pub fn new(year: u16, month: u8, day: u8) -> Option<Self> {
         let (year, month, day) =
@@ -23,8 +23,8 @@ impl Date {
         (1900..2200).contains(&date.year()).then_some(Self(date))
     }
 
-    /// Reads `4/18/2006` (month first, as IDA writes it), `2006-04-18` (also with a time after a space, `T` or
-    /// `_`), `20060418` (DICOM) or `2006.04.18` (DICOM before 1993).
+    /// Parses `4/18/2006` (month first, as IDA writes it), `2006-04-18` (also with a time after a space, `T`
+    /// or `_`), `20060418` (DICOM) or `2006.04.18` (DICOM before 1993).
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let day = raw.trim().split([' ', 'T', '_']).next()?;
@@ -56,7 +56,7 @@ impl Date {
         self.0.duration_since(earlier.0).as_hours() / 24
     }
 
-    /// The day `days` later; `None` past the range of years.
+    /// The day `days` later. `None` outside the range of years.
     #[must_use]
     pub fn plus_days(self, days: i64) -> Option<Self> {
         let hours = jiff::SignedDuration::from_hours(days.checked_mul(24)?);

@@ -1,4 +1,4 @@
-//! Diagnoses, research groups and sex as the tables word them.
+//! Diagnoses, research groups and sex, as written in tables.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ named! {
 }
 
 impl Diagnosis {
-    /// The class the classifier learns: CN 0, AD 1; MCI is left out.
+    /// The class label: CN 0, AD 1. MCI has none.
     #[must_use]
     pub const fn class_idx(self) -> Option<usize> {
         match self {
@@ -27,24 +27,24 @@ impl Diagnosis {
         }
     }
 
-    /// Reads `CN`, `MCI` or `AD`, in any case.
+    /// Parses `CN`, `MCI` or `AD`, ignoring case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         Self::from_name_ignoring_case(raw)
     }
 }
 
-/// What a table says in its group column: a diagnosis, or a word that is none.
+/// Content of a group column: a diagnosis or another word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// One of the three diagnoses. Early and late MCI (`EMCI`, `LMCI`) are MCI.
     Diagnosis(Diagnosis),
-    /// Anything else, for example `SMC` (subjective memory concern) or `Patient`, word for word.
+    /// Anything else, verbatim, for example `SMC` (subjective memory concern) or `Patient`.
     Other(String),
 }
 
 impl Group {
-    /// Reads a group; `None` for an empty cell or `n/a`.
+    /// Parses a group. `None` for an empty cell or `n/a`.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let raw = raw.trim();
@@ -60,7 +60,7 @@ impl Group {
         Some(Self::Diagnosis(diagnosis))
     }
 
-    /// The diagnosis, if the group is one.
+    /// The diagnosis, if the group is a diagnosis.
     #[must_use]
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         match self {
@@ -90,7 +90,7 @@ named! {
 }
 
 impl Sex {
-    /// Reads `F`, `M`, `female` or `male`, in any case.
+    /// Parses `F`, `M`, `female` or `male`, ignoring case.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         Self::from_name_ignoring_case(raw)

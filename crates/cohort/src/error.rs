@@ -1,10 +1,10 @@
-//! What can be wrong with a table, an identifier or a split.
+//! Errors in tables, identifiers and splits.
 
 use std::path::PathBuf;
 
 use crate::{Diagnosis, Partition, ScanId, SplitRow, SubjectId};
 
-/// A fault in a cohort's tables, in its split or in how it is asked for.
+/// An error in a cohort's tables, settings or split.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CohortError {
@@ -17,7 +17,7 @@ pub enum CohortError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is not a text table at all.
+    /// The file is not a text table.
     #[error("{} is not a text table: {found}; expected {expected}", path.display())]
     NotATable {
         /// The file.
@@ -27,7 +27,7 @@ pub enum CohortError {
         /// What it should be.
         expected: &'static str,
     },
-    /// A row cannot be parsed.
+    /// A row that cannot be parsed.
     #[error("{}, line {line}: {reason}", path.display())]
     Malformed {
         /// The file.
@@ -42,10 +42,10 @@ pub enum CohortError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The limit that was passed.
+        /// The exceeded limit.
         limit: &'static str,
     },
-    /// A column that is needed is not there.
+    /// A required column is missing.
     #[error(
         "{} has no column `{column}`{}; its columns are: {}; {remedy}",
         path.display(), nearest_text(nearest.as_deref()), list(found)
@@ -55,14 +55,14 @@ pub enum CohortError {
         path: PathBuf,
         /// The column, or the alternatives.
         column: String,
-        /// The columns it has.
+        /// The existing columns.
         found: Vec<String>,
-        /// The column whose name is most alike.
+        /// The column with the most similar name.
         nearest: Option<String>,
-        /// What to do about it.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// A text table that is none of those known.
+    /// A table of unknown kind.
     #[error(
         "{} is no table that brainreel knows; its columns are: {}; known are IDA collections and searches, \
          LONI's All Images, Manifest and Structural MRI Images, MPRAGEMETA, ADNIMERGE, DXSUM, the tables of \
@@ -73,20 +73,20 @@ pub enum CohortError {
     UnknownTable {
         /// The file.
         path: PathBuf,
-        /// The columns it has.
+        /// The existing columns.
         found: Vec<String>,
     },
-    /// A column that the table must not have, for example a misspelt one.
+    /// An unexpected column, for example a misspelt one.
     #[error("{} has the unknown column `{column}`; expected: {}", path.display(), expected.join(", "))]
     UnknownColumn {
         /// The file.
         path: PathBuf,
         /// The column.
         column: String,
-        /// The columns of such a table.
+        /// The allowed columns.
         expected: Vec<String>,
     },
-    /// A cell holds something else than its column says.
+    /// A cell does not hold what its column requires.
     #[error("{}, line {line}, column `{column}`: found `{got}`, expected {expected}", path.display())]
     BadValue {
         /// The file.
@@ -97,17 +97,17 @@ pub enum CohortError {
         column: String,
         /// The cell.
         got: String,
-        /// What may stand there.
+        /// The accepted values.
         expected: String,
     },
-    /// A string is not the identifier it is taken for.
+    /// A string is not a valid identifier.
     #[error("`{got}` is not a {kind}: expected {expected}")]
     InvalidId {
-        /// Which identifier.
+        /// The kind of identifier.
         kind: &'static str,
         /// The string, shortened.
         got: String,
-        /// What it should look like.
+        /// The expected format.
         expected: &'static str,
     },
     /// One image is listed with two different labels.
@@ -118,9 +118,9 @@ pub enum CohortError {
     ConflictingLabels {
         /// The image id or path.
         image: String,
-        /// The first label and where it stands.
+        /// The first label and its place.
         first: String,
-        /// The second label and where it stands.
+        /// The second label and its place.
         second: String,
     },
     /// Two rows have the same key.
@@ -133,7 +133,7 @@ pub enum CohortError {
         /// One-based line of the repetition; 0 if the rows did not come from a file.
         line: u64,
     },
-    /// Fractions that cannot be those of three partitions.
+    /// Invalid fractions for the three partitions.
     #[error(
         "split fractions train {train}, validation {validation}, test {test}: \
          expected three numbers above 0 with sum 1"
@@ -146,33 +146,33 @@ pub enum CohortError {
         /// Fraction of scans for testing.
         test: f64,
     },
-    /// Folds that cannot be made.
+    /// Folds that are impossible.
     #[error(
         "{n_folds} folds with a validation share of {validation} of {n_subjects} {diagnosis} subjects: expected \
          2 to 100 folds, a share above 0 and at most 0.5, and more subjects of each class than folds, \
          so that each fold has one to train on; take fewer folds or a smaller share"
     )]
     Folds {
-        /// Number of folds asked for.
+        /// Requested number of folds.
         n_folds: usize,
         /// Share of the scans for validation.
         validation: f64,
         /// The class with the fewest subjects.
         diagnosis: crate::Diagnosis,
-        /// How many it has.
+        /// Its number of subjects.
         n_subjects: usize,
     },
-    /// A setting of a cohort that makes no sense.
+    /// An invalid setting of a cohort.
     #[error("the setting `{setting}` is {got}; expected {expected}")]
     Setting {
         /// Its name.
         setting: &'static str,
         /// Its kind.
         got: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// A subject on two sides of the split: the leak that makes results look better than they are.
+    /// A subject in two partitions: the leak that inflates results.
     #[error(
         "{}: subject {} is in two partitions ({} in {}, {} in {}); \
          put all scans of a subject into one partition",
@@ -186,7 +186,7 @@ pub enum CohortError {
         /// A scan of the same subject in another partition.
         second: Box<SplitRow>,
     },
-    /// The same image under two names, in two partitions.
+    /// The same image under two ids, in two partitions.
     #[error(
         "{} ({}) and {} ({}) are the same image, byte for byte; \
          they are one person: put them into one partition or drop one",
@@ -214,26 +214,26 @@ pub enum CohortError {
         /// Number of subjects of that class in the whole split.
         n_subjects: usize,
     },
-    /// A split row that does not fit the scans it is used with.
+    /// A split row that does not match the scan table.
     #[error("{}: {scan} {problem}; run `brainreel split` again, or correct the row", path.display())]
     SplitMismatch {
         /// The split file.
         path: PathBuf,
         /// The scan.
         scan: ScanId,
-        /// What does not fit.
+        /// The mismatch.
         problem: String,
     },
-    /// A split cannot be made, or not be used, as it was asked for.
+    /// A split cannot be made or used as requested.
     #[error(transparent)]
     Split(#[from] crate::SplitError),
-    /// A model is about to be judged on people it was trained on.
+    /// A model would be evaluated on subjects that it was trained on.
     #[error(
         "{n_shared} of the evaluated subjects were used to train this model (first: {first}); \
          evaluate it on other people"
     )]
     TrainedOn {
-        /// How many subjects are on both sides.
+        /// Number of subjects on both sides.
         n_shared: usize,
         /// The first one.
         first: SubjectId,
@@ -260,7 +260,7 @@ fn list(names: &[String]) -> String {
     text
 }
 
-/// At most 60 characters of `text`, without control characters: for messages.
+/// At most 60 characters of `text`, without control characters, for messages.
 pub(crate) fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut short: String = text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -1,4 +1,4 @@
-//! Identifiers of people, visits, scans and archive images, brought to one spelling each.
+//! Normalised identifiers of subjects, sessions, scans and archive images.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,20 +11,20 @@ use crate::error::shorten;
 
 const LONGEST_LABEL: usize = 64;
 
-/// A person, under one name however the source spells it.
+/// A subject id, normalised across the spellings of all sources.
 ///
-/// `002_S_0413`, `002S0413`, `sub-002S0413` and `sub-ADNI002S0413` are the same ADNI participant;
-/// `OAS1_0001_MR1` and `OAS1_0001_MR2` the same OASIS participant. Any other name keeps its letters
-/// and digits.
+/// `002_S_0413`, `002S0413`, `sub-002S0413` and `sub-ADNI002S0413` are the same ADNI participant.
+/// `OAS1_0001_MR1` and `OAS1_0001_MR2` are the same OASIS participant. Any other id keeps its letters and
+/// digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SubjectId(Arc<str>);
 
 impl SubjectId {
-    /// Normalises a subject's name.
+    /// Normalises a subject id.
     ///
     /// # Errors
-    /// [`CohortError::InvalidId`] if it is empty, too long or holds anything that no name holds.
+    /// [`CohortError::InvalidId`] if it is empty, too long or contains invalid characters.
     pub fn parse(raw: &str) -> Result<Self, CohortError> {
         let label = alphanumeric_label("subject", "sub-", raw)?;
         Ok(Self(adni_label(&label).or_else(|| oasis_label(&label)).unwrap_or(label).into()))
@@ -50,15 +50,15 @@ impl SubjectId {
         self.adni_rid().and_then(|_| self.0.get(..3)).map(str::to_owned)
     }
 
-    /// The key by which people are told apart: two spellings that differ only in case are one person,
-    /// as their folders are one on many file systems.
+    /// The key that identifies a subject. Ids that differ only in case are the same subject, because many
+    /// file systems treat their folders as the same.
     #[must_use]
     pub fn person_key(&self) -> String {
         self.0.to_ascii_uppercase()
     }
 }
 
-/// `002S0413` out of `002S0413` or `ADNI002S0413`, in any case.
+/// Extracts `002S0413` from `002S0413` or `ADNI002S0413`, ignoring case.
 fn adni_label(label: &str) -> Option<String> {
     let upper = label.to_ascii_uppercase();
     let ptid = upper.strip_prefix("ADNI").unwrap_or(&upper);
@@ -67,7 +67,7 @@ fn adni_label(label: &str) -> Option<String> {
     (site.len() == 3 && rid.len() >= 4 && digits(site) && digits(rid)).then(|| ptid.to_owned())
 }
 
-/// `OAS10001` out of `OAS10001MR2`: project digit and four-digit number, without the session.
+/// Extracts `OAS10001` from `OAS10001MR2`: project digit and four-digit number, without the session.
 fn oasis_label(label: &str) -> Option<String> {
     let upper = label.to_ascii_uppercase();
     let digits = upper.strip_prefix("OAS")?;
@@ -89,10 +89,10 @@ impl fmt::Display for SubjectId {
 pub struct SessionId(String);
 
 impl SessionId {
-    /// Normalises a session's name: `ses-m06`, `m06` and `m_06` are the same.
+    /// Normalises a session id: `ses-m06`, `m06` and `m_06` are equal.
     ///
     /// # Errors
-    /// [`CohortError::InvalidId`] if it is empty, too long or holds anything that no name holds.
+    /// [`CohortError::InvalidId`] if it is empty, too long or contains invalid characters.
     pub fn parse(raw: &str) -> Result<Self, CohortError> {
         alphanumeric_label("session", "ses-", raw).map(Self)
     }
@@ -120,7 +120,7 @@ pub struct ScanId {
 }
 
 impl ScanId {
-    /// The id of a scan; `run` tells scans of the same session apart.
+    /// Creates a scan id. `run` distinguishes scans of the same session.
     #[must_use]
     pub fn new(subject: &SubjectId, session: &SessionId, run: Option<u32>) -> Self {
         Self { subject: subject.clone(), session: session.clone(), run }
@@ -158,13 +158,13 @@ impl ScanId {
         &self.subject
     }
 
-    /// In which session.
+    /// The session.
     #[must_use]
     pub fn session(&self) -> &SessionId {
         &self.session
     }
 
-    /// Which of several scans of the session.
+    /// The run: number of the scan within the session.
     #[must_use]
     pub fn run(&self) -> Option<u32> {
         self.run
@@ -178,8 +178,8 @@ impl fmt::Display for ScanId {
     }
 }
 
-/// An archive's image number: `I13893`, `D13893` and `13893` are the same image; so is a series's `S7820` and `7820`.
-/// Anything that is not a number is kept as it is.
+/// An archive's image id. `I13893`, `D13893` and `13893` are the same image; `S7820` and `7820` are the same
+/// series. Anything that is not a number is kept verbatim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageId(Arc<str>);

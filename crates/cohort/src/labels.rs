@@ -1,4 +1,4 @@
-//! Label tables: which image shows whom, when, and with which diagnosis.
+//! Label tables: subject, date and diagnosis of each image.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 use crate::records::{ImageInfo, JoinRule, JoinedImage, Place, Records, VisitRecord};
 use crate::{CohortError, Date, Diagnosis, Group, ImageId, Person, SubjectId, Visit};
 
-/// One image, or one visit, as label tables describe it.
+/// One image or visit of the label tables.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelRow {
-    /// The image file; nothing for the row of a visit.
+    /// The image file. Empty for the row of a visit.
     pub image: ImageInfo,
     /// The participant.
     pub person: Person,
     /// The visit.
     pub visit: Visit,
-    /// The diagnosis, or the word in the group column that is none; `None` if the cell is empty.
+    /// The diagnosis, or another word from the group column. `None` if the cell is empty.
     pub group: Option<Group>,
-    /// The table it comes from.
+    /// The source table.
     pub source: PathBuf,
     /// One-based line in that table.
     pub line: u64,
 }
 
 impl LabelRow {
-    /// The diagnosis, if the group is one.
+    /// The diagnosis, if the group is a diagnosis.
     #[must_use]
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         self.group.as_ref().and_then(Group::diagnosis)
     }
 }
 
-/// What label tables say, found by image id, by path, or by subject and date.
+/// Labels, searchable by image id, by path, or by subject and date.
 ///
-/// Every table that [`Records`] knows is read. The diagnosis of an image is that of the visit nearest to it, if
-/// visits are listed (ADNIMERGE, DXSUM and the like); else the group that the image's own table names.
+/// Reads every kind of table that [`Records`] knows. The diagnosis of an image is that of the nearest visit,
+/// if visits are listed (ADNIMERGE, DXSUM and the like). Otherwise it is the group in the image's own table.
 #[derive(Debug, Clone, Default)]
 pub struct LabelTable {
     rows: Vec<LabelRow>,
@@ -48,7 +48,7 @@ pub struct LabelTable {
 }
 
 impl LabelTable {
-    /// Reads tables of any known kind and joins what they say.
+    /// Reads tables of any known kind and joins their facts.
     ///
     /// # Errors
     /// [`CohortError`], as [`Records::read`].
@@ -64,7 +64,7 @@ impl LabelTable {
         Ok(Self::of(&Records::from_reader(reader, path)?, &JoinRule::default()))
     }
 
-    /// The labels that records amount to.
+    /// Converts records to labels.
     #[must_use]
     pub fn of(records: &Records, rule: &JoinRule) -> Self {
         let mut labels = Self { rule: rule.clone(), ..Self::default() };
@@ -92,21 +92,21 @@ impl LabelTable {
         labels
     }
 
-    /// The row of an image, with or without the `I` before its number.
+    /// Finds an image by id, with or without the `I` before its number.
     #[must_use]
     pub fn lookup(&self, image_id: &str) -> Option<&LabelRow> {
         self.by_image.get(&ImageId::parse(image_id).ok()?).map(|&idx| &self.rows[idx])
     }
 
-    /// The row of an image by its path as written in the table (`/` and `\` are the same).
+    /// Finds an image by its path as written in the table (`/` and `\` are equal).
     #[must_use]
     pub fn lookup_path(&self, path: &str) -> Option<&LabelRow> {
         self.by_path.get(&*crate::records::path_key(path)).map(|&idx| &self.rows[idx])
     }
 
-    /// A row of that subject and day, for images whose id is in no table; `None` if the rows of that
-    /// day do not agree on group and visit. Where no image of that day is listed, the nearest visit that is near
-    /// enough ([`JoinRule::max_days`]), if it is clear which.
+    /// Finds a row by subject and day, for images whose id is in no table. `None` if the rows of that day
+    /// disagree on group or visit. If no image of that day is listed, returns the nearest visit within
+    /// [`JoinRule::max_days`], if it is unambiguous.
     #[must_use]
     pub fn lookup_date(&self, subject: &SubjectId, date: Date) -> Option<&LabelRow> {
         let Some(found) = self.by_subject_and_date.get(&(subject.clone(), date)) else {
@@ -129,13 +129,13 @@ impl LabelTable {
         (days(*nearest) <= u64::from(self.rule.max_days) && !rival).then_some(row)
     }
 
-    /// All rows about images, in the order of the tables.
+    /// All image rows, in table order.
     #[must_use]
     pub fn rows(&self) -> &[LabelRow] {
         &self.rows
     }
 
-    /// True if there is nothing in it.
+    /// True if there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.visits.values().all(Vec::is_empty)
@@ -145,7 +145,7 @@ impl LabelTable {
 impl LabelRow {
     fn of_image(joined: &JoinedImage<'_>, records: &Records) -> Self {
         let record = joined.record;
-        // A word that is no diagnosis is reported as well; a diagnosis is the joined one, or none.
+        // A word that is not a diagnosis is reported too. A diagnosis is the joined one, or `None`.
         let word = record.group.clone().filter(|group| group.diagnosis().is_none());
         Self {
             image: record.image.clone(),

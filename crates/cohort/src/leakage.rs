@@ -1,10 +1,10 @@
-//! The check that a model is not judged on people it was trained on.
+//! Checks that no model is evaluated on its training subjects.
 
 use std::collections::BTreeMap;
 
 use crate::{CohortError, SubjectId};
 
-/// The people on both sides, in order, each once; spellings that differ only in case are one person.
+/// The subjects on both sides, sorted and unique. Ids that differ only in case are one subject.
 #[must_use]
 pub fn shared_subjects<'a>(
     trained_on: impl IntoIterator<Item = &'a SubjectId>,
@@ -22,10 +22,10 @@ pub fn shared_subjects<'a>(
     shared
 }
 
-/// Refuses an evaluation in which any person was also trained on.
+/// Returns an error if an evaluation contains a training subject.
 ///
 /// # Errors
-/// [`CohortError::TrainedOn`] with the number of such people and the first of them.
+/// [`CohortError::TrainedOn`] with the number of such subjects and the first one.
 pub fn check_no_shared_subject<'a>(
     trained_on: impl IntoIterator<Item = &'a SubjectId>,
     evaluated: impl IntoIterator<Item = &'a SubjectId>,

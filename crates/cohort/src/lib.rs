@@ -1,4 +1,4 @@
-//! Who was scanned, when, with which diagnosis: tables, selection ledger, split and leakage checks.
+//! Subjects, visits and diagnoses: tables, cohort selection, ledger, split and leakage checks.
 //!
 //! ```
 //! use brainreel_cohort::{Diagnosis, Partition, Scan, ScanId, SessionId, SplitConfig, SubjectId};
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! It never sees a voxel and writes no file: tables become text by `to_tsv`, and the caller stores
-//! them. Diagnosis belongs to a session, not to a subject: subjects convert.
+//! This crate reads no voxels and writes no files: `to_tsv` converts tables to text, and the caller stores
+//! them. A diagnosis belongs to a session, not to a subject, because subjects convert.
 
 mod bids;
 mod claim;

@@ -1,6 +1,6 @@
-//! Putting together what several tables say.
+//! Merges facts from several tables.
 
-/// Sets `place` unless it is known already.
+/// Sets `place` if it is `None`.
 pub(crate) fn fill<T>(place: &mut Option<T>, value: Option<T>) {
     if place.is_none() {
         *place = value;

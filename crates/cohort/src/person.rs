@@ -1,4 +1,4 @@
-//! Participants and visits: the parts that every record is made of.
+//! Participants and visits, shared by all records.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{Date, Diagnosis, SessionId, Sex, SubjectId, VisitCode};
 /// Participant-level facts: identical at every visit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Person {
-    /// Who it is.
+    /// The subject.
     pub subject: SubjectId,
     /// Sex.
     pub sex: Option<Sex>,
@@ -23,7 +23,7 @@ impl Person {
         Self { subject, sex: None, site: None }
     }
 
-    /// Takes over what is not known yet. The subject stays.
+    /// Fills in unknown facts. The subject does not change.
     pub fn fill_missing(&mut self, other: Self) {
         fill(&mut self.sex, other.sex);
         fill(&mut self.site, other.site);
@@ -35,7 +35,7 @@ impl Person {
 pub struct Visit {
     /// The study's code for the visit.
     pub code: Option<VisitCode>,
-    /// Its day.
+    /// Its date.
     pub date: Option<Date>,
     /// Diagnosis at the visit.
     pub diagnosis: Option<Diagnosis>,
@@ -46,7 +46,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// The BIDS session of the visit's code, if the code can be one.
+    /// The BIDS session of the visit code, if the code is a valid label.
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.code.as_ref().and_then(VisitCode::session)

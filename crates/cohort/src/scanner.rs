@@ -1,4 +1,4 @@
-//! Scanners and their field strength: the one parser of field strengths.
+//! Scanners and field strengths. The only parser of field strengths.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::fill;
 
-/// Two field strengths closer than this, in tesla, are sold as one: scanners of 3 T report 2.89 or 3.0.
+/// Field strengths closer than this, in tesla, have the same nominal value: 3 T scanners report 2.89 or 3.0.
 const SAME_FIELD_T: f64 = 0.25;
 
-/// Field strengths that scanners are built for, in tesla.
+/// Nominal field strengths of scanners, in tesla.
 const NOMINAL_T: [f64; 4] = [1.0, 1.5, 3.0, 7.0];
 
 /// A field strength, in tesla: above 0, at most 30.
@@ -22,17 +22,18 @@ impl FieldStrength {
     /// The largest field strength, in tesla.
     pub const LARGEST_T: f64 = 30.0;
 
-    /// What the numbers of a table or a header are, for messages.
+    /// Accepted field strengths, for messages.
     pub const EXPECTED: &'static str = "a field strength in tesla, above 0 and at most 30, or n/a";
 
-    /// A field strength in tesla, or in gauss as some scanners write it (above 100); `None` if no scanner has it.
+    /// Creates a field strength from tesla, or from gauss as some scanners write it (above 100). `None` if
+    /// out of range.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
         let tesla = if value > 100.0 { value / 10_000.0 } else { value };
         (tesla > 0.0 && tesla <= Self::LARGEST_T).then_some(Self(tesla))
     }
 
-    /// Reads `3`, `3.0`, `3T`, `1.5 Tesla MRI`, `15000` (gauss).
+    /// Parses `3`, `3.0`, `3T`, `1.5 Tesla MRI`, `15000` (gauss).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -42,19 +43,19 @@ impl FieldStrength {
         Self::new(number.parse().ok().filter(|_| is_unit)?)
     }
 
-    /// In tesla.
+    /// The value in tesla.
     #[must_use]
     pub const fn tesla(self) -> f64 {
         self.0
     }
 
-    /// Whether scanners of both strengths are sold as one kind.
+    /// Whether both have the same nominal field strength.
     #[must_use]
     pub fn is_same_as(self, other: Self) -> bool {
         (self.0 - other.0).abs() <= SAME_FIELD_T
     }
 
-    /// The strength that the scanner is sold under, such as 3 T for 2.89 T.
+    /// The nominal field strength, such as 3 T for 2.89 T.
     #[must_use]
     pub fn nominal(self) -> Self {
         NOMINAL_T.map(Self).into_iter().find(|nominal| nominal.is_same_as(self)).unwrap_or(self)
@@ -62,7 +63,7 @@ impl FieldStrength {
 }
 
 impl fmt::Display for FieldStrength {
-    /// The number of tesla, without a unit.
+    /// The value in tesla, without a unit.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -86,7 +87,7 @@ impl From<FieldStrength> for f64 {
 pub struct Scanner {
     /// Manufacturer.
     pub manufacturer: Option<Arc<str>>,
-    /// Model; manufacturer and model where a table has both in one column.
+    /// Model, or manufacturer and model if a table has both in one column.
     pub model: Option<Arc<str>>,
     /// Field strength.
     pub field_strength: Option<FieldStrength>,

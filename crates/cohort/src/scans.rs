@@ -1,4 +1,4 @@
-//! `scans.tsv` of the derivatives: one row for each preprocessed image.
+//! `scans.tsv` of the derivatives: one row per preprocessed image.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::table::{Row, TableReader, YEARS, cell, parse_years, to_tsv};
 use crate::{CohortError, Diagnosis, FieldStrength, ScanId, Scanner, SessionId, Sex, SubjectId};
 
-/// One preprocessed image, and whom it shows.
+/// One preprocessed image with its metadata.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scan {
-    /// Its id, which holds subject, session and run.
+    /// Its id, which contains subject, session and run.
     pub scan_id: ScanId,
-    /// Diagnosis at that session; `None` if unknown or none of the three.
+    /// Diagnosis at that session. `None` if it is unknown or not one of the three.
     pub diagnosis: Option<Diagnosis>,
     /// Age at that session, in years.
     pub age_years: Option<f64>,
@@ -24,7 +24,7 @@ pub struct Scan {
     pub sha256: Option<String>,
     /// Site of the study.
     pub site: Option<String>,
-    /// The scanner. The table has manufacturer and model in one column, which becomes the model.
+    /// The scanner. The table has manufacturer and model in one column, which is stored as the model.
     pub scanner: Scanner,
 }
 
@@ -50,14 +50,14 @@ impl Scan {
         self.scan_id.subject()
     }
 
-    /// In which session.
+    /// The session.
     #[must_use]
     pub fn session(&self) -> &SessionId {
         self.scan_id.session()
     }
 }
 
-/// All scans, in the order of their ids, each once.
+/// All scans, sorted by id and unique.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ScanTable {
     scans: Vec<Scan>,
@@ -65,12 +65,12 @@ pub struct ScanTable {
 
 const COLUMNS: [&str; 9] =
     ["scan_id", "participant_id", "session_id", "run", "diagnosis", "age", "sex", "image", "sha256"];
-/// Columns that tables of earlier versions lack.
+/// Columns missing from tables of earlier versions.
 const FURTHER: [&str; 3] = ["site", "scanner", "field_strength_t"];
 const REMEDY: &str = "`brainreel preprocess` writes this table: run it again";
 
 impl ScanTable {
-    /// A table of these scans.
+    /// Creates a table of these scans.
     ///
     /// # Errors
     /// [`CohortError::Duplicate`] if two have the same id.
@@ -92,7 +92,7 @@ impl ScanTable {
         &self.scans
     }
 
-    /// The scan of that id.
+    /// The scan with this id.
     #[must_use]
     pub fn get(&self, scan_id: &ScanId) -> Option<&Scan> {
         self.scans.binary_search_by(|scan| scan.scan_id.cmp(scan_id)).ok().map(|idx| &self.scans[idx])
@@ -123,8 +123,8 @@ impl ScanTable {
     /// Reads `scans.tsv`.
     ///
     /// # Errors
-    /// A file that cannot be read; a column that is missing or unknown; a cell that is not what its
-    /// column says, an `image` that leaves the folder among them; a scan listed twice.
+    /// Returns an error if the file cannot be read, a column is missing or unknown, a cell does not hold what
+    /// its column requires (including an `image` outside the folder), or a scan is listed twice.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?)
     }
@@ -190,7 +190,7 @@ fn read_scan(
     })
 }
 
-/// Reads a scan id, and refuses subject or session columns that say something else.
+/// Parses a scan id. Contradicting subject or session columns are an error.
 pub(crate) fn read_scan_id(
     row: &Row<'_>,
     scan_id: usize,
@@ -210,7 +210,7 @@ pub(crate) fn read_scan_id(
     Ok(id)
 }
 
-/// True for a relative path of plain names: no root, no drive, no `..`, no backslash.
+/// Whether a path is relative and made of plain names: no root, drive, `..` or backslash.
 fn is_inside(image: &str) -> bool {
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     !image.contains(['\\', ':', '\0']) && image.split('/').all(is_plain)

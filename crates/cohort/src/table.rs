@@ -1,4 +1,4 @@
-//! Bounded, streamed reading of delimited text: the one parser behind every table of this crate.
+//! Bounded, streaming parser of delimited text. All tables of this crate use it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use crate::error::shorten;
 const MAX_TABLE_BYTES: usize = 256 << 20;
 const MAX_ROW_BYTES: usize = 64 << 10;
 const MAX_CELL_LINES: usize = 100;
-/// Letters by which a name may be off and still be taken for a misspelt one.
+/// Largest edit distance at which a name counts as misspelt.
 const MISSPELT: usize = 2;
 const MAX_ROWS: u64 = 1_000_000;
 const MAX_COLUMNS: usize = 1_000;
@@ -21,21 +21,21 @@ pub(crate) const MISSING: &str = "n/a";
 
 /// Reads a table row by row, from any reader, in bounded memory.
 ///
-/// Lines that are empty or start with `#` are skipped. Cells of comma- and semicolon-separated tables
-/// may be quoted, and then hold delimiters and line breaks; tab-separated cells are taken as they are.
+/// Skips lines that are empty or start with `#`. Cells of comma- and semicolon-separated tables may be
+/// quoted, and may then contain delimiters and line breaks. Tab-separated cells are read verbatim.
 pub(crate) struct TableReader<R> {
     reader: R,
     path: PathBuf,
     delimiter: u8,
     columns: Vec<String>,
-    /// The comment lines in front of the header.
+    /// The comment lines before the header.
     comments: Vec<String>,
     n_lines: u64,
     n_bytes: usize,
     n_rows: u64,
 }
 
-/// One row, with its place for messages.
+/// One row, with its location for messages.
 pub(crate) struct Row<'a> {
     reader_path: &'a Path,
     columns: &'a [String],
@@ -53,7 +53,7 @@ impl TableReader<BufReader<File>> {
 }
 
 impl<R: BufRead> TableReader<R> {
-    /// Reads from `reader`; `path` is only for messages.
+    /// Reads from `reader`. `path` is only for messages.
     pub(crate) fn new(mut reader: R, path: &Path) -> Result<Self, CohortError> {
         let start =
             reader.fill_buf().map_err(|source| CohortError::Read { path: path.to_owned(), source })?;
@@ -89,17 +89,17 @@ impl<R: BufRead> TableReader<R> {
         &self.path
     }
 
-    /// The columns as they are called.
+    /// The column names.
     pub(crate) fn columns(&self) -> &[String] {
         &self.columns
     }
 
-    /// The comment lines in front of the header, with their `#`.
+    /// The comment lines before the header, including `#`.
     pub(crate) fn comments(&self) -> &[String] {
         &self.comments
     }
 
-    /// The index of the first column that has one of `names`, whatever its case and punctuation.
+    /// The index of the first column with one of `names`, ignoring case and punctuation.
     pub(crate) fn find(&self, names: &[&str]) -> Option<usize> {
         names.iter().find_map(|name| {
             let wanted = column_key(name);
@@ -107,7 +107,7 @@ impl<R: BufRead> TableReader<R> {
         })
     }
 
-    /// Whether a column has one of `names` but for a letter or two.
+    /// Whether a column name differs from one of `names` by one or two letters.
     pub(crate) fn has_nearly(&self, names: &[&str]) -> bool {
         let is_near = |name: &&str, column: &String| {
             let (name, column) = (column_key(name), column_key(&shorten(column)));
@@ -116,7 +116,7 @@ impl<R: BufRead> TableReader<R> {
         names.iter().any(|name| self.columns.iter().any(|column| is_near(name, column)))
     }
 
-    /// Like [`Self::find`], for a column that must be there.
+    /// Like [`Self::find`], for a required column.
     pub(crate) fn require(&self, names: &[&str], remedy: &'static str) -> Result<usize, CohortError> {
         self.find(names).ok_or_else(|| CohortError::MissingColumn {
             path: self.path.clone(),
@@ -127,7 +127,7 @@ impl<R: BufRead> TableReader<R> {
         })
     }
 
-    /// Fails on the first column that is not in `expected`.
+    /// Returns an error for the first column that is not in `expected`.
     pub(crate) fn refuse_unknown_columns(&self, expected: &[&str]) -> Result<(), CohortError> {
         let is_known = |column: &String| expected.iter().any(|name| column_key(name) == column_key(column));
         match self.columns.iter().find(|column| !is_known(column)) {
@@ -150,7 +150,7 @@ impl<R: BufRead> TableReader<R> {
         Ok(Some(Row { reader_path: &self.path, columns: &self.columns, cells, line }))
     }
 
-    /// The cells of the next line that has any, and that line's number.
+    /// The cells of the next non-empty line, and its line number.
     fn next_cells(&mut self) -> Result<Option<(u64, Vec<String>)>, CohortError> {
         let mut text = Vec::new();
         while self.read_line(&mut text)? {
@@ -174,7 +174,7 @@ impl<R: BufRead> TableReader<R> {
         Ok(None)
     }
 
-    /// Appends the next line, without its end; false at the end of the file.
+    /// Appends the next line without its line ending. Returns false at the end of the file.
     fn read_line(&mut self, text: &mut Vec<u8>) -> Result<bool, CohortError> {
         let n_before = text.len();
         let room = MAX_ROW_BYTES.saturating_sub(n_before) as u64 + 1;
@@ -196,7 +196,7 @@ impl<R: BufRead> TableReader<R> {
         Ok(n_read > 0)
     }
 
-    /// Splits a row; reads on while a quoted cell is open.
+    /// Splits a row into cells. Reads further lines while a quoted cell is open.
     fn cells_from(&mut self, text: &mut Vec<u8>) -> Result<Vec<String>, CohortError> {
         let to_text = |cell: &[u8]| String::from_utf8_lossy(cell).trim().to_owned();
         if self.delimiter == b'\t' {
@@ -226,7 +226,7 @@ impl<R: BufRead> TableReader<R> {
     }
 }
 
-/// The cells of a line, unquoted; `None` if a quoted cell is still open at its end.
+/// The unquoted cells of a line. `None` if a quoted cell is still open at its end.
 fn split_quoted(text: &[u8], delimiter: u8) -> Option<Vec<Vec<u8>>> {
     let (mut cells, mut cell, mut is_quoted) = (Vec::new(), Vec::new(), false);
     let mut bytes = text.iter().copied().peekable();
@@ -254,7 +254,7 @@ impl Row<'_> {
         (!is_missing).then_some(cell)
     }
 
-    /// The cell in a column that may not exist.
+    /// The cell in an optional column.
     pub(crate) fn get_in(&self, column: Option<usize>) -> Option<&str> {
         column.and_then(|column| self.get(column))
     }
@@ -269,7 +269,7 @@ impl Row<'_> {
         self.get(column).and_then(parse).ok_or_else(|| self.bad_value(column, expected))
     }
 
-    /// Parses a cell that may be empty or absent, but not wrong.
+    /// Parses a cell that may be empty or absent but must not be invalid.
     pub(crate) fn optional<T>(
         &self,
         column: Option<usize>,
@@ -285,7 +285,7 @@ impl Row<'_> {
         }
     }
 
-    /// The error for a cell that does not hold what it should.
+    /// Creates the error for a cell with invalid content.
     pub(crate) fn bad_value(&self, column: usize, expected: &str) -> CohortError {
         CohortError::BadValue {
             path: self.reader_path.to_owned(),
@@ -296,7 +296,7 @@ impl Row<'_> {
         }
     }
 
-    /// The error for a key that was there before.
+    /// Creates the error for a duplicate key.
     pub(crate) fn duplicate(&self, key: impl std::fmt::Display) -> CohortError {
         CohortError::Duplicate { path: self.reader_path.to_owned(), key: key.to_string(), line: self.line }
     }
@@ -307,10 +307,10 @@ pub(crate) fn parse_years(cell: &str) -> Option<f64> {
     cell.parse().ok().filter(|years: &f64| years.is_finite() && (0.0..=130.0).contains(years))
 }
 
-/// What [`parse_years`] accepts, for messages.
+/// Values that [`parse_years`] accepts, for messages.
 pub(crate) const YEARS: &str = "a number of years between 0 and 130, or n/a";
 
-/// A cell for a TSV file: no tab, no line break, `n/a` for nothing.
+/// Formats a TSV cell: no tab, no line break, `n/a` for `None`.
 pub(crate) fn cell(value: Option<impl std::fmt::Display>) -> String {
     let text = value.map(|value| value.to_string()).unwrap_or_default();
     let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -355,7 +355,7 @@ fn sniff_delimiter(header: &[u8]) -> u8 {
     }
 }
 
-/// The column most alike to one of `names`, if any is alike at all.
+/// The column most similar to one of `names`, if any is similar.
 fn nearest(columns: &[String], names: &[&str]) -> Option<String> {
     let distance = |column: &String| {
         let key = column_key(&shorten(column));

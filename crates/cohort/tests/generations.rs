@@ -1,4 +1,4 @@
-//! The same people through the tables of every archive and generation.
+//! The same subjects in the tables of every archive and generation.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail there")]
 
@@ -11,7 +11,7 @@ use brainreel_cohort::{
     SelectionConfig, SubjectId, TableKind, VisitCode, select,
 };
 
-/// One scan, as the truth has it.
+/// Ground truth of one scan.
 struct Truth {
     image: u32,
     series: u32,
@@ -27,7 +27,7 @@ struct Truth {
     years: f64,
 }
 
-/// Three people, one of whom converts between two of her visits.
+/// Three subjects, one of whom converts between two visits.
 fn truth() -> Vec<Truth> {
     use Diagnosis::{Ad, Cn, Mci};
     let row =
@@ -170,7 +170,7 @@ fn dxsum() -> String {
     })
 }
 
-/// Without names, with kinds of change instead of diagnoses.
+/// Without subject ids, and with kinds of change instead of diagnoses.
 fn old_dxsum() -> String {
     table("Phase,RID,SITEID,VISCODE,VISCODE2,USERDATE,EXAMDATE,DXCHANGE", |t| {
         let change = if t.image == 40_404 { 5 } else { code(t.diagnosis) };
@@ -208,7 +208,7 @@ fn read(dir: &Path, tables: &[(&str, String)]) -> Result<Records, CohortError> {
 
 type Tables = Vec<(&'static str, String)>;
 
-/// The same people in tables of each generation.
+/// The same subjects in tables of each generation.
 fn sets() -> [(&'static [TableKind], Tables); 7] {
     [
         (&[TableKind::IdaCollection], vec![("collection.csv", ida_collection())]),
@@ -232,7 +232,7 @@ fn sets() -> [(&'static [TableKind], Tables); 7] {
         (&[TableKind::Plain], vec![("mine.tsv", plain())]),
         (
             &[TableKind::IdaCollection, TableKind::Dxsum],
-            // The archive's group is that of another day; the visit's diagnosis counts.
+            // The archive's group is from another day. The diagnosis at the visit counts.
             vec![("all_mci.csv", ida_collection().replace("\"CN\"", "\"MCI\"")), ("DXSUM.csv", dxsum())],
         ),
     ]
@@ -302,7 +302,7 @@ fn series_tell_processed_copies_from_their_originals() {
     assert_ne!(one.image.image_type, two.image.image_type);
 }
 
-/// OASIS and AIBL: scans are found in folders, tables tell of visits.
+/// OASIS and AIBL: scans are found in folders, and tables describe visits.
 #[test]
 fn oasis_and_aibl_visits_find_their_scans() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! No bytes whatever make a reader panic; the archive's own table is read.
+//! No input makes a reader panic. A real table of the archive is read.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The selection: every rule by itself, sums, balance, independence of the order of rows.
+//! Selection: each rule alone, totals, balance, independence of row order.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,7 +41,7 @@ const ROW: Row = Row {
     tesla: "3.0",
 };
 
-/// Two people of each diagnosis, and a third one with AD, whom the rules try their hand at.
+/// Two subjects of each diagnosis, and a third one with AD to whom the rules apply.
 fn base() -> Vec<Row> {
     vec![
         Row { ..ROW },
@@ -92,7 +92,7 @@ fn records(rows: &[Row]) -> Records {
     records_with(rows, &[])
 }
 
-/// The images that were dropped, by number, with their rules.
+/// The excluded images by id, with their rules.
 fn dropped(cohort: &Cohort) -> Vec<(String, Rule)> {
     let images = cohort.images().iter().filter_map(|image| {
         let id = image.image.id.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -196,7 +196,7 @@ fn one_image_of_a_series_one_scan_of_a_visit() {
     let default = SelectionConfig::default;
     let with = |more: &[Row]| [base(), more.to_vec()].concat();
     let ad = |id, series| Row { id, series, subject: "023_S_0005", group: "AD", ..ROW };
-    // The processed copy has the lower number; the original is preferred, unless told otherwise.
+    // The processed copy has the lower id. The original is preferred by default.
     let copy = Row { kind: "Processed", date: "2006-08-18", visit: "m03", ..ad(6, 905) };
     only_drops(&with(std::slice::from_ref(&copy)), &default(), &[("I6", Rule::OtherCopy)]);
     let processed = SelectionConfig { images: ImageChoice::PreferProcessed, ..default() };
@@ -204,7 +204,7 @@ fn one_image_of_a_series_one_scan_of_a_visit() {
     let any = SelectionConfig { images: ImageChoice::Any, ..default() };
     only_drops(&with(&[copy]), &any, &[]);
 
-    // Of a visit: the original, then the field strength listed first, then the lower number of series.
+    // Per visit: the original, then the field strength listed first, then the lower series number.
     only_drops(&with(&[ad(6, 1000)]), &default(), &[("I6", Rule::OnePerVisit)]);
     only_drops(&with(&[ad(6, 99)]), &default(), &[("I5", Rule::OnePerVisit)]);
     only_drops(&with(&[Row { kind: "Processed", ..ad(6, 99) }]), &default(), &[("I6", Rule::OnePerVisit)]);
@@ -220,13 +220,13 @@ fn visits_are_told_by_code_and_day() {
     let default = SelectionConfig::default;
     let with = |more: Row| [base(), vec![more]].concat();
     let ad = Row { id: 6, series: 906, subject: "023_S_0005", group: "AD", ..ROW };
-    // Screening and baseline are one visit.
+    // Screening and baseline are the same visit.
     only_drops(
         &with(Row { visit: "sc", date: "2006-04-02", ..ad }),
         &default(),
         &[("I6", Rule::OnePerVisit)],
     );
-    // The same code two years later is another visit of another phase.
+    // The same code two years later is a visit of another phase.
     only_drops(&with(Row { date: "2008-04-18", ..ad.clone() }), &default(), &[]);
     only_drops(&with(Row { visit: "m06", date: "2006-10-18", ..ad }), &default(), &[]);
 }
@@ -344,7 +344,7 @@ fn images_without_numbers_find_their_rows_by_person_and_day() {
     let cohort = select(&records, Some(&found), &SelectionConfig::default()).unwrap();
     assert_eq!(dropped(&cohort), []);
     assert!(cohort.kept().all(|image| image.image.path.is_some() && image.place.is_some()));
-    // A dataset without days has sessions.
+    // A dataset without dates has sessions.
     let by_session: Vec<FoundImage> = found
         .iter()
         .map(|image| FoundImage {
@@ -355,7 +355,7 @@ fn images_without_numbers_find_their_rows_by_person_and_day() {
     let cohort = select(&records, Some(&by_session), &SelectionConfig::default()).unwrap();
     assert_eq!(dropped(&cohort), []);
     assert!(cohort.kept().all(|image| image.place.is_some()));
-    // Two images of one day for one row: nobody can tell which it is.
+    // Two images of one day for one row: the match is ambiguous.
     let twice = [found.clone(), vec![FoundImage { path: "sub/x".to_owned(), ..found[4].clone() }]].concat();
     let cohort = select(&records, Some(&twice), &SelectionConfig::default()).unwrap();
     let rules: Vec<Rule> = dropped(&cohort).into_iter().map(|(_, rule)| rule).collect();
@@ -399,7 +399,7 @@ fn settings_that_make_no_sense_are_named() {
     }
 }
 
-/// Rows with every kind of fault, from a small generator of numbers.
+/// Rows with every kind of error, from a small random number generator.
 fn many_rows() -> Vec<Row> {
     let mut state = 7_u32;
     let mut draw = |n: usize| {

@@ -112,15 +112,15 @@ fn the_cohort_of_the_thesis_meets_its_targets() {
     );
 }
 
-/// `n` subjects of so many scans each, for all pairs.
+/// For every pair: `n` subjects with this number of scans each.
 fn counts(groups: &[(usize, usize)]) -> Vec<usize> {
     groups.iter().flat_map(|&(n_subjects, n_scans)| std::iter::repeat_n(n_scans, n_subjects)).collect()
 }
 
 #[test]
 fn subjects_are_dealt_as_the_thesis_counts_them() {
-    // Numbers of scans made up so that subjects and scans add up to the thesis's, and that as many small subjects
-    // as it tested have a tenth of the scans; the same as in examples/split_cohort.rs.
+    // Numbers of scans are made up so that subjects and scans add up to the thesis's, and as many small
+    // subjects as it tested have a tenth of the scans. The same as in examples/split_cohort.rs.
     let mut scans = class(1, Diagnosis::Ad, &counts(&[(42, 1), (33, 2), (30, 3), (49, 4), (38, 5), (11, 6)]));
     scans.extend(class(2, Diagnosis::Cn, &counts(&[(72, 1), (63, 2), (38, 6), (32, 7)])));
     let split = split_round_robin(&scans, &SplitConfig::default()).unwrap();
@@ -199,7 +199,7 @@ fn editing_by_hand_is_seen_and_a_leak_refused() {
     for part in ["my/split.tsv", "sub-001S0004", "two partitions", "put all scans of a subject"] {
         assert!(message.contains(part), "{part} is not in: {message}");
     }
-    // The same person under ADNI's other spelling is still that person.
+    // The same subject in ADNI's other spelling is still that subject.
     let alias = format!("{text}sub-ADNI{0}_ses-x\tsub-ADNI{0}\tses-x\tCN\ttrain\n", &test_subject[4..]);
     assert!(matches!(read(&alias), Err(CohortError::SubjectInTwoPartitions { .. })));
     let case = text.clone() + "sub-p_ses-x\tsub-p\tses-x\tCN\ttrain\nsub-P_ses-x\tsub-P\tses-x\tCN\ttest\n";

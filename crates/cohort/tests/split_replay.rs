@@ -71,7 +71,7 @@ fn a_person_twice_is_told_and_on_two_sides_refused() {
             assert!(message.contains(part), "{part} is not in: {message}");
         }
     }
-    // Also people without a scan.
+    // Also subjects without scans.
     let outcome = replay(&format!("{LIST}\"123_S_4567\",train,\n4567,train,\n")).unwrap();
     assert_eq!(outcome.replay.unwrap().repeated.len(), 1);
     let message = super_replay_error(&format!("{LIST}\"123_S_4567\",train,\n4567,test,\n"));
@@ -113,7 +113,7 @@ fn lists_that_do_not_fit_say_so() {
         let message = replay(text).unwrap_err().to_string();
         assert!(message.contains(expected), "{expected} is not in: {message}");
     }
-    // One number, two people: 2 of site 011 and 2 of site 012.
+    // One number, two subjects: 2 at site 011 and 2 at site 012.
     let mut scans = cohort();
     let other = SubjectId::parse("012_S_0002").unwrap();
     scans.push(Scan::new(ScanId::new(&other, &SessionId::parse("bl").unwrap(), None), Some(Diagnosis::Ad)));

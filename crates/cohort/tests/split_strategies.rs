@@ -1,4 +1,5 @@
-//! Every strategy on random cohorts: subjects on one side, targets met, the order of scans without effect.
+//! Every strategy on random cohorts: subjects are in one partition, targets are met, and the order of scans
+//! has no effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 const SITES: [&str; 6] = ["002", "011", "023", "098", "127", "941"];
 const FIELD_STRENGTHS: [f64; 3] = [1.5, 1.494, 3.0];
 
-/// A made-up person: diagnosis at each visit, where and when.
+/// A simulated subject: diagnosis at each visit, with site and time.
 #[derive(Debug, Clone)]
 struct Made {
     visits: Vec<usize>,
@@ -20,7 +21,7 @@ struct Made {
     places: [(usize, usize); 2],
     age_years: u8,
     is_male: bool,
-    /// Every other scan under the same name in other letters.
+    /// Every other scan uses another spelling of the same id.
     has_alias: bool,
 }
 
@@ -93,7 +94,7 @@ fn config(strategy: SplitStrategy, seed: u64) -> SplitConfig {
     SplitConfig { strategy, seed, train: 0.6, validation: 0.2, test: 0.2, ..SplitConfig::default() }
 }
 
-/// Splits, and checks what has to hold of every split by subject.
+/// Splits, and checks the invariants of every split by subject.
 fn split_by_subject(
     (scans, shuffled): &(Vec<Scan>, Vec<Scan>),
     config: &SplitConfig,
@@ -132,7 +133,7 @@ fn is_leak<T>(outcome: &Result<T, CohortError>) -> bool {
     matches!(outcome, Err(CohortError::SubjectInTwoPartitions { .. }))
 }
 
-/// Of each class, the scans of each person, by the class in which the person is split.
+/// Scans of each subject, by the class in which the subject is split.
 fn scans_by_class(split: &Split) -> BTreeMap<Diagnosis, BTreeMap<String, (Partition, usize)>> {
     let mut people: BTreeMap<String, (Diagnosis, Partition, usize)> = BTreeMap::new();
     for row in split.rows() {
@@ -148,7 +149,7 @@ fn scans_by_class(split: &Split) -> BTreeMap<Diagnosis, BTreeMap<String, (Partit
     classes
 }
 
-/// Test and validation are within one subject of their share of each class; `train` is what is left.
+/// Test and validation are within one subject of their share of each class. `train` is the rest.
 fn meets_targets(split: &Split, config: &SplitConfig) -> Result<(), TestCaseError> {
     for people in scans_by_class(split).values() {
         let sum = |partition: Option<Partition>| -> usize {
@@ -180,7 +181,7 @@ proptest! {
         let config = config(SplitStrategy::Stratified, seed);
         let split = split_by_subject(&cohort, &config)?.split;
         meets_targets(&split, &config)?;
-        // Here training too: what the others are off by adds up to one subject at most.
+        // Here training too: the deviations of the others add up to at most one subject.
         for people in scans_by_class(&split).values() {
             let n_all: usize = people.values().map(|(_, n_scans)| n_scans).sum();
             let of_train = people.values().filter(|(home, _)| *home == Partition::Train);
@@ -261,7 +262,7 @@ proptest! {
         let refused = matches!(read(&text), Err(CohortError::Split(SplitError::Leaky { .. })));
         prop_assert!(refused);
         prop_assert!(read_leaky(&text).expect("allowed") == split);
-        // Without its mark it is a table with a leak, whoever reads it.
+        // Without its mark it is a table with a leak, for every reader.
         let unmarked = text.replace("# leaky: scan-level\n", "");
         for read in [read(&unmarked), read_leaky(&unmarked)] {
             prop_assert!(is_leak(&read));
@@ -269,7 +270,7 @@ proptest! {
     }
 }
 
-/// The cohort that every random one contains.
+/// The base cohort that every random cohort contains.
 fn cohort() -> Vec<Scan> {
     base_cohort().iter().enumerate().flat_map(|(idx, made)| scans_of(idx, made)).collect()
 }
@@ -286,7 +287,7 @@ fn the_mark_of_a_leaky_split_is_hashed_and_cannot_be_put_on_by_hand() {
     assert!(matches!(read(&marked), Err(CohortError::Split(SplitError::Leaky { .. }))));
     assert!(matches!(read_leaky(&marked), Err(CohortError::Split(SplitError::LeakyEdited { .. }))));
 
-    // The same rows have another hash with the mark: a checkpoint of one is none of the other.
+    // The mark changes the hash of the same rows, so that a checkpoint of one does not match the other.
     let once: Vec<Scan> = cohort().into_iter().filter(|scan| scan.session().label() == "v0").collect();
     let split = split_scans(&once, &config(SplitStrategy::ScanLevel, 0)).unwrap().split;
     assert_eq!(split.n_subjects_on_several_sides(), 0);
@@ -306,7 +307,7 @@ fn strategy_and_what_is_left_out_stand_in_the_header_and_stay_there() {
     assert!(text.contains("# left out: 1 scans of 1 subjects: age not known\n"), "{text}");
     assert_eq!(split.strategy(), Some(strategy));
 
-    // Somebody with one scan moved by hand: the strategy no longer tells all.
+    // A scan was moved by hand, so the strategy no longer describes the split.
     let homes = scans_by_class(&split);
     let is_single = |line: &&str| {
         let name = line.split('\t').nth(1).unwrap_or_default().trim_start_matches("sub-").to_uppercase();

@@ -1,4 +1,4 @@
-//! As many scans of cognitively normal subjects as of subjects with AD.
+//! Balances CN scans against AD scans.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 use super::{CohortImage, Rule};
 use crate::Diagnosis;
 
-/// Keeps every AD scan, and takes CN scans by round robin over subjects until there are as many: the first
-/// scan of everybody, then the second of those who have one, and so on. So as many subjects as possible stay.
-/// Within a round the order is that of a hash of seed and name, since the order of names is that of sites.
-/// Where there are fewer CN than AD scans, or no AD scans at all, nothing is dropped.
+/// Selects every AD scan, and takes CN scans round robin over subjects until the numbers are equal: first one
+/// scan of each subject, then a second one of those who have it, and so on. This keeps as many subjects as
+/// possible. Within a round the order is that of a hash of seed and subject id, because the order of ids
+/// follows sites. If there are fewer CN than AD scans, or no AD scans, nothing is dropped.
 pub(super) fn drop_surplus(images: &mut [CohortImage], seed: u64) {
     let of = |images: &[CohortImage], diagnosis| -> Vec<usize> {
         let is_one = |image: &CohortImage| image.is_kept() && image.visit.diagnosis == Some(diagnosis);
@@ -29,7 +29,7 @@ pub(super) fn drop_surplus(images: &mut [CohortImage], seed: u64) {
     let mut turns: Vec<(usize, String, usize)> = Vec::new();
     for (person, scans) in people {
         let place = place_of(&person, seed);
-        // Images stand in the order of time.
+        // Images are in order of time.
         turns.extend(scans.into_iter().enumerate().map(|(round, idx)| (round, place.clone(), idx)));
     }
     turns.sort();

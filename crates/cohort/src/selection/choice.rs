@@ -1,12 +1,12 @@
-//! Rules that choose among images: of one series, of one visit, of one person.
+//! Rules that choose among the images of one series, visit or subject.
 
 use std::collections::BTreeMap;
 
 use super::{CohortImage, Rule, SelectionConfig, number};
 use crate::{FieldStrength, VisitCode};
 
-/// Scans of a person under the same code, or under none, are of one visit if each is at most so many days after
-/// the one before. A code alone is not enough: the month 12 of ADNI1 is not that of ADNI2.
+/// Scans of a subject with the same visit code, or without one, belong to one visit if each is at most this
+/// many days after the previous scan. A code alone is not enough: month 12 of ADNI1 is not month 12 of ADNI2.
 const SAME_VISIT_DAYS: i64 = 60;
 
 /// Drops all but the preferred image of each series.
@@ -30,7 +30,7 @@ pub(super) fn keep_one_per_visit(images: &mut [CohortImage], config: &SelectionC
     }
     let mut visits: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
     for (idx, image) in kept(images) {
-        // Without code and day nobody knows of which visit a scan is.
+        // Without code and day the visit of a scan is unknown.
         let is_known = image.visit.code.is_some() || image.visit.date.is_some();
         if let Some(person) = image.person_key().filter(|_| is_known) {
             visits.entry((person, visit_key(image.visit.code.as_ref()))).or_default().push(idx);
@@ -43,7 +43,7 @@ pub(super) fn keep_one_per_visit(images: &mut [CohortImage], config: &SelectionC
     }
 }
 
-/// Drops the later scans of people who have more than enough.
+/// Drops the later scans of subjects with more than the allowed number.
 pub(super) fn keep_earliest(images: &mut [CohortImage], config: &SelectionConfig) {
     let Some(most) = config.max_scans_per_subject else { return };
     let mut people: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -52,7 +52,7 @@ pub(super) fn keep_earliest(images: &mut [CohortImage], config: &SelectionConfig
             people.entry(person).or_default().push(idx);
         }
     }
-    // Images stand in the order of time.
+    // Images are in order of time.
     for (place, idx) in people.into_values().flat_map(|scans| scans.into_iter().enumerate().skip(most)) {
         let reason = format!("scan {} of the subject, at most {most} are kept", place + 1);
         images[idx].drop_by(Rule::MaxScans, reason);
@@ -63,7 +63,7 @@ fn kept(images: &[CohortImage]) -> impl Iterator<Item = (usize, &CohortImage)> {
     images.iter().enumerate().filter(|(_, image)| image.is_kept())
 }
 
-/// Screening and baseline are one visit.
+/// Screening and baseline are the same visit.
 pub(super) fn visit_key(visit: Option<&VisitCode>) -> String {
     match visit {
         None => String::new(),
@@ -73,7 +73,8 @@ pub(super) fn visit_key(visit: Option<&VisitCode>) -> String {
     }
 }
 
-/// Scans with one code, taken apart where too many days lie between two. Those without a day join the first.
+/// Splits scans with one code where too many days lie between two of them. Scans without a day join the first
+/// group.
 fn apart_in_time(images: &[CohortImage], mut scans: Vec<usize>) -> Vec<Vec<usize>> {
     scans.sort_by_key(|&idx| images[idx].visit.date);
     let mut visits: Vec<Vec<usize>> = Vec::new();
@@ -93,8 +94,8 @@ fn apart_in_time(images: &[CohortImage], mut scans: Vec<usize>) -> Vec<Vec<usize
     visits
 }
 
-/// Drops all but the best: of the preferred kind, then of the field strength listed first, then with the lowest
-/// number of series, of image, then by path.
+/// Drops all but the best scan: of the preferred kind, then of the field strength listed first, then with the
+/// lowest series number, the lowest image id, and the first path.
 fn keep_best(
     images: &mut [CohortImage],
     mut among: Vec<usize>,

@@ -1,4 +1,4 @@
-//! What is asked of a cohort.
+//! Criteria of a cohort.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ named! {
 }
 
 impl ImageChoice {
-    /// The only kind that is taken.
+    /// The only accepted kind.
     pub(super) const fn required(self) -> Option<ImageType> {
         match self {
             Self::Original => Some(ImageType::Original),
@@ -35,7 +35,7 @@ impl ImageChoice {
         }
     }
 
-    /// The kind that comes first.
+    /// The preferred kind.
     pub(super) const fn preferred(self) -> Option<ImageType> {
         match self {
             Self::PreferOriginal => Some(ImageType::Original),
@@ -87,7 +87,7 @@ pub struct SelectionConfig {
     pub seed: u64,
 }
 
-/// Descriptions of other contrasts and of scans that only prepare others.
+/// Descriptions of other contrasts, localizers and calibration scans.
 const OTHER_CONTRASTS: [&str; 9] =
     ["*localizer*", "*scout*", "*survey*", "*calibration*", "*flair*", "*dti*", "*fmri*", "*t2*", "*tse*"];
 
@@ -115,7 +115,7 @@ impl Default for SelectionConfig {
 }
 
 impl SelectionConfig {
-    /// Checks that the settings make sense, and make sense together.
+    /// Checks that the settings are valid and consistent.
     ///
     /// # Errors
     /// [`CohortError::Setting`].
@@ -151,13 +151,13 @@ impl SelectionConfig {
         Ok(())
     }
 
-    /// How images find their diagnosis.
+    /// The rule that matches images with visits.
     #[must_use]
     pub fn join_rule(&self) -> JoinRule {
         JoinRule { max_days: self.max_days, accept_research_group: self.accept_research_group }
     }
 
-    /// The place of a field strength in the list of those asked for.
+    /// The rank of a field strength in the requested list.
     pub(super) fn field_rank(&self, found: Option<FieldStrength>) -> Option<usize> {
         let found = found?;
         let is_asked = |&tesla: &f64| FieldStrength::new(tesla).is_some_and(|asked| asked.is_same_as(found));
@@ -165,7 +165,7 @@ impl SelectionConfig {
     }
 }
 
-/// One spelling of a phase.
+/// Normalises the spelling of a phase.
 pub(super) fn phase_key(phase: &str) -> String {
     phase.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }

@@ -1,4 +1,4 @@
-//! How many images and subjects each rule leaves.
+//! Flow of the selection: images and subjects that each rule leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{Cohort, CohortImage, Rule};
 use crate::Diagnosis;
 
-/// Images and people.
+/// Numbers of images and subjects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Number of images.
     pub n_images: usize,
-    /// Number of people whom they show.
+    /// Number of their subjects.
     pub n_subjects: usize,
 }
 
@@ -45,14 +45,14 @@ impl fmt::Display for Count {
     }
 }
 
-/// One rule that dropped something.
+/// A rule that excluded images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowStep {
     /// The rule.
     pub rule: Rule,
-    /// Images that it dropped, and people who have none left because of it.
+    /// Excluded images, and subjects who lost their last image to this rule.
     pub dropped: Count,
-    /// What is left after it.
+    /// What remains after it.
     pub remaining: Count,
 }
 
@@ -61,17 +61,17 @@ pub struct FlowStep {
 pub struct Flow {
     /// All images.
     pub all: Count,
-    /// The rules that dropped something, in their order.
+    /// The rules that excluded images, in order.
     pub steps: Vec<FlowStep>,
-    /// The cohort by diagnosis; a person who converts counts under each.
+    /// The cohort by diagnosis. A converter counts under each diagnosis.
     pub kept: Vec<(Diagnosis, Count)>,
 }
 
 impl Cohort {
-    /// Counts what each rule dropped and left.
+    /// Counts what each rule excluded and left.
     #[must_use]
     pub fn flow(&self) -> Flow {
-        // How many rules an image stands, and of a person that of the images which stands most.
+        // The number of rules that an image passes, and for a subject the largest number over its images.
         let stands = |image: &CohortImage| {
             image
                 .dropped
@@ -112,14 +112,14 @@ impl Cohort {
 }
 
 impl Flow {
-    /// What is left in the end.
+    /// What finally remains.
     #[must_use]
     pub fn remaining(&self) -> Count {
         self.steps.last().map_or(self.all, |step| step.remaining)
     }
 }
 
-/// The diagram as text, one line a rule.
+/// The diagram as text, one line per rule.
 impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.steps.iter().map(|step| step.rule.title().len()).max().unwrap_or(0).max(10);

@@ -1,4 +1,4 @@
-//! Images that were found, and the rows that describe them.
+//! Images found on disk, matched with table rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::{DiagnosisBasis, ImageId, ImageRecord, Place, Records, Scanner, Subje
 /// An image of a download or of a dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundImage {
-    /// The archive's number, from its path or from the dataset's ledger.
+    /// The archive's image id, from its path or from the dataset's ledger.
     pub image_id: Option<ImageId>,
-    /// Where it lies, relative to the folder, with forward slashes: its folder or its file.
+    /// Path of its folder or file, relative to the root, with forward slashes.
     pub path: String,
-    /// Its other paths that a table may name: the files of a series.
+    /// Other paths that a table may use: the files of a series.
     pub other_paths: Vec<String>,
-    /// Who it shows, as path or header say.
+    /// The subject, from path or header.
     pub subject: Option<SubjectId>,
-    /// Its visit: the session of a dataset, the day of the scan.
+    /// Its visit: BIDS session and day of the scan.
     pub visit: Visit,
     /// The scanner.
     pub scanner: Scanner,
-    /// Description in its header: patterns look at it, nothing shows it.
+    /// Series description from the header. Used for patterns, never shown.
     pub description: Option<String>,
-    /// Why its header says that it is no T1-weighted head.
+    /// Why it is not a T1-weighted head image, according to its header.
     pub objection: Option<String>,
 }
 
@@ -47,10 +47,10 @@ impl FoundImage {
     }
 }
 
-/// Number of a row in [`Records::images`].
+/// Index of a row in [`Records::images`].
 type RowIdx = usize;
 
-/// Every image that is listed or was found, joined; some with an outcome already.
+/// Joins all listed and found images. Some already have an outcome.
 pub(super) fn gather(
     records: &Records,
     found: Option<&[FoundImage]>,
@@ -76,8 +76,8 @@ pub(super) fn gather(
     images
 }
 
-/// The row of each found image: by number, by path, and where a number is lacking on one side by person and
-/// day, then by person and visit, if there are as many rows as images of that day or visit.
+/// Finds the row of each image: by id, then by path. If one side has no id, by subject and day, then by
+/// subject and visit, provided that there are as many rows as images of that day or visit.
 fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
     let by_id: BTreeMap<&ImageId, RowIdx> = rows_by(records, |row| row.image.id.as_ref()).collect();
     let by_path: BTreeMap<&str, RowIdx> = rows_by(records, |row| row.image.path.as_deref()).collect();
@@ -94,7 +94,7 @@ fn match_rows(records: &Records, found: &[FoundImage]) -> Vec<Option<RowIdx>> {
     rows
 }
 
-/// Pairs rows and images that are left, of one person and time, in the order of numbers and of paths.
+/// Pairs the remaining rows and images of one subject and time, in the order of ids and of paths.
 fn match_by_time(
     records: &Records,
     found: &[FoundImage],
@@ -119,7 +119,7 @@ fn match_by_time(
         listed.sort_by_cached_key(|&idx| number(records.images()[idx].image.id.as_ref()));
         lying.sort_by(|&a, &b| found[a].path.cmp(&found[b].path));
         for (row, image) in listed.into_iter().zip(lying) {
-            // Two different numbers are two images, whatever their day.
+            // Different ids are different images, even on the same day.
             if records.images()[row].image.id.is_none() || found[image].image_id.is_none() {
                 rows[image] = Some(row);
             }
@@ -155,7 +155,7 @@ fn of_found(
         image.drop_by(Rule::NotT1, objection.clone());
     }
     let other = found.subject.as_ref().filter(|other| {
-        // Only the archive's own names are sure; a header may say anything.
+        // Only the archive's own ids are reliable. A header can contain anything.
         other.adni_rid().is_some() && other.person_key() != subject.person_key()
     });
     if let Some(other) = other {
@@ -168,7 +168,7 @@ fn of_found(
     image
 }
 
-/// An image of nobody known.
+/// An image without a known subject.
 fn unknown(found: &FoundImage) -> CohortImage {
     let dropped_by = match &found.objection {
         Some(objection) => (Rule::NotT1, objection.clone()),
@@ -192,8 +192,8 @@ fn unknown(found: &FoundImage) -> CohortImage {
     image
 }
 
-/// Drops images of the archive that were found at several places, but for the first path. They stand in the
-/// order of people, times, numbers and paths.
+/// Drops archive images that were found at several paths, except the first. Images are in order of subject,
+/// time, id and path.
 pub(super) fn drop_repeated(images: &mut [CohortImage]) {
     let mut first: BTreeMap<ImageId, Arc<str>> = BTreeMap::new();
     for image in images.iter_mut() {

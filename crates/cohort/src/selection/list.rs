@@ -1,4 +1,4 @@
-//! `cohort.tsv`, read again: which images a later stage may take.
+//! Reads `cohort.tsv`: the images that later stages may use.
 
 use std::collections::BTreeSet;
 use std::io::BufRead;
@@ -22,7 +22,7 @@ impl CohortList {
     /// Reads `cohort.tsv`, or any table with the columns `image_id` and `path`.
     ///
     /// # Errors
-    /// A file that cannot be read, a missing column, or a row with neither id nor path.
+    /// Returns an error if the file cannot be read, a column is missing, or a row has neither id nor path.
     pub fn read(path: &Path) -> Result<Self, CohortError> {
         Self::from_table(TableReader::open(path)?)
     }
@@ -49,8 +49,8 @@ impl CohortList {
         self.n_images
     }
 
-    /// Whether an image is in the cohort: by its number if it has one, else by one of its paths, relative to the
-    /// folder of images and with forward slashes.
+    /// Whether an image is in the cohort. It is found by its id if it has one, otherwise by one of its paths,
+    /// relative to the image folder and with forward slashes.
     pub fn contains<'a>(&self, image_id: Option<&ImageId>, paths: impl IntoIterator<Item = &'a str>) -> bool {
         match image_id {
             Some(id) => self.image_ids.contains(id),

@@ -1,11 +1,11 @@
-//! The selection of a cohort: which images are kept, and why the others are not.
+//! Cohort selection: which images are included, and why the others are excluded.
 //!
-//! Every image that a table lists or that was found gets exactly one outcome: kept, or dropped by the first
-//! [`Rule`] that hits it. Rules apply in the order of their definition; those of single images come first,
-//! then those that choose among images of one series, visit, person and class.
+//! Every listed or found image gets exactly one outcome: included, or excluded by the first [`Rule`] that
+//! applies. Rules apply in the order of their definition: rules for single images first, then rules that
+//! choose among images of one series, visit, subject and class.
 //!
 //! # Determinism
-//! Which images are kept depends on the set of rows, not on the order of rows or tables.
+//! The selection depends on the set of rows, not on the order of rows or tables.
 
 mod balance;
 mod choice;
@@ -30,21 +30,21 @@ use crate::{
     Sex, SubjectId, Visit,
 };
 
-/// Why an image was dropped.
+/// Why an image was excluded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
-    /// The first rule that hit.
+    /// The first rule that applied.
     pub rule: Rule,
-    /// In words, with what was found and what was asked for.
+    /// The reason in words, with found and requested values.
     pub reason: String,
 }
 
-/// An image with all that is known about it, and its outcome.
+/// An image with its metadata and outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CohortImage {
-    /// The image file. Its path is where it was found, or the path that its table gives.
+    /// The image file. Its path is where it was found, or the path in its table.
     pub image: ImageInfo,
-    /// The participant; `None` if no table and no header names one.
+    /// The participant. `None` if neither table nor header names one.
     pub person: Option<Person>,
     /// The visit, with the diagnosis at that visit and the age at the scan.
     pub visit: Visit,
@@ -54,9 +54,9 @@ pub struct CohortImage {
     pub scanner: Scanner,
     /// The row that lists it.
     pub place: Option<Place>,
-    /// Why it is not in the cohort; `None` if it is.
+    /// Why it is excluded. `None` if it is in the cohort.
     pub dropped: Option<Dropped>,
-    /// Description in the image's own header: to be matched, not to be shown.
+    /// Description from the image's own header. Used for matching, never shown.
     header_description: Option<String>,
 }
 
@@ -67,7 +67,7 @@ impl CohortImage {
         self.dropped.is_none()
     }
 
-    /// Who it shows.
+    /// The subject.
     #[must_use]
     pub fn subject(&self) -> Option<&SubjectId> {
         self.person.as_ref().map(|person| &person.subject)
@@ -85,13 +85,13 @@ impl CohortImage {
         self.person.as_ref()?.site.as_deref()
     }
 
-    /// The key by which people are told apart.
+    /// The key that identifies the subject.
     #[must_use]
     pub fn person_key(&self) -> Option<String> {
         self.subject().map(SubjectId::person_key)
     }
 
-    /// The session in the words of BIDS: the visit's code, or the day.
+    /// The BIDS session: the visit code, or the day.
     #[must_use]
     pub fn session(&self) -> Option<crate::SessionId> {
         let by_day = || crate::SessionId::parse(&self.visit.date?.compact()).ok();
@@ -115,7 +115,7 @@ impl CohortImage {
         self.dropped.get_or_insert(Dropped { rule, reason });
     }
 
-    /// By person, then by time, then by number: an order that no table has a say in.
+    /// Order by subject, time and id, which is independent of the tables.
     fn order(&self) -> impl Ord + use<> {
         let Visit { code, date, .. } = &self.visit;
         let months = self.visit.months();
@@ -125,7 +125,7 @@ impl CohortImage {
     }
 }
 
-/// Numeric order of image ids: I999 before I1000, words behind.
+/// Numeric order of image ids: I999 before I1000, words last.
 fn number(id: Option<&ImageId>) -> (u64, Option<String>) {
     let text = id.map(ImageId::as_str);
     let digits = text.and_then(|text| text.trim_start_matches('I').parse().ok());
@@ -140,9 +140,9 @@ pub struct Cohort {
     tables: Vec<String>,
 }
 
-/// Joins what tables say with what was found, and applies the rules.
+/// Joins table rows with found images, and applies the rules.
 ///
-/// `found` is `None` where there are tables alone: then the cohort is a list of what to download.
+/// If `found` is `None`, only tables are used and the cohort is a download list.
 ///
 /// # Errors
 /// [`CohortError::Setting`].
@@ -170,23 +170,23 @@ pub fn select(
 }
 
 impl Cohort {
-    /// Every image, by person, then by time.
+    /// Every image, by subject, then by time.
     #[must_use]
     pub fn images(&self) -> &[CohortImage] {
         &self.images
     }
 
-    /// The images that are kept.
+    /// The selected images.
     pub fn kept(&self) -> impl Iterator<Item = &CohortImage> {
         self.images.iter().filter(|image| image.is_kept())
     }
 
-    /// The images that a rule dropped.
+    /// The excluded images.
     pub fn dropped_by(&self, rule: Rule) -> impl Iterator<Item = &CohortImage> {
         self.images.iter().filter(move |image| image.dropped.as_ref().is_some_and(|why| why.rule == rule))
     }
 
-    /// Subjects and scans kept of a diagnosis.
+    /// Numbers of selected subjects and scans with a diagnosis.
     #[must_use]
     pub fn count(&self, diagnosis: Diagnosis) -> Count {
         Count::of(self.kept().filter(|image| image.visit.diagnosis == Some(diagnosis)))

@@ -17,7 +17,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern; `None` if it is empty or longer than 200 characters.
+    /// Parses a pattern. `None` if it is empty or longer than 200 characters.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -25,12 +25,12 @@ impl Pattern {
         (!key.is_empty() && key.len() <= LONGEST).then(|| Self { text: text.to_owned(), key })
     }
 
-    /// Whether the whole text is like the pattern.
+    /// Whether the pattern matches the whole text.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let text: Vec<char> = text.trim().chars().flat_map(char::to_lowercase).collect();
         let (mut at, mut in_pattern) = (0, 0);
-        // Where the last star stands, and how much of the text it has taken.
+        // Position of the last star, and how much of the text it has consumed.
         let mut star: Option<(usize, usize)> = None;
         while at < text.len() {
             match self.key.get(in_pattern) {

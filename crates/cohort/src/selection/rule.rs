@@ -5,33 +5,33 @@ use brainreel_named::named;
 named! {
     /// A rule of the selection. The order is the order of application.
     pub enum Rule {
-        /// The file's own header says that it is no T1-weighted head.
+        /// According to its own header the file is not a T1-weighted head image.
         NotT1 = "not_t1",
-        /// The same image of the archive was found before at another place.
+        /// The same archive image was already found at another path.
         Repeated = "repeated",
-        /// Tables and download name different people.
+        /// Tables and download name different subjects.
         SubjectConflict = "subject_conflict",
-        /// It was found, but no table tells of it.
+        /// It was found, but no table lists it.
         NoRow = "no_row",
         /// A table lists it, but it was not found.
         NoImage = "no_image",
         /// Another modality.
         Modality = "modality",
-        /// The description fits none of the patterns asked for, or one that is excluded.
+        /// The description matches no included pattern, or matches an excluded one.
         Description = "description",
         /// Another phase of the study.
         Phase = "phase",
         /// Another field strength.
         FieldStrength = "field_strength",
-        /// Processed where originals were asked for, or the other way round.
+        /// Processed although originals were requested, or vice versa.
         ImageType = "image_type",
         /// Too young or too old.
         Age = "age",
-        /// Visits equally near disagree.
+        /// Equally near visits disagree.
         DiagnosisConflict = "diagnosis_conflict",
         /// No visit with a diagnosis is near enough.
         NoDiagnosis = "no_diagnosis",
-        /// A diagnosis that was not asked for.
+        /// A diagnosis that was not requested.
         Diagnosis = "diagnosis",
         /// Another image of the same series is preferred.
         OtherCopy = "other_copy",
@@ -45,7 +45,7 @@ named! {
 }
 
 impl Rule {
-    /// For a flow diagram: what the dropped images have in common.
+    /// Description of the excluded images, for a flow diagram.
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {

@@ -1,10 +1,10 @@
-//! Rules that look at one image.
+//! Rules for single images.
 
 use super::config::phase_key;
 use super::{CohortImage, Dropped, Rule, SelectionConfig};
 use crate::{DiagnosisBasis, ImageRecord, JoinRule, Place, Records};
 
-/// The first rule that an image breaks, by itself.
+/// The first single-image rule that an image violates.
 pub(super) fn first_rule(
     image: &CohortImage,
     records: &Records,
@@ -42,7 +42,7 @@ fn description(image: &CohortImage, config: &SelectionConfig) -> Option<String> 
     }
     let known = [image.image.description.as_deref(), image.header_description.as_deref()];
     let fits = |pattern: &&super::Pattern| known.into_iter().flatten().any(|text| pattern.matches(text));
-    // A header's description is free text, and is not shown.
+    // The description in a header is free text, and is never shown.
     let shown = image.image.description.as_ref().map_or_else(String::new, |text| format!(" `{text}`"));
     if let Some(pattern) = config.exclude.iter().find(fits) {
         return Some(format!("the description{shown} fits `{pattern}`, which is excluded"));
@@ -140,7 +140,7 @@ fn diagnosis(image: &CohortImage, config: &SelectionConfig) -> Option<String> {
     Some(format!("the diagnosis is {found}, asked for {}", asked.join(", ")))
 }
 
-/// `DXSUM.csv, line 7`: without folders, which are of one machine.
+/// `DXSUM.csv, line 7`, without machine-specific folders.
 fn file_name(records: &Records, place: Place) -> String {
     let path = records.tables().get(place.table as usize).map(|table| table.path.as_path());
     let name = path.and_then(std::path::Path::file_name).map(|name| name.to_string_lossy().into_owned());

@@ -42,7 +42,7 @@ const LEDGER: [&str; 15] = [
 ];
 
 impl Cohort {
-    /// The images that are kept, as tab-separated text.
+    /// The selected images as TSV.
     #[must_use]
     pub fn to_tsv(&self) -> String {
         let rows = self.kept().map(|image| {
@@ -70,7 +70,7 @@ impl Cohort {
         to_tsv(&COHORT, rows)
     }
 
-    /// Every image and its outcome, as tab-separated text.
+    /// Every image and its outcome, as TSV.
     #[must_use]
     pub fn ledger_tsv(&self) -> String {
         let rows = self.images().iter().map(|image| {
