@@ -132,7 +132,7 @@ fn write(
         sources,
         skull_stripped: done.stages.brain_mask.is_some(),
         brain_extractor: extractor,
-        extra: NetworkInputFields { transform: done.transform.clone(), quality: done.qc.clone() },
+        extra: NetworkInputFields { transform: done.transform, quality: done.qc.clone() },
         image_sha256: hash_file(&path)?,
         files_sha256,
         provenance,
