@@ -32,7 +32,9 @@ def tensor(name, shape):
         values = 0.5 + u
     elif "pos_encoding" in name or "rel_pos" in name:
         values = 0.5 * (2.0 * u - 1.0)
-    elif name.startswith(("conv_proj.weight", "blocks.", "head.")) and len(shape) >= 2:  # variance 1 / fan-in
+    elif name.startswith("classifier."):  # the 1024 features of S3D
+        values = (2.0 * u - 1.0) / np.sqrt(1024.0)
+    elif name.startswith(("conv_proj.weight", "blocks.", "head.", "features.")) and len(shape) >= 2:  # variance 1 / fan-in
         values = np.sqrt(3.0 / np.prod(shape[1:])) * (2.0 * u - 1.0)
     elif len(shape) == 5:  # uniform of the Kaiming (fan-out) variance
         values = np.sqrt(3.0 * 2.0 / (shape[0] * np.prod(shape[2:]))) * (2.0 * u - 1.0)
@@ -50,25 +52,26 @@ def volume(name, shape):
     return (3.4 * (uniform(name, int(np.prod(shape))) - 0.5)).astype(np.float32).reshape(shape)
 
 
-def residual(name):
-    """torchvision's r3d_18, mc3_18 or r2plus1d_18 with a one-channel stem and two outputs."""
+def adapted(name):
+    """torchvision's network `name` with one input channel and two outputs, without dropout or stochastic depth, and
+    with an average over all positions where it has one of fixed size."""
     import torch
     import torchvision
 
-    model = getattr(torchvision.models.video, name)(weights=None)
-    old = model.stem[0]
-    model.stem[0] = torch.nn.Conv3d(1, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
-    model.fc = torch.nn.Linear(512, 2)
-    return model
-
-
-def transformer(name):
-    """torchvision's mvit_v1_b or mvit_v2_s with one input channel and two outputs, without dropout."""
-    import torch
-    import torchvision
-
-    model = getattr(torchvision.models.video, name)(weights=None, num_classes=2, dropout=0.0, stochastic_depth_prob=0.0)
-    model.conv_proj = torch.nn.Conv3d(1, 96, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+    model = getattr(torchvision.models.video, name)(weights=None, num_classes=2)
+    for path, module in list(model.named_modules()):
+        replacement = None
+        if isinstance(module, torch.nn.Conv3d) and module.in_channels == 3:
+            has_bias = module.bias is not None
+            replacement = torch.nn.Conv3d(
+                1, module.out_channels, module.kernel_size, module.stride, module.padding, bias=has_bias)
+        elif isinstance(module, torch.nn.AvgPool3d):
+            replacement = torch.nn.AdaptiveAvgPool3d(1)
+        elif isinstance(module, (torch.nn.Dropout, torchvision.ops.StochasticDepth)):
+            module.p = 0.0
+        if replacement is not None:
+            parent, _, field = path.rpartition(".")
+            setattr(model.get_submodule(parent) if parent else model, field, replacement)
     return model
 
 
@@ -117,12 +120,12 @@ def video(name, dims=None):
     """A video network of torchvision with a one-channel stem, two outputs and the formula's weights."""
     import torch
 
-    model = transformer(name) if name.startswith("mvit") else residual(name)
+    model = adapted(name)
     state = {
         name: torch.tensor(0) if name.endswith("tracked") else torch.from_numpy(tensor(name, tuple(value.shape)))
         for name, value in model.state_dict().items()
     }
-    if name.startswith("mvit") and dims is not None:
+    if hasattr(model, "pos_encoding") and dims is not None:
         return load(model, stretched(state, NATIVE, dims), dims)
     model.load_state_dict(state, strict=True)
     return model

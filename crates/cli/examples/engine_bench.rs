@@ -89,13 +89,9 @@ fn prepare(words: &[&str]) -> Result<Case, Box<dyn Error>> {
     Ok(match words {
         ["conv", name, algorithm] => Case::Conv(Box::new(ConvCase::new(name, algorithm)?)),
         ["net", architecture, policy, rest @ ..] => {
-            let architecture = match *architecture {
-                "r3d_18" => Architecture::R3d18,
-                "mc3_18" => Architecture::Mc318,
-                "r2plus1d_18" => Architecture::R2plus1d18,
-                other => return Err(format!("no architecture {other}").into()),
-            };
-            let (network, mut output) = whole_network(&formula::state_dict_of(architecture));
+            let architecture: Architecture = architecture.parse()?;
+            let whole = whole_network(&formula::state_dict_of(architecture));
+            let (network, mut output) = whole.ok_or("the engine does not compute this network")?;
             if rest == ["trunk"] {
                 // layer4 of R3D-18 has two blocks: five convolutions with the shortcut.
                 output = network.before(output, 5);

@@ -101,7 +101,7 @@ const NOTES: &[(&str, &str)] = &[
     ),
     (
         "train.architecture",
-        "\"r3d_18\", \"mc3_18\", \"r2plus1d_18\", \"mvit_v1_b\" or \"mvit_v2_s\"; by default that of the weights",
+        "the network, one of those that `brainreel train --help` lists; by default that of the weights, or r3d_18",
     ),
     (
         "train.weights",

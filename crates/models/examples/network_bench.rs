@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let n_repeats: usize = repeats.first().map_or(Ok(1), |n| n.parse())?;
     let device = DeviceKind::Cpu.open()?;
     let weights = NetworkWeights::random(architecture, 0).fitted_to([edge; 3])?;
-    let mut network = Network::new(&weights, policy, &device)?;
+    let mut network = Network::new(&weights, policy, &device);
     drop(weights);
     let mut random = Random::new(1);
     #[expect(clippy::cast_possible_truncation, reason = "inputs are single precision")]

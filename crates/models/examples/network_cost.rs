@@ -3,7 +3,7 @@
 
 use std::error::Error;
 
-use brainreel_models::{FreezePolicy, FrozenNorm, NetworkCost, Speed};
+use brainreel_models::{FreezePolicy, FrozenNorm, NetworkConfig, NetworkCost, Speed};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut speed = None;
@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => FreezePolicy::Thesis,
         };
         let (edge, batch): (usize, usize) = (edge.parse()?, batch.parse()?);
-        let cost = NetworkCost::new(architecture.parse()?, policy, FrozenNorm::Batch, [edge; 3], batch)?;
+        let network = NetworkConfig::new(architecture.parse()?).with_dims([edge; 3]);
+        let cost = NetworkCost::new(network, policy, FrozenNorm::Batch, batch)?;
         let memory = cost.memory;
         let seconds = speed.map(|speed| speed.seconds(&(cost.trunk * batch as f64 + cost.head)));
         println!(

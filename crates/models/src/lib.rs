@@ -4,8 +4,8 @@
 //! use brainreel_models::{Architecture, DeviceKind, FreezePolicy, Network, NetworkWeights};
 //! # fn main() -> Result<(), brainreel_models::ModelError> {
 //! let device = DeviceKind::Cpu.open()?;
-//! let weights = NetworkWeights::random(Architecture::R3d18, 7);
-//! let network = Network::new(&weights, FreezePolicy::Thesis, &device)?;
+//! let weights = NetworkWeights::random(Architecture::default(), 7);
+//! let network = Network::new(&weights, FreezePolicy::Thesis, &device);
 //! assert_eq!(network.n_parameters().total, 33_148_482);
 //! assert_eq!(network.n_parameters().trainable, 24_909_826);
 //! # Ok(())
@@ -15,9 +15,9 @@
 //! Layer and tensor names are torchvision's, one to one. It knows tensors, not patients: no scan
 //! tables, no training loop.
 
-mod architecture;
 mod axes;
-mod block;
+mod backbone;
+mod convnet;
 mod cost;
 mod device;
 mod import;
@@ -25,12 +25,12 @@ mod math;
 mod mvit;
 mod native;
 mod network;
+mod networks;
 mod norm;
-mod positions;
-mod published;
+mod parameters;
+mod residual;
 mod weights;
 
-pub use architecture::{Architecture, ParameterCounts, r3d18_tensors};
 pub use axes::{network_order, volume_tensor};
 pub use brainreel_artifact::Random;
 pub use brainreel_checkpoint::{HostTensor, Role, StemConversion, TensorSpec};
@@ -40,15 +40,25 @@ pub use device::{DeviceKind, EngineKind};
 pub use import::{ImportOptions, read_weights};
 pub use math::Precision;
 pub use native::whole_network;
-pub use network::{FreezePolicy, Gradients, Head, Network, ParameterVisitor, TrainingPass, Trunk};
+pub use network::{FreezePolicy, Head, Network, TrainingPass, Trunk};
+pub use networks::{Architecture, NetworkConfig};
 pub use norm::{FrozenNorm, NormStatistics, NormTally};
-pub use published::published_weights;
+pub use parameters::{Gradients, ParameterVisitor};
 pub use weights::NetworkWeights;
 
 use brainreel_checkpoint::CheckpointError;
+use serde::{Deserialize, Serialize};
 
-/// Classes told apart: cognitively normal (0) and Alzheimer's disease (1).
-pub const N_CLASSES: usize = 2;
+/// Number of parameters (buffers not counted).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterCounts {
+    /// All parameters.
+    pub total: usize,
+    /// Those the optimizer changes.
+    pub trainable: usize,
+    /// Those it does not.
+    pub frozen: usize,
+}
 
 /// What can go wrong with a network's weights or device.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +68,7 @@ pub enum ModelError {
     #[error(transparent)]
     Weights(#[from] CheckpointError),
     /// The tensors are of no network that brainreel knows.
-    #[error("the tensors in {origin} are of none of the networks: {}", Architecture::ALL.map(Architecture::name).join(", "))]
+    #[error("the tensors in {origin} are of none of the networks: {}", known())]
     Unrecognised {
         /// The file.
         origin: String,
@@ -91,4 +101,9 @@ pub enum ModelError {
         /// What there is.
         available: String,
     },
+}
+
+/// The names of all networks, for messages.
+fn known() -> String {
+    Architecture::names().collect::<Vec<_>>().join(", ")
 }

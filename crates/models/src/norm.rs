@@ -1,18 +1,36 @@
 //! Batch normalisation with PyTorch's semantics.
 
-use std::collections::BTreeMap;
-
+use brainreel_checkpoint::{HostTensor, StateDict};
 use brainreel_named::named;
 use burn::tensor::module::{batch_norm, batch_norm_train};
 use burn::tensor::{Device, Tensor};
 
-use crate::network::ParameterVisitor;
-use brainreel_checkpoint::{HostTensor, StateDict};
+use crate::parameters::ErasedVisitor;
+use crate::parameters::Found;
 
-/// Added to the variance before the root.
-pub(crate) const EPSILON: f64 = 1e-5;
-/// Share of the new batch in the running statistics.
-const MOMENTUM: f64 = 0.1;
+/// Constants of a batch norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NormConstants {
+    /// Added to the variance before the root.
+    pub(crate) epsilon: f64,
+    /// Weight of the new batch in the running statistics.
+    pub(crate) momentum: f64,
+}
+
+impl NormConstants {
+    /// PyTorch's defaults.
+    pub(crate) const PYTORCH: Self = Self { epsilon: 1e-5, momentum: 0.1 };
+}
+
+/// How the batch norms on the way normalise.
+pub(crate) enum Pass<'a> {
+    /// By the running statistics, folded into the kernels (the trunk: kernels are small beside maps).
+    Folded,
+    /// By the running statistics, applied after the convolution (the head: kernels are large).
+    Running,
+    /// By the batch's own, which are gathered in the order of [`crate::backbone::Layer::norms_mut`].
+    Batch(&'a mut Vec<NormStatistics>),
+}
 
 named! {
     /// Which statistics the batch norms of the frozen trunk use.
@@ -61,11 +79,12 @@ pub(crate) struct BatchNorm {
     beta: Tensor<1>,
     running_mean: Tensor<1>,
     running_var: Tensor<1>,
+    constants: NormConstants,
 }
 
 impl BatchNorm {
     /// Gamma and beta on `device`; running statistics never take part in autodiff.
-    pub(crate) fn load(name: &str, weights: &StateDict, device: &Device) -> Self {
+    pub(crate) fn load(name: &str, constants: NormConstants, weights: &StateDict, device: &Device) -> Self {
         let buffers = device.clone().without_autodiff();
         let tensor = |field: &str, device: &Device| {
             let values = &weights.tensor(&format!("{name}.{field}")).values;
@@ -77,13 +96,14 @@ impl BatchNorm {
             beta: tensor("bias", device),
             running_mean: tensor("running_mean", &buffers),
             running_var: tensor("running_var", &buffers),
+            constants,
         }
     }
 
     /// Normalises by the running statistics.
     pub(crate) fn forward_running(&self, x: Tensor<5>) -> Tensor<5> {
         let (mean, variance) = (self.running_mean.clone(), self.running_var.clone());
-        batch_norm(x, self.gamma.clone(), self.beta.clone(), mean, variance, EPSILON)
+        batch_norm(x, self.gamma.clone(), self.beta.clone(), mean, variance, self.constants.epsilon)
     }
 
     /// Normalises by the statistics of `x` itself and returns them.
@@ -91,7 +111,7 @@ impl BatchNorm {
         let [n, _, d, h, w] = x.dims();
         let per_channel = (n * d * h * w) as f64;
         let unbias = per_channel / (per_channel - 1.0).max(1.0);
-        let result = batch_norm_train(x, self.gamma.clone(), self.beta.clone(), EPSILON);
+        let result = batch_norm_train(x, self.gamma.clone(), self.beta.clone(), self.constants.epsilon);
         let statistics = NormStatistics {
             mean: result.mean.without_autodiff(),
             variance: result.variance.without_autodiff().mul_scalar(unbias),
@@ -101,7 +121,7 @@ impl BatchNorm {
 
     /// Scale and shift that the running statistics amount to.
     pub(crate) fn affine(&self) -> (Tensor<1>, Tensor<1>) {
-        let std = self.running_var.clone().add_scalar(EPSILON).sqrt();
+        let std = self.running_var.clone().add_scalar(self.constants.epsilon).sqrt();
         let scale = self.gamma.clone() / std;
         let shift = self.beta.clone() - self.running_mean.clone() * scale.clone();
         (scale, shift)
@@ -109,8 +129,9 @@ impl BatchNorm {
 
     /// Moves the running statistics towards those of a batch.
     pub(crate) fn update(&mut self, batch: &NormStatistics) {
+        let momentum = self.constants.momentum;
         let mix = |running: &Tensor<1>, new: &Tensor<1>| {
-            running.clone().mul_scalar(1.0 - MOMENTUM) + new.clone().mul_scalar(MOMENTUM)
+            running.clone().mul_scalar(1.0 - momentum) + new.clone().mul_scalar(momentum)
         };
         self.running_mean = mix(&self.running_mean, &batch.mean);
         self.running_var = mix(&self.running_var, &batch.variance);
@@ -122,32 +143,14 @@ impl BatchNorm {
         self.running_var = Tensor::from_data(variance, &device);
     }
 
-    pub(crate) fn require_grad(&mut self) {
-        self.gamma = self.gamma.clone().require_grad();
-        self.beta = self.beta.clone().require_grad();
+    pub(crate) fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
+        visitor.vector(&format!("{}.weight", self.name), &mut self.gamma);
+        visitor.vector(&format!("{}.bias", self.name), &mut self.beta);
     }
 
-    pub(crate) fn without_autodiff(&self) -> Self {
-        Self {
-            gamma: self.gamma.clone().without_autodiff(),
-            beta: self.beta.clone().without_autodiff(),
-            ..self.clone()
-        }
-    }
-
-    pub(crate) fn visit_parameters(&mut self, visitor: &mut impl ParameterVisitor) {
-        visitor.visit(&format!("{}.weight", self.name), &mut self.gamma);
-        visitor.visit(&format!("{}.bias", self.name), &mut self.beta);
-    }
-
-    pub(crate) fn export(&self, into: &mut BTreeMap<String, HostTensor>) {
-        let fields = [
-            ("weight", &self.gamma),
-            ("bias", &self.beta),
-            ("running_mean", &self.running_mean),
-            ("running_var", &self.running_var),
-        ];
-        for (field, tensor) in fields {
+    /// Adds the running statistics to `into`.
+    pub(crate) fn export_buffers(&self, into: &mut Found) {
+        for (field, tensor) in [("running_mean", &self.running_mean), ("running_var", &self.running_var)] {
             into.insert(format!("{}.{field}", self.name), to_host(tensor.clone()));
         }
     }

@@ -1,60 +1,40 @@
 //! The weights of a network in host memory.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use brainreel_artifact::{ArtifactError, ContentHash};
 use brainreel_checkpoint::{HostTensor, StateDict};
 
 use crate::ModelError;
-use crate::architecture::Architecture;
-use crate::positions;
+use crate::networks::{Architecture, NetworkConfig};
+use crate::parameters::Found;
 
 /// All tensors of a network by torchvision's names, each checked to be there and in shape.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkWeights {
-    architecture: Architecture,
-    /// Input that positional tensors are laid out for; `None` if the network has none.
-    dims: Option<[usize; 3]>,
+    config: NetworkConfig,
     state: StateDict,
 }
 
 impl NetworkWeights {
-    /// As [`NetworkWeights::for_input`], for inputs of the published weights' size.
-    ///
-    /// # Errors
-    /// As [`NetworkWeights::for_input`].
-    pub fn new(
-        architecture: Architecture,
-        found: BTreeMap<String, HostTensor>,
-        origin: &str,
-    ) -> Result<Self, ModelError> {
-        Self::for_input(architecture, architecture.native_dims(), found, origin)
-    }
-
-    /// Checks that every tensor of the network is there, has its shape for inputs of `dims` voxels and holds
-    /// finite numbers (variances not negative). Tensors that the network does not have are dropped.
+    /// Checks that every tensor of the network is there, has its shape and holds finite numbers (variances not
+    /// negative). Tensors that the network does not have are dropped.
     ///
     /// # Errors
     /// [`ModelError::InputSize`], or [`ModelError::Weights`] with `origin` saying where the tensors came from.
-    pub fn for_input(
-        architecture: Architecture,
-        dims: [usize; 3],
-        found: BTreeMap<String, HostTensor>,
+    pub fn from_tensors(
+        config: impl Into<NetworkConfig>,
+        found: std::collections::BTreeMap<String, HostTensor>,
         origin: &str,
     ) -> Result<Self, ModelError> {
-        architecture.check_dims(dims)?;
-        let state = StateDict::from_tensors(found, &architecture.tensors(dims), origin)?;
-        Ok(Self { architecture, dims: positions_of(architecture, dims), state })
+        let config = config.into();
+        let state = StateDict::from_tensors(found, &config.tensors()?, origin)?;
+        Ok(Self { config, state })
     }
 
     /// Tensors that come out of a network and therefore need no check.
-    pub(crate) const fn from_network(
-        architecture: Architecture,
-        dims: Option<[usize; 3]>,
-        state: StateDict,
-    ) -> Self {
-        Self { architecture, dims, state }
+    pub(crate) const fn from_network(config: NetworkConfig, state: StateDict) -> Self {
+        Self { config, state }
     }
 
     /// The same weights for inputs of `dims` voxels: positional tensors of a transformer are interpolated
@@ -63,27 +43,33 @@ impl NetworkWeights {
     /// # Errors
     /// [`ModelError::InputSize`] if such inputs do not suit the network.
     pub fn fitted_to(mut self, dims: [usize; 3]) -> Result<Self, ModelError> {
-        self.architecture.check_dims(dims)?;
-        if let Some(from) = self.dims {
-            let mut tensors = self.state.into_tensors();
-            positions::stretch(self.architecture, &mut tensors, from, dims);
+        self.config.architecture.check_dims(dims)?;
+        if let Some(positions) = self.config.architecture.backbone().positions() {
+            let mut tensors: Found = self.state.into_tensors();
+            positions.stretch(&mut tensors, self.config.dims, dims);
             self.state = StateDict::from_network(tensors);
-            self.dims = Some(dims);
         }
+        self.config.dims = dims;
         Ok(self)
+    }
+
+    /// The network, its input size and its classes.
+    #[must_use]
+    pub const fn config(&self) -> NetworkConfig {
+        self.config
     }
 
     /// Input `[D, H, W]` that the positional tensors are laid out for; `None` for networks without positions,
     /// which take any.
     #[must_use]
-    pub const fn dims(&self) -> Option<[usize; 3]> {
-        self.dims
+    pub fn dims(&self) -> Option<[usize; 3]> {
+        self.architecture().has_positions().then_some(self.config.dims)
     }
 
-    /// The network.
+    /// The registered network.
     #[must_use]
     pub const fn architecture(&self) -> Architecture {
-        self.architecture
+        self.config.architecture
     }
 
     /// The tensors.
@@ -92,18 +78,21 @@ impl NetworkWeights {
         &self.state
     }
 
-    /// Random weights as torchvision draws them, for inputs of the published weights' size. Residual
-    /// networks: kernels normal with variance `2 / fan_out`, batch norms at identity, the final layer uniform
-    /// as a fresh `torch.nn.Linear`. Transformers: linear layers and positions normal with deviation 0.02,
-    /// biases zero, convolutions uniform as a fresh `torch.nn.Conv3d`.
+    /// Random weights as torchvision draws them. Residual networks: kernels normal with variance
+    /// `2 / fan_out`, batch norms at identity, the final layer uniform as a fresh `torch.nn.Linear`.
+    /// Transformers: linear layers and positions normal with deviation 0.02, biases zero, convolutions uniform
+    /// as a fresh `torch.nn.Conv3d`. S3D: all layers as PyTorch makes them.
+    ///
+    /// # Panics
+    /// If the network does not take inputs of this size.
     ///
     /// # Determinism
     /// The same seed gives the same bits on every machine; each tensor has a stream of its own.
     #[must_use]
-    pub fn random(architecture: Architecture, seed: u64) -> Self {
-        let dims = architecture.native_dims();
-        let state = StateDict::random(&architecture.tensors(dims), seed);
-        Self { architecture, dims: positions_of(architecture, dims), state }
+    pub fn random(config: impl Into<NetworkConfig>, seed: u64) -> Self {
+        let config = config.into();
+        let tensors = config.architecture.tensors(config.dims, config.n_classes);
+        Self { config, state: StateDict::random(&tensors, seed) }
     }
 
     /// The tensor called `name`.
@@ -142,9 +131,4 @@ impl NetworkWeights {
     pub fn write_safetensors(&self, path: &Path) -> Result<(), ArtifactError> {
         self.state.write_safetensors(path)
     }
-}
-
-/// `dims` if the network has positional tensors.
-const fn positions_of(architecture: Architecture, dims: [usize; 3]) -> Option<[usize; 3]> {
-    if architecture.is_transformer() { Some(dims) } else { None }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use brainreel_models::{
-    Architecture, EngineKind, FreezePolicy, HostTensor, Network, NetworkWeights, NormTally, r3d18_tensors,
+    Architecture, EngineKind, FreezePolicy, HostTensor, Network, NetworkWeights, NormTally,
 };
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use burn::tensor::{Device, Tensor};
@@ -14,8 +14,7 @@ use burn::tensor::{Device, Tensor};
 mod formula;
 
 fn network(policy: FreezePolicy) -> Network {
-    Network::new(&formula::state_dict_of(Architecture::R3d18), policy, &Device::flex())
-        .expect("the CPU is there")
+    Network::new(&formula::state_dict_of(Architecture::default()), policy, &Device::flex())
 }
 
 fn logits(network: &Network, input: Tensor<5>) -> Vec<f32> {
@@ -73,13 +72,13 @@ fn where_the_network_is_cut_does_not_matter() {
 #[test]
 fn the_other_architectures_agree() {
     let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "video_networks");
-    for architecture in [Architecture::Mc318, Architecture::R2plus1d18] {
+    for name in ["mc3_18", "r2plus1d_18"] {
+        let architecture: Architecture = name.parse().unwrap();
         let weights = formula::state_dict_of(architecture);
         let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
         for engine in [EngineKind::Native, EngineKind::Burn] {
             for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly] {
-                let mut network =
-                    Network::new(&weights, policy, &Device::flex()).unwrap().with_engine(engine);
+                let mut network = Network::new(&weights, policy, &Device::flex()).with_engine(engine);
                 let expected = &golden.array(&format!("logits_{architecture}_odd")).data;
                 assert_close(&logits(&network, input()), expected, Tolerance::relative(1e-4));
                 let expected = &golden.array(&format!("logits_train_{architecture}")).data;
@@ -88,7 +87,7 @@ fn the_other_architectures_agree() {
                 assert_close(&got, expected, Tolerance::relative(1e-3));
             }
         }
-        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
+        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
         let got = logits(&network, formula::volume("cube48", [1, 1, 48, 48, 48]));
         let expected = &golden.array(&format!("logits_{architecture}_cube48")).data;
         assert_close(&got, expected, Tolerance::relative(1e-4));
@@ -200,11 +199,11 @@ impl brainreel_models::ParameterVisitor for GradientBits<'_> {
 
 #[test]
 fn weights_pass_through_the_network_unchanged() {
-    let weights = formula::state_dict_of(Architecture::R3d18);
-    let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
+    let weights = formula::state_dict_of(Architecture::default());
+    let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
     assert_eq!(network.to_weights(), weights);
     let tensors: BTreeMap<String, HostTensor> =
         weights.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
-    assert_eq!(tensors.len(), r3d18_tensors().len());
-    assert_eq!(NetworkWeights::new(Architecture::R3d18, tensors, "formula").unwrap(), weights);
+    assert_eq!(tensors.len(), Architecture::default().tensors([16, 112, 112], 2).len());
+    assert_eq!(NetworkWeights::from_tensors(Architecture::default(), tensors, "formula").unwrap(), weights);
 }

@@ -1,7 +1,7 @@
-//! All five networks against torchvision at a small size: golden logits, losses and gradients of
-//! `reference/networks.py`, weights and inputs by formula.
+//! Every registered network against torchvision: golden logits, losses and gradients of `reference/networks.py`,
+//! weights and inputs by formula.
 
-use brainreel_models::{Architecture, FreezePolicy, Gradients, Network, TrainingPass};
+use brainreel_models::{Architecture, EngineKind, FreezePolicy, Gradients, Network, TrainingPass};
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
@@ -12,14 +12,23 @@ const SHAPE: [usize; 5] = [2, 1, 16, 64, 64];
 /// Softmax does not see what is added to all keys: these gradients are rounding errors on both sides.
 const CANCELS: &str = "attn.pool_k.norm_act.0.bias";
 
-/// How far gradients may be from double precision, of their norm. A rectifier whose input is within rounding of
-/// zero passes its gradient or not: PyTorch in single precision is up to 0.012 away in the residual networks.
-fn tolerance(architecture: Architecture) -> f64 {
-    if architecture.is_transformer() { 1e-3 } else { 4e-2 }
+/// How far loss and gradients may be from double precision; gradients of their norm.
+struct Allowed {
+    loss: f64,
+    gradient: f64,
 }
 
-fn golden() -> Golden {
-    let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "networks");
+/// A rectifier whose input is within rounding of zero passes its gradient or not: PyTorch in single precision is up to
+/// 0.012 away in the residual networks. Where more is needed the entry says so, as measured with PyTorch.
+fn tolerance(architecture: Architecture, golden: &Golden) -> Allowed {
+    let usual = Allowed { loss: 1e-4, gradient: if architecture.has_batch_norm() { 4e-2 } else { 1e-3 } };
+    let measured = |field: &str, usual: f64| golden.parameters["tolerance"][field].as_f64().unwrap_or(usual);
+    Allowed { loss: measured("loss", usual.loss), gradient: measured("gradient", usual.gradient) }
+}
+
+/// The entry of a network, which a registered one must have.
+fn golden(architecture: Architecture) -> Golden {
+    let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), &format!("network_{architecture}"));
     assert_eq!(golden.parameters["shape"], serde_json::json!(SHAPE));
     golden
 }
@@ -27,7 +36,7 @@ fn golden() -> Golden {
 fn network(architecture: Architecture, policy: FreezePolicy) -> Network {
     let [_, _, d, h, w] = SHAPE;
     let weights = formula::state_dict_of(architecture).fitted_to([d, h, w]).expect("the size suits");
-    Network::new(&weights, policy, &Device::flex()).expect("the CPU is there")
+    Network::new(&weights, policy, &Device::flex())
 }
 
 /// Cross entropy of an AD and a CN scan, weighted 1.5 and 0.75, as the generator has it.
@@ -47,14 +56,33 @@ fn norm(values: &[f32]) -> f64 {
 
 #[test]
 fn logits_and_counts_agree() {
-    let golden = golden();
-    for architecture in Architecture::ALL {
+    for architecture in Architecture::all() {
+        let golden = golden(architecture);
         for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly, FreezePolicy::None] {
             let network = network(architecture, policy);
-            assert_eq!(golden.parameters[format!("total_{architecture}")], network.n_parameters().total);
+            assert_eq!(golden.parameters["total"], network.n_parameters().total);
             let features = network.trunk.forward(formula::volume("parity", SHAPE));
             let logits = network.head.without_autodiff().forward(features).into_data();
-            let expected = &golden.array(&format!("logits_{architecture}")).data;
+            let expected = &golden.array("logits").data;
+            assert_close(logits.as_slice::<f32>().unwrap(), expected, Tolerance::relative(1e-4));
+        }
+    }
+}
+
+/// One clip of the published weights' size, by our engine or kernels and by Burn.
+#[test]
+fn logits_agree_at_the_native_size() {
+    for architecture in Architecture::all() {
+        let golden = golden(architecture);
+        let [d, h, w] = architecture.native_dims();
+        let shape = [1, 1, d, h, w];
+        assert_eq!(golden.parameters["native_shape"], serde_json::json!(shape));
+        let weights = formula::state_dict_of(architecture);
+        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+        for network in [network.clone(), network.with_engine(EngineKind::Burn)] {
+            let features = network.trunk.forward(formula::volume("parity", shape));
+            let logits = network.head.without_autodiff().forward(features).into_data();
+            let expected = &golden.array("logits_native").data;
             assert_close(logits.as_slice::<f32>().unwrap(), expected, Tolerance::relative(1e-4));
         }
     }
@@ -63,16 +91,13 @@ fn logits_and_counts_agree() {
 /// Norm and three entries of the gradient of every tensor.
 #[test]
 fn losses_and_gradients_agree() {
-    let golden = golden();
-    for architecture in Architecture::ALL {
+    for architecture in Architecture::all() {
+        let golden = golden(architecture);
         let pass = training_pass(&mut network(architecture, FreezePolicy::None));
-        assert_close(
-            &[pass.loss],
-            &golden.array(&format!("loss_{architecture}")).data,
-            Tolerance::relative(1e-4),
-        );
-        let norms = &golden.array(&format!("norms_{architecture}")).data;
-        let entries = &golden.array(&format!("entries_{architecture}")).data;
+        let allowed = tolerance(architecture, &golden);
+        assert_close(&[pass.loss], &golden.array("loss").data, Tolerance::relative(allowed.loss));
+        let norms = &golden.array("norms").data;
+        let entries = &golden.array("entries").data;
         assert_eq!(norms.len(), pass.gradients.len(), "{architecture}: trained tensors");
         let mut sorted = norms.clone();
         sorted.sort_by(f64::total_cmp);
@@ -81,7 +106,7 @@ fn losses_and_gradients_agree() {
             pass.gradients.iter().zip(norms.iter().zip(entries.chunks(3)))
         {
             let floor = if name.ends_with(CANCELS) { 1.0 } else { 0.1 } * 1e-3 * median;
-            let most = tolerance(architecture) * expected + floor;
+            let most = allowed.gradient * expected + floor;
             let apart = (norm(got) - expected).abs();
             assert!(apart <= most, "{architecture} {name}: {} beside {expected}", norm(got));
             let typical = most / (got.len() as f64).sqrt();
@@ -97,16 +122,16 @@ fn losses_and_gradients_agree() {
 /// Each policy trains the tensors it says, with the gradients that training everything gives them.
 #[test]
 fn policies_train_what_they_say() {
-    for architecture in Architecture::ALL {
-        let thesis: &[&str] = if architecture.is_transformer() {
-            &["blocks.14.", "blocks.15.", "norm.", "head."]
-        } else {
-            &["layer4.", "fc."]
-        };
+    for architecture in Architecture::all() {
+        let golden = golden(architecture);
+        let allowed = tolerance(architecture, &golden);
+        let last_stage = golden.parameters["last_stage"].clone();
+        let last_stage: Vec<String> = serde_json::from_value(last_stage).expect("prefixes");
+        let last_stage: Vec<&str> = last_stage.iter().map(String::as_str).collect();
         let all = training_pass(&mut network(architecture, FreezePolicy::None)).gradients;
         for (policy, trained) in [
-            (FreezePolicy::Thesis, thesis),
-            (FreezePolicy::FcOnly, &["fc.", "head."][..]),
+            (FreezePolicy::Thesis, last_stage.as_slice()),
+            (FreezePolicy::FcOnly, &["fc.", "head.", "classifier."]),
             (FreezePolicy::Discriminative, &[""]),
         ] {
             let mut network = network(architecture, policy);
@@ -120,7 +145,7 @@ fn policies_train_what_they_say() {
             for (name, got) in &some {
                 let apart: Vec<f32> = got.iter().zip(&expected[name]).map(|(a, b)| a - b).collect();
                 let scale = if name.ends_with(CANCELS) { f64::INFINITY } else { norm(&expected[name]) };
-                let most = tolerance(architecture) * scale; // none behind the last class token: 0
+                let most = allowed.gradient * scale; // none behind the last class token: 0
                 assert!(
                     norm(&apart) <= most,
                     "{architecture} {policy:?} {name}: {} of {scale}",

@@ -2,10 +2,11 @@
 
 use std::sync::LazyLock;
 
+use brainreel_models::Architecture;
 use brainreel_weights::Catalogue;
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
-    let networks = brainreel_models::published_weights().iter().copied();
+    let networks = Architecture::published_weights();
     Catalogue::new([brainreel_synthstrip::PUBLISHED].into_iter().chain(networks))
 });
 

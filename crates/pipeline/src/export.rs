@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use brainreel_artifact::{ContentHash, TOOL_VERSION, hash_bytes, hash_file, write_atomic, write_json};
 use brainreel_cohort::LeakPolicy;
-use brainreel_models::{Architecture, NetworkWeights, TensorSpec};
+use brainreel_models::{Architecture, NetworkConfig, NetworkWeights, TensorSpec};
 use brainreel_training::{Checkpoint, CheckpointKind, CheckpointState};
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +125,10 @@ impl ExportSummary {
     #[must_use]
     pub fn python_lines(&self) -> String {
         let [_, _, x, y, z] = self.content.input.shape;
-        remark(self.content.leaky) + &python(self.content.architecture, [x, y, z], &self.model)
+        let network = NetworkConfig::new(self.content.architecture)
+            .with_dims([x, y, z])
+            .with_classes(self.content.classes.len());
+        remark(self.content.leaky) + &python(network, &self.model)
     }
 }
 
@@ -158,7 +161,7 @@ pub fn run(request: &ExportRequest, observer: &mut dyn Observer) -> Result<Expor
     let (state, weights) = Checkpoint::read_weights(&checkpoint)?;
     weights.write_safetensors(&files.weights)?;
     let file_name = files.weights.file_name().map(Path::new).unwrap_or(&files.weights);
-    let lines = remark(inputs.leaky) + &python(weights.architecture(), state.dims, file_name) + "\n";
+    let lines = remark(inputs.leaky) + &python(state.network(), file_name) + "\n";
     write_atomic(&files.python, lines.as_bytes())?;
     let content = new_record(request, &state, &weights, inputs, &lines)?;
     write_json(&files.record, &content)?;
@@ -227,7 +230,7 @@ fn new_record(
     lines: &str,
 ) -> Result<ExportRecord, StageError> {
     let architecture = weights.architecture();
-    let specs = architecture.tensors(state.dims);
+    let specs = state.network().tensors()?;
     let parameters = specs.iter().filter(|spec| spec.is_parameter());
     let [x, y, z] = state.dims;
     Ok(ExportRecord {
@@ -259,26 +262,15 @@ fn new_record(
 
 /// The Python lines that load an export: torchvision's network, its first layer changed to one channel. A
 /// transformer takes the sizes of its positions from the weights and the number of tokens from the input.
-fn python(architecture: Architecture, [x, y, z]: [usize; 3], out: &Path) -> String {
+fn python(network: NetworkConfig, out: &Path) -> String {
+    let NetworkConfig { architecture, dims: [x, y, z], n_classes } = network;
     // JSON's texts are texts of Python too.
     let file = serde_json::Value::from(out.display().to_string());
-    let fit = if architecture.is_transformer() {
-        // Tokens are patches of 2 x 4 x 4 voxels.
-        format!(
-            "for name, parameter in model.named_parameters():
-    parameter.data = weights[name]
-model.conv_proj.in_channels = 1
-model.pos_encoding.temporal_size, model.pos_encoding.spatial_size = {x} // 2, ({y} // 4, {z} // 4)"
-        )
-    } else {
-        "rgb = model.stem[0]
-model.stem[0] = torch.nn.Conv3d(1, rgb.out_channels, rgb.kernel_size, rgb.stride, rgb.padding, bias=False)"
-            .to_owned()
-    };
+    let fit = architecture.torchvision_changes([x, y, z]);
     format!(
         "import torch, torchvision, safetensors.torch
 weights = safetensors.torch.load_file({file})
-model = torchvision.models.video.{architecture}(num_classes=2)
+model = torchvision.models.video.{architecture}(num_classes={n_classes})
 {fit}
 model.load_state_dict(weights, strict=True)
 model.eval()
@@ -330,7 +322,7 @@ mod tests {
             notice: String::new(),
             leaky: false,
             tool: String::new(),
-            architecture: Architecture::R3d18,
+            architecture: Architecture::default(),
             input,
             classes: ["CN".to_owned(), "AD".to_owned()],
             n_parameters: 1,
@@ -349,11 +341,14 @@ mod tests {
 
     #[test]
     fn the_lines_fit_the_network() {
-        let lines = |architecture| python(architecture, [128; 3], Path::new("a \"b\".safetensors"));
-        let residual = lines(Architecture::R2plus1d18);
+        let lines = |name: &str| {
+            let network = NetworkConfig::new(name.parse().unwrap()).with_dims([128; 3]);
+            python(network, Path::new("a \"b\".safetensors"))
+        };
+        let residual = lines("r2plus1d_18");
         assert!(residual.contains("r2plus1d_18(num_classes=2)") && residual.contains("model.stem[0] ="));
         assert!(residual.contains(r#"load_file("a \"b\".safetensors")"#) && residual.contains("bias=False"));
-        let transformer = lines(Architecture::MvitV2S);
+        let transformer = lines("mvit_v2_s");
         assert!(transformer.contains("mvit_v2_s(num_classes=2)") && !transformer.contains("stem"));
         assert!(transformer.contains("spatial_size = 128 // 2, (128 // 4, 128 // 4)"), "{transformer}");
         assert!(residual.lines().count() <= 10 && transformer.lines().count() <= 11);

@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if job.export {
         weights.write_safetensors(&out.join("weights.safetensors"))?;
     }
-    let mut network = Network::new(&weights, job.policy, &Device::flex())?.with_engine(job.engine);
+    let mut network = Network::new(&weights, job.policy, &Device::flex()).with_engine(job.engine);
     let counts = network.n_parameters();
     let input = formula::volume("parity", job.shape);
     let logits = network.head.without_autodiff().forward(network.trunk.forward(input.clone()));
@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut network = network.clone();
         let features = network.trunk.forward_batch(input);
         let pass = network.training_pass(features, &|logits| {
-            weighted_cross_entropy(logits, &job.labels, job.class_weights)
+            weighted_cross_entropy(logits, &job.labels, &job.class_weights)
         });
         report.loss = Some(pass.loss);
         write_gradients(&weights, pass.gradients, &out.join("gradients.safetensors"))?;
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let features = network.trunk.forward_batch(input);
         let rate = warm_restart_factor((step / job.steps_per_epoch) as f64, 5, 1);
         let outcome =
-            training_step(&mut network, &mut optimizer, features, &job.labels, job.class_weights, rate);
+            training_step(&mut network, &mut optimizer, features, &job.labels, &job.class_weights, rate);
         report.losses.push(outcome.loss);
     }
     write_json(&out.join("result.json"), &report)?;

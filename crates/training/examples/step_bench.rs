@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (edge, n_steps): (usize, usize) = (edge.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
     let mut network =
-        Network::new(&NetworkWeights::random(Architecture::R3d18, 0), FreezePolicy::Thesis, &device)?
+        Network::new(&NetworkWeights::random(Architecture::default(), 0), FreezePolicy::Thesis, &device)
             .with_engine(engine);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let folder = std::env::temp_dir().join(format!("brainreel-step-bench-{}", std::process::id()));
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             })?;
             batch.push(Tensor::from_data(TensorData::new(features.values, features.shape), &device));
         }
-        training_step(&mut network, &mut optimizer, Tensor::cat(batch, 0), &[0, 1], [1.0; 2], 1.0);
+        training_step(&mut network, &mut optimizer, Tensor::cat(batch, 0), &[0, 1], &[1.0; 2], 1.0);
         seconds.push(start.elapsed().as_secs_f64());
     }
     // The first step fills the cache and the allocator.

@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (edge, batch, n_steps): (usize, u64, usize) = (edge.parse()?, batch.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
     let weights = NetworkWeights::random(architecture, 0).fitted_to([edge; 3])?;
-    let mut network = Network::new(&weights, freeze, &device)?;
+    let mut network = Network::new(&weights, freeze, &device);
     drop(weights);
     let mut optimizer = AdamW::new(TrainConfig::default().optimizer(architecture));
     let volumes: Vec<Vec<f32>> = (0..batch)
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let inputs = volumes.iter().map(|volume| volume_tensor(volume.clone(), [edge; 3], &device));
         let features = inputs.map(|input| network.trunk.forward(input)).collect();
         let features = Tensor::cat(features, 0);
-        training_step(&mut network, &mut optimizer, features, &labels, [1.0; 2], 1.0);
+        training_step(&mut network, &mut optimizer, features, &labels, &[1.0; 2], 1.0);
         seconds.push(start.elapsed().as_secs_f64());
     }
     seconds.remove(0);

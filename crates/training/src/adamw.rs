@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brainreel_models::{Architecture, Gradients, Network, ParameterVisitor};
+use brainreel_models::{Gradients, Network, ParameterVisitor};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -29,13 +29,14 @@ pub struct AdamWConfig {
 }
 
 impl AdamWConfig {
-    /// Learning rate of a tensor before the schedule's factor.
+    /// Learning rate of a tensor before the schedule's factor, by the distance of its layer from the output
+    /// ([`brainreel_models::Architecture::layer_depths`]).
     ///
     /// # Reference
     /// Howard and Ruder 2018, arXiv:1801.06146 (discriminative learning rates).
     #[must_use]
-    pub fn rate_of(&self, architecture: Architecture, tensor: &str) -> f64 {
-        match architecture.layer_depth(tensor) {
+    pub fn rate_at(&self, layer_depth: usize) -> f64 {
+        match layer_depth {
             0 => self.learning_rate_fc,
             depth => self.learning_rate * libm::pow(self.layer_decay, (depth - 1) as f64),
         }
@@ -111,8 +112,8 @@ impl AdamW {
     /// If a trainable parameter has no gradient, or moments of another size.
     pub fn step(&mut self, network: &mut Network, gradients: &Gradients, rate_factor: f64) {
         self.n_steps += 1;
-        let architecture = network.architecture();
-        let mut update = Update { optimizer: self, architecture, gradients, rate_factor };
+        let layer_depths = network.architecture().layer_depths();
+        let mut update = Update { optimizer: self, layer_depths, gradients, rate_factor };
         network.visit_trainable(&mut update);
     }
 
@@ -150,7 +151,7 @@ struct Scalars {
 
 struct Update<'a> {
     optimizer: &'a mut AdamW,
-    architecture: Architecture,
+    layer_depths: BTreeMap<String, usize>,
     gradients: &'a Gradients,
     rate_factor: f64,
 }
@@ -164,7 +165,7 @@ impl ParameterVisitor for Update<'_> {
         let taken = std::mem::replace(parameter, Tensor::zeros([1; D], &device));
         let mut data = taken.without_autodiff().into_data();
         let values = data.as_mut_slice::<f32>().expect("parameters are single precision");
-        let rate = self.optimizer.config.rate_of(self.architecture, name);
+        let rate = self.optimizer.config.rate_at(self.layer_depths.get(name).copied().unwrap_or(0));
         let scalars = self.optimizer.scalars(rate * self.rate_factor);
         let moments = self
             .optimizer
@@ -215,8 +216,9 @@ mod tests {
     #[test]
     fn rates_fall_from_the_final_layer_to_the_stem() {
         let config = AdamWConfig { layer_decay: 0.5, ..AdamWConfig::default() };
+        let depths = brainreel_models::Architecture::default().layer_depths();
         let rates = ["fc.bias", "layer4.1.conv2.1.weight", "layer3.0.conv1.0.weight", "stem.0.weight"]
-            .map(|name| config.rate_of(Architecture::R3d18, name));
+            .map(|name| config.rate_at(depths[name]));
         assert_close(&rates, &[1e-3, 1e-4, 0.5e-4, 1e-4 / 16.0], Tolerance::relative(1e-12));
     }
 

@@ -9,14 +9,13 @@ use brainreel_artifact::{
     ArtifactError, ContentHash, HashBuilder, hash_bytes, link_atomic, write_durable_with,
 };
 use brainreel_checkpoint::{HostTensor, decode_safetensors};
-use brainreel_models::{Architecture, FrozenNorm, NetworkWeights};
+use brainreel_models::{Architecture, FrozenNorm, NetworkConfig, NetworkWeights};
 use brainreel_named::named;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::adamw::Moments;
-use crate::config::is_transformer;
 use crate::metrics::EpochMetrics;
 use crate::paths::RunPaths;
 use crate::stopping::EarlyStopping;
@@ -88,6 +87,9 @@ pub struct CheckpointState {
     pub architecture: Architecture,
     /// Shape of the images, `[x, y, z]`.
     pub dims: [usize; 3],
+    /// Outputs of the network. Not written where it is two, as in files of before there were more.
+    #[serde(default = "default_classes", skip_serializing_if = "is_default_classes")]
+    pub n_classes: usize,
     /// Finished epochs.
     pub n_epochs: usize,
     /// Progress within the next epoch; `None` between epochs.
@@ -100,7 +102,22 @@ pub struct CheckpointState {
     pub history: Vec<EpochMetrics>,
 }
 
+const fn default_classes() -> usize {
+    NetworkConfig::DEFAULT_CLASSES
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_default_classes(n_classes: &usize) -> bool {
+    *n_classes == NetworkConfig::DEFAULT_CLASSES
+}
+
 impl CheckpointState {
+    /// The network, its input size and its classes.
+    #[must_use]
+    pub const fn network(&self) -> NetworkConfig {
+        NetworkConfig { architecture: self.architecture, dims: self.dims, n_classes: self.n_classes }
+    }
+
     /// The epoch done whose checkpoint this is: the first with the best value, the last for the other kinds.
     #[must_use]
     pub fn best(&self, kind: CheckpointKind) -> Option<&EpochMetrics> {
@@ -114,7 +131,7 @@ impl CheckpointState {
 
     /// Whether the statistics of frozen batch norms change while training.
     pub(crate) fn moves_frozen_norms(&self) -> bool {
-        self.config.frozen_norm == FrozenNorm::Batch && !is_transformer(self.architecture)
+        self.config.frozen_norm == FrozenNorm::Batch && self.architecture.has_batch_norm()
     }
 
     /// Position for messages: `after epoch 3`, `after epoch 3 and 40 steps of the next`.
@@ -205,7 +222,7 @@ fn weights_of(
     tensors: BTreeMap<String, HostTensor>,
     path: &Path,
 ) -> Result<NetworkWeights, TrainError> {
-    Ok(NetworkWeights::for_input(state.architecture, state.dims, tensors, &path.display().to_string())?)
+    Ok(NetworkWeights::from_tensors(state.network(), tensors, &path.display().to_string())?)
 }
 
 /// The safetensors header, padded to a multiple of 8 bytes. `digest` covers all values.
@@ -294,7 +311,7 @@ fn take_moments(
     path: &Path,
 ) -> Result<BTreeMap<String, Moments>, TrainError> {
     let mut moments = BTreeMap::new();
-    for spec in state.architecture.tensors(state.dims) {
+    for spec in state.network().tensors()? {
         let mut take = |prefix: &str| tensors.remove(&format!("{prefix}{}", spec.name));
         match (take(FIRST), take(SECOND)) {
             (None, None) => {}

@@ -70,7 +70,7 @@ pub struct TrainConfig {
     /// Learning rate of the other trained layers.
     pub learning_rate: f64,
     /// For `freeze = "discriminative"`: factor between the learning rates of a layer and the layer above it.
-    /// Default: 1/2.6 for residual networks, 0.75 for transformers.
+    /// Default: the network's own, 1/2.6 for residual networks, 0.75 for networks with more layers.
     pub layer_decay: Option<f64>,
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -188,7 +188,7 @@ impl TrainConfig {
         if self.freeze != FreezePolicy::Discriminative {
             return 1.0;
         }
-        self.layer_decay.unwrap_or(if is_transformer(architecture) { 0.75 } else { 1.0 / 2.6 })
+        self.layer_decay.unwrap_or(architecture.default_layer_decay())
     }
 
     /// Factor on the base learning rates at `step` of the `n_steps` of an epoch.
@@ -220,11 +220,6 @@ impl TrainConfig {
         let settings = Self { max_epochs: 0, ..self.portable() };
         HashBuilder::new().part(hash_json(&settings).as_str()).part(weights.as_str()).finish()
     }
-}
-
-/// Whether the network has layer norms instead of batch norms.
-pub(crate) const fn is_transformer(architecture: Architecture) -> bool {
-    matches!(architecture, Architecture::MvitV1B | Architecture::MvitV2S)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub(crate) struct CheckedScan {
 pub(crate) fn check_scans(
     scans: &[TrainingScan],
     dims: Option<[usize; 3]>,
+    n_classes: usize,
 ) -> Result<Vec<CheckedScan>, TrainError> {
     let mut sorted: Vec<&TrainingScan> = scans.iter().collect();
     sorted.sort_by(|a, b| a.scan_id.cmp(&b.scan_id));
@@ -48,7 +49,7 @@ pub(crate) fn check_scans(
         return Err(TrainError::DuplicateScan { scan_id: pair[0].scan_id.clone() });
     }
     let checked: Vec<Result<CheckedScan, TrainError>> =
-        sorted.par_iter().map(|scan| check_scan(scan)).collect();
+        sorted.par_iter().map(|scan| check_scan(scan, n_classes)).collect();
     let checked: Vec<CheckedScan> = checked.into_iter().collect::<Result<_, _>>()?;
     let Some(expected) = dims.or_else(|| checked.first().map(|scan| scan.dims)) else {
         return Ok(checked);
@@ -64,9 +65,10 @@ pub(crate) fn check_scans(
     }
 }
 
-fn check_scan(scan: &TrainingScan) -> Result<CheckedScan, TrainError> {
-    if scan.label > 1 {
-        return Err(TrainError::Config { field: "label", got: scan.label.to_string(), expected: "0 or 1" });
+fn check_scan(scan: &TrainingScan, n_classes: usize) -> Result<CheckedScan, TrainError> {
+    if usize::from(scan.label) >= n_classes {
+        let expected = if n_classes == 2 { "0 or 1" } else { "a class of the label set" };
+        return Err(TrainError::Config { field: "label", got: scan.label.to_string(), expected });
     }
     let image = |source| TrainError::Image { scan_id: scan.scan_id.clone(), source };
     let dims = nifti::read_header(&scan.image).map_err(image)?.grid.dims();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use brainreel_artifact::{derive_seed, write_atomic};
 use brainreel_augmentation::AugmentationPreset;
-use brainreel_models::{Gradients, N_CLASSES, Network, Random, volume_tensor};
+use brainreel_models::{Gradients, Network, Random, volume_tensor};
 use burn::tensor::Tensor;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::dataset::CheckedScan;
 use crate::events::{StepMetrics, TrainEvent};
 use crate::gradients;
 use crate::loader::{self, Loader, Showing};
-use crate::loss::weighted_cross_entropy;
+use crate::loss::{predicted_class, weighted_cross_entropy};
 use crate::metrics::{EpochMetrics, measure};
 use crate::paths::RunPaths;
 use crate::predict::classify;
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         for batch in group.chunks(self.config.batch_size) {
             let features = self.features_of(batch, loader)?;
             let labels: Vec<u8> = batch.iter().map(|showing| showing.scan.scan.label).collect();
-            let loss = sum.add(&mut self.network, features, &labels, self.class_weights);
+            let loss = sum.add(&mut self.network, features, &labels, &self.class_weights);
             if !loss.is_finite() {
                 return Err(self.non_finite(format!("loss is {loss}"), position, batch));
             }
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
     ) -> Result<EpochMetrics, TrainError> {
         let logits = classify(&self.network, &mut self.features, &self.validation, progress)?;
         let labels: Vec<u8> = self.validation.iter().map(|scan| scan.scan.label).collect();
-        let validation = measure(&logits, &labels, self.class_weights);
+        let validation = measure(&logits, &labels, &self.class_weights);
         if !validation.loss.is_finite() {
             let scan_ids = self.validation.iter().map(|scan| scan.scan.scan_id.clone()).collect();
             let what = format!("validation loss is {}", validation.loss);
@@ -261,11 +261,11 @@ impl StepSum {
         network: &mut Network,
         features: Tensor<5>,
         labels: &[u8],
-        class_weights: [f64; N_CLASSES],
+        class_weights: &[f64],
     ) -> f64 {
         let pass =
             network.training_pass(features, &|logits| weighted_cross_entropy(logits, labels, class_weights));
-        let right = |(row, label): &(&[f32; N_CLASSES], &u8)| u8::from(row[1] >= row[0]) == **label;
+        let right = |(row, label): &(&Vec<f32>, &u8)| predicted_class(row) == usize::from(**label);
         self.n_right += pass.logits.iter().zip(labels).filter(right).count();
         self.loss += pass.loss;
         self.n_batches += 1;
@@ -295,7 +295,7 @@ pub fn training_step(
     optimizer: &mut AdamW,
     features: Tensor<5>,
     labels: &[u8],
-    class_weights: [f64; N_CLASSES],
+    class_weights: &[f64],
     rate_factor: f64,
 ) -> StepOutcome {
     let mut sum = StepSum::default();

@@ -1,11 +1,10 @@
 //! Forecast of a run's memory, work and time, and advice on which setting to change.
 
 use brainreel_models::{
-    Architecture, FreezePolicy, FrozenNorm, MemoryUse, ModelError, NetworkCost, Speed, Work,
+    Architecture, FreezePolicy, FrozenNorm, MemoryUse, ModelError, NetworkConfig, NetworkCost, Speed, Work,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::config::is_transformer;
 use crate::features::HEAD_BATCH;
 use crate::loader::{self, AHEAD};
 use crate::{TrainConfig, TrainError};
@@ -30,6 +29,13 @@ pub struct Workload {
     pub n_training: usize,
     /// Scans of the validation partition.
     pub n_validation: usize,
+}
+
+impl Workload {
+    const fn network(&self) -> NetworkConfig {
+        let n_classes = NetworkConfig::DEFAULT_CLASSES; // a class more costs next to nothing
+        NetworkConfig { architecture: self.architecture, dims: self.dims, n_classes }
+    }
 }
 
 /// Peak memory in bytes, by purpose.
@@ -96,9 +102,9 @@ impl Forecast {
     fn of(config: &TrainConfig, workload: &Workload) -> Result<Self, ModelError> {
         let Workload { architecture, dims, n_training, n_validation } = *workload;
         let batch_size = config.batch_size.min(n_training.max(1));
-        let network = NetworkCost::new(architecture, config.freeze, config.frozen_norm, dims, batch_size)?;
+        let network = NetworkCost::new(workload.network(), config.freeze, config.frozen_norm, batch_size)?;
         let frozen = network.trunk.flops() > 0.0;
-        let moves = frozen && config.frozen_norm == FrozenNorm::Batch && !is_transformer(architecture);
+        let moves = frozen && config.frozen_norm == FrozenNorm::Batch && architecture.has_batch_norm();
         let keeps = frozen && !moves && config.cache.max_bytes > 0;
         let n_variants = config.augmentation.n_variants().filter(|_| keeps);
         let batches = n_training.div_ceil(batch_size) as f64;
@@ -107,7 +113,7 @@ impl Forecast {
         let in_validation = if keeps { Work::default() } else { network.trunk };
         let evaluation = in_validation + network.head_forward * (1.0 / batch_size as f64);
         let calibrated = match config.frozen_norm {
-            FrozenNorm::Calibrated if !is_transformer(architecture) => {
+            FrozenNorm::Calibrated if architecture.has_batch_norm() => {
                 config.calibration_scans.min(n_training)
             }
             _ => 0,
@@ -210,7 +216,7 @@ fn alternatives(config: &TrainConfig, workload: &Workload) -> Vec<(String, Train
         }
     };
     with_batches(&mut all, "", config, workload);
-    if config.frozen_norm == FrozenNorm::Batch && !is_transformer(workload.architecture) {
+    if config.frozen_norm == FrozenNorm::Batch && workload.architecture.has_batch_norm() {
         let fixed = TrainConfig { frozen_norm: FrozenNorm::Calibrated, ..config.clone() };
         with_batches(&mut all, "frozen_norm = \"calibrated\"", &fixed, workload);
     }
@@ -229,7 +235,7 @@ fn alternatives(config: &TrainConfig, workload: &Workload) -> Vec<(String, Train
         all.push((what.clone(), config.clone(), smaller));
         all.push((format!("{what}, with batch_size = 1"), one.clone(), smaller));
     }
-    for architecture in [Architecture::Mc318].into_iter().filter(|one| *one != workload.architecture) {
+    for architecture in Architecture::all().filter(|one| *one != workload.architecture) {
         let smaller = Workload { architecture, ..*workload };
         all.push((format!("use a smaller network, {architecture}"), config.clone(), smaller));
         all.push((
@@ -242,7 +248,7 @@ fn alternatives(config: &TrainConfig, workload: &Workload) -> Vec<(String, Train
 }
 
 fn trained(policy: FreezePolicy, workload: &Workload) -> usize {
-    NetworkCost::new(workload.architecture, policy, FrozenNorm::Calibrated, workload.dims, 1)
+    NetworkCost::new(workload.network(), policy, FrozenNorm::Calibrated, 1)
         .map_or(0, |cost| cost.parameters.trainable)
 }
 
@@ -270,11 +276,13 @@ fn gib(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    const WORKLOAD: Workload =
-        Workload { architecture: Architecture::R3d18, dims: [128; 3], n_training: 100, n_validation: 20 };
+    fn workload() -> Workload {
+        let architecture = Architecture::default();
+        Workload { architecture, dims: [128; 3], n_training: 100, n_validation: 20 }
+    }
 
     fn forecast(config: &TrainConfig) -> Forecast {
-        Forecast::new(config, &WORKLOAD).unwrap()
+        Forecast::new(config, &workload()).unwrap()
     }
 
     fn with(change: impl Fn(&mut TrainConfig)) -> TrainConfig {
@@ -308,19 +316,21 @@ mod tests {
 
     #[test]
     fn advice_is_silent_where_nothing_is_wrong() {
-        assert_eq!(advice(&TrainConfig::default(), &WORKLOAD, 64 << 30), None);
+        assert_eq!(advice(&TrainConfig::default(), &workload(), 64 << 30), None);
     }
 
     #[test]
     fn advice_fits_and_changes_the_least() {
         let all = with(|c| c.freeze = FreezePolicy::None);
-        let limit =
-            total(&with(|c| (c.freeze, c.batch_size, c.accumulate) = (FreezePolicy::None, 1, 2)), &WORKLOAD);
-        let said = advice(&all, &WORKLOAD, limit.unwrap()).unwrap();
+        let limit = total(
+            &with(|c| (c.freeze, c.batch_size, c.accumulate) = (FreezePolicy::None, 1, 2)),
+            &workload(),
+        );
+        let said = advice(&all, &workload(), limit.unwrap()).unwrap();
         assert!(said.contains("set batch_size = 1 and accumulate = 2 ("), "{said}");
-        let said = advice(&all, &WORKLOAD, limit.unwrap() - 1).unwrap();
+        let said = advice(&all, &workload(), limit.unwrap() - 1).unwrap();
         assert!(said.contains("set freeze = \"thesis\""), "{said}");
-        let said = advice(&all, &WORKLOAD, 1 << 20).unwrap();
+        let said = advice(&all, &workload(), 1 << 20).unwrap();
         assert!(said.contains("no other setting takes less than"), "{said}");
     }
 }

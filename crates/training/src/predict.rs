@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use brainreel_augmentation::Draw;
-use brainreel_models::{DeviceKind, N_CLASSES, Network};
+use brainreel_models::{DeviceKind, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -23,8 +23,8 @@ pub struct Prediction {
     pub subject_id: String,
     /// The true class: 1 for Alzheimer's disease.
     pub label: u8,
-    /// The network's two outputs, CN and AD.
-    pub logits: [f64; N_CLASSES],
+    /// The network's outputs, one per class: CN, AD.
+    pub logits: Vec<f64>,
     /// Probability of Alzheimer's disease (softmax, not calibrated).
     pub probability: f64,
 }
@@ -71,9 +71,9 @@ pub fn predict(
     let PredictRequest { run_dir, checkpoint, scans, .. } = *request;
     let (state, weights) = Checkpoint::read_weights(&checkpoint.path(run_dir))?;
     progress(TrainEvent::Checking { n_scans: scans.len() });
-    let scans = check_scans(scans, Some(state.dims))?;
+    let scans = check_scans(scans, Some(state.dims), state.n_classes)?;
     let device = request.device.unwrap_or(state.config.device);
-    let network = Network::new(&weights, state.config.freeze, &device.open()?)?
+    let network = Network::new(&weights, state.config.freeze, &device.open()?)
         .with_engine(state.config.engine)
         .with_precision(state.config.precision);
     // In `batch` mode the statistics change with every step, so caching features is useless.
@@ -85,13 +85,13 @@ pub fn predict(
     Ok(scans.iter().zip(logits).map(|(scan, logits)| prediction(&scan.scan, logits)).collect())
 }
 
-fn prediction(scan: &TrainingScan, logits: [f64; N_CLASSES]) -> Prediction {
+fn prediction(scan: &TrainingScan, logits: Vec<f64>) -> Prediction {
     Prediction {
         scan_id: scan.scan_id.clone(),
         subject_id: scan.subject_id.clone(),
         label: scan.label,
+        probability: probability(&logits),
         logits,
-        probability: probability(logits),
     }
 }
 
@@ -101,16 +101,19 @@ pub(crate) fn classify(
     features: &mut FeatureSource,
     scans: &[&CheckedScan],
     progress: &mut dyn FnMut(TrainEvent<'_>),
-) -> Result<Vec<[f64; N_CLASSES]>, TrainError> {
+) -> Result<Vec<Vec<f64>>, TrainError> {
     let head = network.head.without_autodiff();
     // Without a trunk the head is the whole network, and its activations are large.
     let n_together = if network.trunk.is_empty() { 1 } else { HEAD_BATCH };
     let mut logits = Vec::with_capacity(scans.len());
     for batch in scans.chunks(n_together) {
         let batch: Vec<(&CheckedScan, Draw)> = batch.iter().map(|scan| (*scan, Draw::default())).collect();
-        let outputs = head.forward(features.batch(&network.trunk, &batch)?).into_data();
+        let outputs = head.forward(features.batch(&network.trunk, &batch)?);
+        let [_, n_classes] = outputs.dims();
+        let outputs = outputs.into_data();
         let outputs = outputs.as_slice::<f32>().expect("logits are single precision");
-        logits.extend(outputs.as_chunks::<N_CLASSES>().0.iter().map(|row| row.map(f64::from)));
+        let rows = outputs.chunks_exact(n_classes);
+        logits.extend(rows.map(|row| row.iter().copied().map(f64::from).collect::<Vec<f64>>()));
         progress(TrainEvent::Evaluating { done: logits.len(), total: scans.len() });
     }
     Ok(logits)

@@ -7,7 +7,7 @@ use brainreel_artifact::{ContentHash, derive_seed, link_atomic, write_json};
 use brainreel_augmentation::Draw;
 use brainreel_cohort::Partition;
 use brainreel_models::{
-    Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, N_CLASSES, Network, NetworkWeights,
+    Architecture, DeviceKind, EngineKind, FrozenNorm, ImportOptions, Network, NetworkConfig, NetworkWeights,
     NormTally, ParameterCounts, Random, read_weights,
 };
 use brainreel_named::named;
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use crate::adamw::AdamW;
 use crate::cache::CacheUse;
 use crate::checkpoint::{Checkpoint, CheckpointKind, CheckpointState, STATE_REVISION};
-use crate::config::is_transformer;
 use crate::dataset::{CheckedScan, TrainingScan, check_scans, data_hash};
 use crate::events::TrainEvent;
 use crate::features::{FeatureSource, input};
@@ -49,6 +48,8 @@ pub struct TrainRequest<'a> {
     pub scans: &'a [TrainingScan],
     /// Settings.
     pub config: &'a TrainConfig,
+    /// Classes of the cohort's label set. Labels count from 0; two are CN and AD.
+    pub n_classes: usize,
     /// Content hash of the split of these scans. Checkpoints store it.
     pub split_sha256: Option<String>,
     /// Checkpoint from which an interrupted run resumes.
@@ -69,6 +70,7 @@ impl<'a> TrainRequest<'a> {
             run_dir,
             scans,
             config,
+            n_classes: NetworkConfig::DEFAULT_CLASSES,
             split_sha256: None,
             resume_from: ResumeFrom::Last,
             stop_after_steps: None,
@@ -107,8 +109,8 @@ pub struct TrainSummary {
     pub parameters: ParameterCounts,
     /// Number of training and validation scans.
     pub n_scans: ScanCounts,
-    /// Weights of the classes CN and AD in the loss.
-    pub class_weights: [f64; N_CLASSES],
+    /// Weight of each class in the loss: CN, AD.
+    pub class_weights: Vec<f64>,
     /// Digest of the settings and the initial weights.
     pub run_hash: ContentHash,
     /// Whether the run is finished. Otherwise it was stopped, and starting it again resumes it.
@@ -148,7 +150,7 @@ pub fn train(
     let used: Vec<TrainingScan> =
         request.scans.iter().filter(|scan| scan.partition != Partition::Test).cloned().collect();
     progress(TrainEvent::Checking { n_scans: used.len() });
-    let scans = check_scans(&used, None)?;
+    let scans = check_scans(&used, None, request.n_classes)?;
     let mut run = Run::start(request, &scans, progress)?;
     run.prepare_features(progress)?;
     while !run.is_finished() && !run.is_stopped() {
@@ -189,7 +191,7 @@ pub(crate) struct Run<'a> {
     pub(crate) config: &'a TrainConfig,
     pub(crate) training: Vec<&'a CheckedScan>,
     pub(crate) validation: Vec<&'a CheckedScan>,
-    pub(crate) class_weights: [f64; N_CLASSES],
+    pub(crate) class_weights: Vec<f64>,
     pub(crate) network: Network,
     pub(crate) optimizer: AdamW,
     pub(crate) features: FeatureSource,
@@ -208,9 +210,9 @@ impl<'a> Run<'a> {
         let TrainRequest { run_dir, config, .. } = *request;
         let of = |partition| scans.iter().filter(|scan| scan.scan.partition == partition).collect::<Vec<_>>();
         let (training, validation) = (of(Partition::Train), of(Partition::Validation));
-        require_scans(&training, &validation)?;
+        require_scans(&training, &validation, request.n_classes)?;
         let dims = training[0].dims;
-        let initial = initial_weights(config)?.fitted_to(dims)?;
+        let initial = initial_weights(config, request.n_classes)?.fitted_to(dims)?;
         let architecture = initial.architecture();
         let fresh = CheckpointState {
             revision: STATE_REVISION,
@@ -220,6 +222,7 @@ impl<'a> Run<'a> {
             split_sha256: request.split_sha256.clone(),
             architecture,
             dims,
+            n_classes: request.n_classes,
             n_epochs: 0,
             progress: None,
             n_steps: 0,
@@ -233,7 +236,7 @@ impl<'a> Run<'a> {
         let settings = config.optimizer(architecture);
         let (state, network, optimizer) = match checkpoint_to_resume(request, &fresh)? {
             Some(Checkpoint { state, weights, moments }) => {
-                let network = Network::new(&weights, config.freeze, &device)?
+                let network = Network::new(&weights, config.freeze, &device)
                     .with_engine(config.engine)
                     .with_precision(config.precision);
                 let optimizer = AdamW::restore(settings, state.n_steps, moments);
@@ -241,11 +244,11 @@ impl<'a> Run<'a> {
                 (state, network, optimizer)
             }
             None => {
-                let mut network = Network::new(&initial, config.freeze, &device)?
+                let mut network = Network::new(&initial, config.freeze, &device)
                     .with_engine(config.engine)
                     .with_precision(config.precision);
                 drop(initial);
-                if config.frozen_norm == FrozenNorm::Calibrated && !is_transformer(architecture) {
+                if config.frozen_norm == FrozenNorm::Calibrated && architecture.has_batch_norm() {
                     calibrate(&mut network, &training, request, progress)?;
                 }
                 (fresh, network, AdamW::new(settings))
@@ -255,7 +258,7 @@ impl<'a> Run<'a> {
         let features =
             FeatureSource::new(&network.trunk, !state.moves_frozen_norms(), &config.cache, run_dir)
                 .with_repeated_draws(config.augmentation.n_variants().is_some());
-        let class_weights = class_weights(&labels);
+        let class_weights = class_weights(&labels, request.n_classes);
         let log =
             JsonLines::open(&RunPaths::new(run_dir).metrics_log(), Some(state.n_steps).filter(|&n| n > 0))?;
         let run = Self {
@@ -370,7 +373,7 @@ impl<'a> Run<'a> {
             architecture: self.state.architecture,
             parameters: self.network.n_parameters(),
             n_scans: ScanCounts { training: self.training.len(), validation: self.validation.len() },
-            class_weights: self.class_weights,
+            class_weights: self.class_weights.clone(),
             run_hash: self.state.run_hash.clone(),
             is_finished: self.is_finished(),
             n_steps: self.optimizer.n_steps(),
@@ -392,22 +395,33 @@ fn remove_if_there(path: &Path) -> Result<(), TrainError> {
     }
 }
 
-fn require_scans(training: &[&CheckedScan], validation: &[&CheckedScan]) -> Result<(), TrainError> {
-    let count = |scans: &[&CheckedScan], label| scans.iter().filter(|scan| scan.scan.label == label).count();
+fn require_scans(
+    training: &[&CheckedScan],
+    validation: &[&CheckedScan],
+    n_classes: usize,
+) -> Result<(), TrainError> {
+    let count = |scans: &[&CheckedScan], label: usize| {
+        scans.iter().filter(|scan| usize::from(scan.scan.label) == label).count()
+    };
     let check = |partition, scans: &[&CheckedScan], enough: bool, expected| {
         let (n_cn, n_ad) = (count(scans, 0), count(scans, 1));
         if enough { Ok(()) } else { Err(TrainError::EmptyClass { partition, n_cn, n_ad, expected }) }
     };
-    let both = count(training, 0) > 0 && count(training, 1) > 0;
-    check("train", training, both, "at least one of each")?;
+    let all = (0..n_classes).all(|label| count(training, label) > 0);
+    check("train", training, all, "at least one of each")?;
     check("validation", validation, !validation.is_empty(), "at least one scan")
 }
 
-fn initial_weights(config: &TrainConfig) -> Result<NetworkWeights, TrainError> {
+fn initial_weights(config: &TrainConfig, n_classes: usize) -> Result<NetworkWeights, TrainError> {
     let (seed, architecture) = (config.seed, config.architecture);
     match &config.weights {
-        None => Ok(NetworkWeights::random(architecture.unwrap_or_default(), seed)),
-        Some(path) => Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture })?),
+        None => {
+            let network = NetworkConfig::new(architecture.unwrap_or_default()).with_classes(n_classes);
+            Ok(NetworkWeights::random(network, seed))
+        }
+        Some(path) => {
+            Ok(read_weights(path, ImportOptions { stem: config.stem, seed, architecture, n_classes })?)
+        }
     }
 }
 

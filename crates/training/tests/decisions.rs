@@ -40,7 +40,7 @@ fn class_weights_are_scikit_learns() {
         .iter()
         .flat_map(|[n_cn, n_ad]| {
             let labels = [vec![0_u8; *n_cn as usize], vec![1; *n_ad as usize]].concat();
-            class_weights(&labels)
+            class_weights(&labels, 2)
         })
         .collect();
     assert_close(&got, &golden.array("class_weights").data, Tolerance::relative(1e-14));
@@ -55,7 +55,7 @@ fn weighted_losses_are_pytorchs() {
     let losses: Vec<f32> = (batches.chunks(10).zip(labels.chunks(5)).zip(weights))
         .map(|((logits, labels), weights)| {
             let logits = Tensor::from_data(TensorData::new(logits.to_vec(), [5, 2]), &Device::flex());
-            weighted_cross_entropy(logits, labels, *weights).into_scalar()
+            weighted_cross_entropy(logits, labels, weights).into_scalar()
         })
         .collect();
     // Both in single precision.

@@ -18,14 +18,14 @@ const WEIGHTS: [f64; 2] = [0.75, 1.5];
 fn step(network: &mut Network, optimizer: &mut AdamW, index: usize) -> StepOutcome {
     let input = formula::volume(&format!("step{index}"), [2, 1, 24, 33, 40]);
     let features = network.trunk.forward_batch(input);
-    training_step(network, optimizer, features, &LABELS, WEIGHTS, 1.0)
+    training_step(network, optimizer, features, &LABELS, &WEIGHTS, 1.0)
 }
 
 #[test]
 fn three_steps_are_pytorchs() {
     let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "train_step");
-    let weights = formula::state_dict_of(Architecture::R3d18);
-    let mut network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex()).unwrap();
+    let weights = formula::state_dict_of(Architecture::default());
+    let mut network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let first = step(&mut network, &mut optimizer, 0);
     let expected = &golden.array("losses").data;

@@ -215,7 +215,7 @@ fn bad_checkpoints_are_refused_by_name() {
     renamed[at..at + 8].copy_from_slice(b"n_epoche");
     refuse(&renamed, "its state has changed");
     let plain = dir.path().join("plain.safetensors");
-    NetworkWeights::random(Architecture::R3d18, 0).write_safetensors(&plain).unwrap();
+    NetworkWeights::random(Architecture::default(), 0).write_safetensors(&plain).unwrap();
     refuse(&fs::read(&plain).unwrap(), "no training state");
     // Its weights can serve as initial weights.
     fs::write(&path, &whole).unwrap();
@@ -255,7 +255,7 @@ fn scans_that_will_not_do_are_named() {
 fn a_loss_that_is_no_number_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let scans = cohort(dir.path());
-    let mut weights = NetworkWeights::random(Architecture::R3d18, 0);
+    let mut weights = NetworkWeights::random(Architecture::default(), 0);
     weights.set("fc.weight", vec![f32::MAX; 1024]);
     let path = dir.path().join("w.safetensors");
     weights.write_safetensors(&path).unwrap();
@@ -434,7 +434,7 @@ fn discriminative_rates_move_the_lower_layers_less() {
     };
     let summary = run(&out, &scans, &settings);
     assert_eq!(summary.parameters.frozen, 0);
-    let before = NetworkWeights::random(Architecture::R3d18, 0);
+    let before = NetworkWeights::random(Architecture::default(), 0);
     let after = Checkpoint::read(&CheckpointKind::Last.path(&out)).unwrap().weights;
     // The first steps of AdamW are as large as the learning rate.
     let moved = |name: &str| {

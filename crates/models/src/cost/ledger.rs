@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a single-precision number.
-pub(super) const NUMBER: u64 = 4;
+pub(crate) const NUMBER: u64 = 4;
 
 /// Bytes in use at one moment, by what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,25 +28,25 @@ impl MemoryUse {
 
 /// Goes through a step and remembers the moment when most was in use.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pub(super) now: MemoryUse,
+pub(crate) struct Ledger {
+    pub(crate) now: MemoryUse,
     peak: MemoryUse,
 }
 
 impl Ledger {
     /// Takes memory for maps; they stay until released.
-    pub(super) fn hold(&mut self, bytes: u64) {
+    pub(crate) fn hold(&mut self, bytes: u64) {
         self.now.activations += bytes;
         self.note();
     }
 
     /// Gives memory of maps back.
-    pub(super) fn release(&mut self, bytes: u64) {
+    pub(crate) fn release(&mut self, bytes: u64) {
         self.now.activations = self.now.activations.saturating_sub(bytes);
     }
 
     /// Maps and workspace that are needed for a moment.
-    pub(super) fn pass(&mut self, activations: u64, workspace: u64) {
+    pub(crate) fn pass(&mut self, activations: u64, workspace: u64) {
         let before = self.now;
         self.now.activations += activations;
         self.now.workspace += workspace;
@@ -55,13 +55,13 @@ impl Ledger {
     }
 
     /// Remembers this moment if it is the worst so far.
-    pub(super) fn note(&mut self) {
+    pub(crate) fn note(&mut self) {
         if self.now.total() > self.peak.total() {
             self.peak = self.now;
         }
     }
 
-    pub(super) const fn peak(&self) -> MemoryUse {
+    pub(crate) const fn peak(&self) -> MemoryUse {
         self.peak
     }
 }

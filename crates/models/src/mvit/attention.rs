@@ -7,10 +7,10 @@ use burn::tensor::{Device, Tensor, module};
 
 use super::parts::{LayerNorm, Linear, load};
 use super::relative::axis_scores;
-use crate::architecture::{HEAD_CHANNELS, TokenBlockSpec};
+use super::spec::{HEAD_CHANNELS, TokenBlockSpec, Version};
 use crate::math::Math;
 use crate::native::{TokenOp, operand, token_op};
-use crate::network::ParameterVisitor;
+use crate::parameters::ErasedVisitor;
 use brainreel_checkpoint::StateDict;
 
 /// Queries whose scores are held at a time where Burn computes.
@@ -55,8 +55,8 @@ impl Pool {
         self.norm.forward(pooled, math)
     }
 
-    fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
-        visitor.visit(&format!("{}.pool.weight", self.name), &mut self.kernel);
+    fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
+        visitor.kernel(&format!("{}.pool.weight", self.name), &mut self.kernel);
         self.norm.visit(visitor);
     }
 }
@@ -109,7 +109,7 @@ impl Attention {
         let table = |axis: &str| load(&name(&format!("rel_pos_{axis}")), weights, device);
         let pool = |field: &str, stride| Pool::load(name(field), stride, weights, device);
         Self {
-            relative: spec.second.then(|| ["t", "h", "w"].map(table)),
+            relative: (spec.version == Version::V2).then(|| ["t", "h", "w"].map(table)),
             qkv: Linear::load(name("qkv"), weights, device),
             project: Linear::load(name("project.0"), weights, device),
             pool_q: spec.pools_queries.then(|| pool("pool_q", spec.stride_q)),
@@ -137,7 +137,7 @@ impl Attention {
         } else {
             self.attend(q.clone(), k, v, math)
         };
-        if self.spec.second {
+        if self.spec.version == Version::V2 {
             // Pooled queries join all tokens but the class token.
             let [n, tokens, width] = y.dims();
             let class_token = y.clone().slice([0..n, 0..1]);
@@ -191,10 +191,10 @@ impl Attention {
         y.swap_dims(1, 2).reshape([n, tokens, heads * channels])
     }
 
-    pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
+    pub(super) fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
         if let Some([t, h, w]) = &mut self.relative {
             for (axis, table) in [("h", h), ("w", w), ("t", t)] {
-                visitor.visit(&format!("{}.attn.rel_pos_{axis}", self.spec.name), table);
+                visitor.matrix(&format!("{}.attn.rel_pos_{axis}", self.spec.name), table);
             }
         }
         self.qkv.visit(visitor);

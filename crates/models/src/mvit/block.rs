@@ -4,9 +4,9 @@ use burn::tensor::{Device, Tensor};
 
 use super::attention::{Attention, pool_shortcut};
 use super::parts::{LayerNorm, Linear, gelu};
-use crate::architecture::TokenBlockSpec;
+use super::spec::{TokenBlockSpec, Version};
 use crate::math::Math;
-use crate::network::ParameterVisitor;
+use crate::parameters::ErasedVisitor;
 use brainreel_checkpoint::StateDict;
 
 /// A block of a transformer.
@@ -41,7 +41,7 @@ impl Block {
     pub(super) fn forward(&self, x: Tensor<3>, math: Math) -> Tensor<3> {
         let normed = self.norm1.forward(x.clone(), math);
         let shortcut = match &self.project {
-            Some(project) if self.spec.second => project.forward(normed.clone(), math),
+            Some(project) if self.spec.version == Version::V2 => project.forward(normed.clone(), math),
             _ => x,
         };
         let shortcut = if self.spec.pools_shortcut() {
@@ -52,14 +52,14 @@ impl Block {
         let x = shortcut + self.attention.forward(normed, math);
         let normed = self.norm2.forward(x.clone(), math);
         let shortcut = match &self.project {
-            Some(project) if !self.spec.second => project.forward(normed.clone(), math),
+            Some(project) if self.spec.version == Version::V1 => project.forward(normed.clone(), math),
             _ => x,
         };
         let [inner, outer] = &self.mlp;
         shortcut + outer.forward(gelu(inner.forward(normed, math), math), math)
     }
 
-    pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
+    pub(super) fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
         self.norm1.visit(visitor);
         self.norm2.visit(visitor);
         self.attention.visit(visitor);

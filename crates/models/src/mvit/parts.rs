@@ -2,10 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation, module};
 
-use crate::architecture::LAYER_NORM_EPSILON;
+use super::spec::LAYER_NORM_EPSILON;
 use crate::math::Math;
 use crate::native::{TokenOp, operand, token_op};
-use crate::network::ParameterVisitor;
+use crate::parameters::ErasedVisitor;
 use brainreel_checkpoint::StateDict;
 
 /// Loads a tensor by name onto a device.
@@ -47,9 +47,9 @@ impl Linear {
         rows.reshape([n, tokens, channels])
     }
 
-    pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
-        visitor.visit(&format!("{}.weight", self.name), &mut self.weight);
-        visitor.visit(&format!("{}.bias", self.name), &mut self.bias);
+    pub(super) fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
+        visitor.matrix(&format!("{}.weight", self.name), &mut self.weight);
+        visitor.vector(&format!("{}.bias", self.name), &mut self.bias);
     }
 }
 
@@ -87,8 +87,8 @@ impl LayerNorm {
         rows.reshape([n, tokens, width])
     }
 
-    pub(super) fn visit(&mut self, visitor: &mut impl ParameterVisitor) {
-        visitor.visit(&format!("{}.weight", self.name), &mut self.gamma);
-        visitor.visit(&format!("{}.bias", self.name), &mut self.beta);
+    pub(super) fn visit(&mut self, visitor: &mut dyn ErasedVisitor) {
+        visitor.vector(&format!("{}.weight", self.name), &mut self.gamma);
+        visitor.vector(&format!("{}.bias", self.name), &mut self.beta);
     }
 }

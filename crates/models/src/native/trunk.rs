@@ -7,17 +7,21 @@ use brainreel_engine::{
 };
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::architecture::{BlockSpec, ConvNormSpec, StageSpec};
-use crate::norm::{EPSILON, NormStatistics};
+use crate::convnet::{ConvLayer, ConvNormSpec, Part};
+use crate::norm::NormStatistics;
 use crate::weights::NetworkWeights;
 use brainreel_checkpoint::StateDict;
 
-/// All stages of a network, for the engine alone: up to the maps that are averaged in front of the final
-/// layer.
+/// All layers of a network in front of the classifier, for the engine alone; `None` if the engine cannot compute
+/// one of them.
 #[must_use]
-pub fn whole_network(weights: &NetworkWeights) -> (Network, Node) {
-    let built = network(&weights.architecture().stages(), weights.state());
-    (built.network, built.output)
+pub fn whole_network(weights: &NetworkWeights) -> Option<(Network, Node)> {
+    let config = weights.config();
+    let specs = config.architecture.backbone().layers(config.dims, config.n_classes);
+    let (_, specs) = specs.split_last()?;
+    let layers: Option<Vec<ConvLayer>> = specs.iter().map(|spec| spec.for_engine().cloned()).collect();
+    let built = network(&layers?, weights.state());
+    Some((built.network, built.output))
 }
 
 /// A network for the engine.
@@ -29,28 +33,21 @@ pub(crate) struct Built {
     norm_order: Vec<usize>,
 }
 
-/// A network of the given stages with the weights of `state`.
-pub(crate) fn network(stages: &[StageSpec], state: &StateDict) -> Built {
-    let channels = stages.iter().flat_map(StageSpec::convolutions).next().map_or(1, |conv| conv.channels_in);
+/// A network of the given layers with the weights of `state`.
+pub(crate) fn network(layers: &[ConvLayer], state: &StateDict) -> Built {
+    let convolutions = || layers.iter().flat_map(ConvLayer::all_convolutions);
+    let channels = convolutions().next().map_or(1, |conv| conv.channels_in);
     let mut network = Builder { network: Network::new(channels), added: Vec::new() };
     let mut node = network.network.input();
-    for stage in stages {
-        match stage {
-            StageSpec::Stem(convs) => {
-                for conv in convs {
-                    node = network.add(node, conv, state, None, Activation::Relu);
-                }
-            }
-            StageSpec::Layer(blocks) => {
-                for block in blocks {
-                    node = network.add_block(node, block, state);
-                }
-            }
-        }
+    for part in layers.iter().flat_map(|layer| &layer.parts) {
+        node = match part {
+            Part::Conv(conv) => network.add(node, conv, state, None, Activation::Relu),
+            Part::Residual { main, shortcut } => network.add_block(node, main, shortcut.as_ref(), state),
+            Part::MaxPool(_) | Part::Branches(_) => unreachable!("`LayerSpec::for_engine` refuses them"),
+        };
     }
-    let wanted = stages.iter().flat_map(StageSpec::convolutions);
     let place = |conv: &ConvNormSpec| network.added.iter().position(|name| *name == conv.conv);
-    let norm_order = wanted.map(|conv| place(conv).expect("every convolution was added")).collect();
+    let norm_order = convolutions().map(|conv| place(conv).expect("every convolution was added")).collect();
     Built { network: network.network, output: node, norm_order }
 }
 
@@ -61,16 +58,21 @@ struct Builder {
 }
 
 impl Builder {
-    fn add_block(&mut self, input: Node, block: &BlockSpec, state: &StateDict) -> Node {
-        let shortcut = match &block.downsample {
+    fn add_block(
+        &mut self,
+        input: Node,
+        main: &[ConvNormSpec],
+        shortcut: Option<&ConvNormSpec>,
+        state: &StateDict,
+    ) -> Node {
+        let shortcut = match shortcut {
             Some(conv) => self.add(input, conv, state, None, Activation::None),
             None => input,
         };
-        let convs: Vec<&ConvNormSpec> = block.conv1.iter().chain(&block.conv2).collect();
         let mut node = input;
-        for (i, conv) in convs.iter().enumerate() {
+        for (i, conv) in main.iter().enumerate() {
             // The shortcut joins before the last activation.
-            let residual = (i + 1 == convs.len()).then_some(shortcut);
+            let residual = (i + 1 == main.len()).then_some(shortcut);
             node = self.add(node, conv, state, residual, Activation::Relu);
         }
         node
@@ -100,7 +102,7 @@ impl Builder {
                 beta: norm("bias"),
                 mean: norm("running_mean"),
                 variance: norm("running_var"),
-                epsilon: EPSILON,
+                epsilon: spec.constants.epsilon,
             }),
             residual,
             activation,

@@ -2,52 +2,35 @@
 
 use brainreel_named::named;
 
-use crate::architecture::{Architecture, N_BLOCKS};
+use crate::networks::Architecture;
 
 named! {
     /// Which part of the network is trained.
     #[derive(Default)]
     pub enum FreezePolicy {
-        /// Only the last stage is trained: layer4 and fc, or a transformer's last two blocks, its final norm and
-        /// its head.
+        /// Only the last stage is trained: layer4 and fc of a residual network, a transformer's last two blocks,
+        /// its final norm and its head, the blocks behind the last pooling of S3D.
         #[default]
         Thesis = "thesis",
         /// Nothing frozen.
         None = "none",
-        /// Everything frozen but the final linear layer.
+        /// Everything frozen but the classifier.
         FcOnly = "fc-only",
         /// Nothing frozen; the learning rate decays from layer to layer
-        /// ([`crate::Architecture::layer_depth`]).
+        /// ([`crate::Architecture::layer_depths`]).
         Discriminative = "discriminative",
     }
 }
 
 impl FreezePolicy {
-    /// How many of a residual network's five stages (stem, layer1..4) are frozen.
-    pub(crate) const fn n_frozen_stages(self) -> usize {
+    /// How many of the network's layers are frozen, counted from the input.
+    #[must_use]
+    pub fn n_frozen(self, architecture: Architecture) -> usize {
+        let n_layers = architecture.n_layers();
         match self {
-            Self::Thesis => 4,
+            Self::Thesis => n_layers - architecture.backbone().n_last_stage(),
+            Self::FcOnly => n_layers - 1,
             Self::None | Self::Discriminative => 0,
-            Self::FcOnly => 5,
-        }
-    }
-
-    /// How many of a transformer's layers (embedding, blocks, final norm, final layer) are frozen.
-    pub(crate) const fn n_frozen_layers(self) -> usize {
-        match self {
-            Self::Thesis => 1 + N_BLOCKS - 2,
-            Self::None | Self::Discriminative => 0,
-            Self::FcOnly => 1 + N_BLOCKS + 1,
-        }
-    }
-
-    /// [`Architecture::layer_depth`] of the layer nearest to the input that is trained.
-    pub(crate) const fn deepest_trained(self, architecture: Architecture) -> usize {
-        match (self, architecture.is_transformer()) {
-            (Self::FcOnly, _) => 0,
-            (Self::Thesis, false) => 1,
-            (Self::Thesis, true) => 2,
-            (Self::None | Self::Discriminative, _) => usize::MAX,
         }
     }
 }

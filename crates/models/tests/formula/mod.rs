@@ -29,7 +29,8 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
         Role::RunningMean => 0.4 * (u - 0.5),
         Role::RunningVar => 0.5 + u,
         Role::Kernel => (6.0 / fan_out as f64).sqrt() * (2.0 * u - 1.0),
-        Role::LinearWeight | Role::LinearBias { .. } => (2.0 * u - 1.0) / 512.0_f64.sqrt(),
+        Role::LinearWeight => (2.0 * u - 1.0) / (fan_in as f64).sqrt(),
+        Role::LinearBias { fan_in } => (2.0 * u - 1.0) / (fan_in as f64).sqrt(),
         Role::PatchKernel | Role::DenseWeight => (3.0 / fan_in as f64).sqrt() * (2.0 * u - 1.0),
         Role::PatchBias { .. } | Role::DenseBias => 0.2 * (u - 0.5),
         Role::Position => 0.5 * (2.0 * u - 1.0),
@@ -42,10 +43,10 @@ fn tensor(spec: &TensorSpec) -> HostTensor {
 
 /// The formula's weights, for inputs of the published weights' size.
 pub(crate) fn state_dict_of(architecture: Architecture) -> NetworkWeights {
-    let specs = architecture.tensors(architecture.native_dims());
+    let specs = architecture.tensors(architecture.native_dims(), 2);
     let tensors: BTreeMap<String, HostTensor> =
         specs.iter().map(|spec| (spec.name.clone(), tensor(spec))).collect();
-    NetworkWeights::new(architecture, tensors, "formula").expect("the formula fills every tensor")
+    NetworkWeights::from_tensors(architecture, tensors, "formula").expect("the formula fills every tensor")
 }
 
 /// The formula's input.

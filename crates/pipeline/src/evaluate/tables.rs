@@ -11,7 +11,7 @@ pub(crate) fn predictions_table(predictions: &[Prediction], threshold: f64) -> S
         String::from("scan_id\tparticipant_id\tdiagnosis\tlogit_cn\tlogit_ad\tprobability_ad\tpredicted\n");
     for p in predictions {
         let predicted = diagnosis(p.probability >= threshold);
-        let [cn, ad] = p.logits;
+        let (cn, ad) = (p.logits[0], p.logits[1]);
         table += &format!(
             "{}\t{}\t{}\t{cn:.6}\t{ad:.6}\t{:.6}\t{predicted}\n",
             p.scan_id,
@@ -51,7 +51,7 @@ mod tests {
             scan_id: format!("sub-1_ses-{scan}"),
             subject_id: "sub-1".to_owned(),
             label: 1,
-            logits: [0.25, 1.0],
+            logits: vec![0.25, 1.0],
             probability,
         };
         let predictions = [prediction("a", 0.75), prediction("b", 0.5)];

@@ -27,21 +27,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "a header holds its sidecar",
     },
     Allowed {
-        folder: "crates/models",
-        files: &[
-            "block.rs",
-            "mvit/attention.rs",
-            "mvit/block.rs",
-            "mvit/layer.rs",
-            "mvit/parts.rs",
-            "native/trunk.rs",
-            "network/mod.rs",
-            "network/residual.rs",
-            "norm.rs",
-        ],
-        reason: "until each network is one module",
-    },
-    Allowed {
         folder: "crates/weights",
         files: &["download.rs", "install.rs"],
         reason: "a download reports its progress as a part of the installation",

@@ -1,8 +1,8 @@
 //! What a transformer costs.
 
-use super::ledger::{Ledger, NUMBER};
-use super::{Parts, Work};
-use crate::architecture::{Architecture, HEAD_CHANNELS, N_BLOCKS, PATCH, TokenBlockSpec, token_grid};
+use super::spec::{HEAD_CHANNELS, N_BLOCKS, PATCH, TokenBlockSpec, Version, token_blocks, token_grid};
+use crate::backbone::Step;
+use crate::cost::{Ledger, NUMBER, Parts, Work};
 
 /// Numbers of a block for one image.
 struct Case<'a> {
@@ -94,19 +94,14 @@ impl<'a> Case<'a> {
 }
 
 /// Trunk and head, with the tokens in between.
-pub(super) fn walk(
-    architecture: Architecture,
-    n_frozen: usize,
-    dims: [usize; 3],
-    [n_trunk, n_images]: [usize; 2],
-    ledger: &mut Ledger,
-) -> Parts {
-    let blocks = architecture.token_blocks(dims);
+pub(crate) fn walk(version: Version, step: &Step, ledger: &mut Ledger) -> Parts {
+    let Step { n_frozen, dims, n_trunk, n_images, .. } = *step;
+    let blocks = token_blocks(version, dims);
     let mut parts = Parts::default();
     let voxels = dims.iter().product::<usize>() as u64 * NUMBER;
     let n_tokens = 1 + token_grid(dims).iter().product::<usize>() as u64;
     let embedded = n_tokens * HEAD_CHANNELS as u64 * NUMBER;
-    // The layers are the embedding, the blocks, the final norm and the final layer.
+    // The layers are the embedding, the blocks (the last with the final norm) and the classifier.
     let split = n_frozen.saturating_sub(1).min(N_BLOCKS);
     parts.features = match (n_frozen, blocks.get(split)) {
         (0, _) => voxels,

@@ -2,9 +2,10 @@
 
 use brainreel_checkpoint::{Role, TensorSpec};
 
-use super::Architecture;
-use crate::N_CLASSES;
-
+/// Input `[D, H, W]` of the published weights.
+pub(crate) const NATIVE_DIMS: [usize; 3] = [16, 224, 224];
+/// Longest edge of an input, in voxels.
+const MAX_EDGE: usize = 1024;
 /// Blocks of either network.
 pub(crate) const N_BLOCKS: usize = 16;
 /// Width of the features that the final linear layer sees.
@@ -15,6 +16,16 @@ pub(crate) const HEAD_CHANNELS: usize = 96;
 pub(crate) const PATCH: [[usize; 3]; 3] = [[3, 7, 7], [2, 4, 4], [1, 3, 3]];
 /// Added to the variance before the root in layer norms.
 pub(crate) const LAYER_NORM_EPSILON: f64 = 1e-6;
+
+/// Which of the two networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// Absolute positions.
+    V1,
+    /// Relative positions; the width changes in front of the perceptron, and pooled queries are added to the
+    /// attention's output.
+    V2,
+}
 
 /// A block: pooled attention and a perceptron, each around a shortcut.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +41,7 @@ pub(crate) struct TokenBlockSpec {
     pub(crate) stride_q: [usize; 3],
     /// Stride of the pooling of keys and values.
     pub(crate) stride_kv: [usize; 3],
-    /// MViT v2: the width changes in front of the perceptron, pooled queries are added to the attention's
-    /// output, and positions are relative.
-    pub(crate) second: bool,
+    pub(crate) version: Version,
     /// Tokens that come in, `[t, h, w]`.
     pub(crate) grid: [usize; 3],
 }
@@ -40,7 +49,10 @@ pub(crate) struct TokenBlockSpec {
 impl TokenBlockSpec {
     /// Width of attention and of the perceptron's input.
     pub(crate) const fn width(&self) -> usize {
-        if self.second { self.channels_out } else { self.channels_in }
+        match self.version {
+            Version::V1 => self.channels_in,
+            Version::V2 => self.channels_out,
+        }
     }
 
     /// Tokens that go out, and the grid of the queries.
@@ -64,7 +76,7 @@ impl TokenBlockSpec {
         [0, 1, 2].map(|axis| 2 * q[axis].max(kv[axis]) - 1)
     }
 
-    fn tensors(&self) -> Vec<TensorSpec> {
+    pub(super) fn tensors(&self) -> Vec<TensorSpec> {
         let mut tensors = Vec::new();
         let mut add = |field: &str, shape: &[usize], role| {
             tensors.push(TensorSpec::new(format!("{}.{field}", self.name), shape, role));
@@ -74,7 +86,7 @@ impl TokenBlockSpec {
             add(&format!("{norm}.weight"), &[channels], Role::Gamma);
             add(&format!("{norm}.bias"), &[channels], Role::Beta);
         }
-        if self.second {
+        if self.version == Version::V2 {
             let [t, h, w] = self.relative_rows();
             for (axis, rows) in [("h", h), ("w", w), ("t", t)] {
                 add(&format!("attn.rel_pos_{axis}"), &[rows, HEAD_CHANNELS], Role::Position);
@@ -117,62 +129,47 @@ pub(crate) fn token_grid(dims: [usize; 3]) -> [usize; 3] {
     [0, 1, 2].map(|axis| dims[axis] / stride[axis])
 }
 
-impl Architecture {
-    /// The blocks for an input of `dims` voxels.
-    pub(crate) fn token_blocks(self, dims: [usize; 3]) -> Vec<TokenBlockSpec> {
-        let second = self == Self::MvitV2S;
-        let mut grid = token_grid(dims);
-        let mut blocks = Vec::with_capacity(N_BLOCKS);
-        let mut channels_in = HEAD_CHANNELS;
-        for number in 0..N_BLOCKS {
-            // Queries are halved, and heads doubled, in front of blocks 1, 3 and 14; v2 widens in the same
-            // block, v1 in the one before.
-            let stage = |number: usize| [1, 3, 14].iter().filter(|first| number >= **first).count();
-            let halves = [1, 3, 14].contains(&number);
-            let channels_out = HEAD_CHANNELS << stage(if second { number } else { number + 1 }).min(3);
-            let kv = match number {
-                0 => 8,
-                1 | 2 => 4,
-                3..=13 => 2,
-                _ => 1,
-            };
-            let block = TokenBlockSpec {
-                name: format!("blocks.{number}"),
-                heads: 1 << stage(number),
-                channels_in,
-                channels_out,
-                pools_queries: second || halves,
-                stride_q: if halves { [1, 2, 2] } else { [1; 3] },
-                stride_kv: [1, kv, kv],
-                second,
-                grid,
-            };
-            (grid, channels_in) = (block.grid_out(), channels_out);
-            blocks.push(block);
-        }
-        blocks
+/// The blocks for an input of `dims` voxels.
+pub(crate) fn token_blocks(version: Version, dims: [usize; 3]) -> Vec<TokenBlockSpec> {
+    let second = version == Version::V2;
+    let mut grid = token_grid(dims);
+    let mut blocks = Vec::with_capacity(N_BLOCKS);
+    let mut channels_in = HEAD_CHANNELS;
+    for number in 0..N_BLOCKS {
+        // Queries are halved, and heads doubled, in front of blocks 1, 3 and 14; v2 widens in the same
+        // block, v1 in the one before.
+        let stage = |number: usize| [1, 3, 14].iter().filter(|first| number >= **first).count();
+        let halves = [1, 3, 14].contains(&number);
+        let channels_out = HEAD_CHANNELS << stage(if second { number } else { number + 1 }).min(3);
+        let kv = match number {
+            0 => 8,
+            1 | 2 => 4,
+            3..=13 => 2,
+            _ => 1,
+        };
+        let block = TokenBlockSpec {
+            name: format!("blocks.{number}"),
+            heads: 1 << stage(number),
+            channels_in,
+            channels_out,
+            pools_queries: second || halves,
+            stride_q: if halves { [1, 2, 2] } else { [1; 3] },
+            stride_kv: [1, kv, kv],
+            version,
+            grid,
+        };
+        (grid, channels_in) = (block.grid_out(), channels_out);
+        blocks.push(block);
     }
+    blocks
+}
 
-    /// Every tensor of a transformer, in the order of torchvision's state dict.
-    pub(super) fn token_tensors(self, dims: [usize; 3]) -> Vec<TensorSpec> {
-        let [t, h, w] = token_grid(dims);
-        let mut tensors = Vec::new();
-        let mut add = |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name, shape, role));
-        let [kd, kh, kw] = PATCH[0];
-        add("conv_proj.weight", &[HEAD_CHANNELS, 1, kd, kh, kw], Role::PatchKernel);
-        add("conv_proj.bias", &[HEAD_CHANNELS], Role::PatchBias { fan_in: kd * kh * kw });
-        add("pos_encoding.class_token", &[HEAD_CHANNELS], Role::Position);
-        if self == Self::MvitV1B {
-            add("pos_encoding.spatial_pos", &[h * w, HEAD_CHANNELS], Role::Position);
-            add("pos_encoding.temporal_pos", &[t, HEAD_CHANNELS], Role::Position);
-            add("pos_encoding.class_pos", &[HEAD_CHANNELS], Role::Position);
-        }
-        tensors.extend(self.token_blocks(dims).iter().flat_map(TokenBlockSpec::tensors));
-        let mut add = |name: &str, shape: &[usize], role| tensors.push(TensorSpec::new(name, shape, role));
-        add("norm.weight", &[N_TOKEN_FEATURES], Role::Gamma);
-        add("norm.bias", &[N_TOKEN_FEATURES], Role::Beta);
-        add("head.1.weight", &[N_CLASSES, N_TOKEN_FEATURES], Role::DenseWeight);
-        add("head.1.bias", &[N_CLASSES], Role::DenseBias);
-        tensors
+/// Whether an input of `dims` voxels halves evenly in every stage, as torchvision's own constructor assumes.
+pub(crate) fn check_dims([depth, height, width]: [usize; 3]) -> Result<(), &'static str> {
+    let fits = |n: usize, step: usize| (1..=MAX_EDGE).contains(&n) && n.is_multiple_of(step);
+    if fits(depth, 2) && fits(height, 32) && height == width {
+        Ok(())
+    } else {
+        Err("an even depth, height and width the same multiple of 32, at most 1024")
     }
 }
