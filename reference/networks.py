@@ -54,7 +54,7 @@ def is_trained(name, policy, parameter):
     """Whether the policy trains a parameter of the network."""
     last = {
         "none": ("",),
-        "thesis": LAST_STAGE[name],
+        "last-stage": LAST_STAGE[name],
         "fc-only": CLASSIFIERS,
     }[policy]
     return parameter.startswith(last)
@@ -154,7 +154,7 @@ class Verdict:
 def check_logits(verdict, example, name, dims):
     shape = (1, 1, *dims)
     with tempfile.TemporaryDirectory() as folder:
-        result = ours(example, folder, name, "thesis", shape, export=True)
+        result = ours(example, folder, name, "last-stage", shape, export=True)
         model = build(name, "none", shape)
         want = evaluate(model, shape)
         got = np.array(result["logits"])
@@ -214,9 +214,9 @@ def check(example, names, quick):
     for name in names:
         mvit = name.startswith("mvit")
         edge = 32 if mvit else 48
-        check_gradients(verdict, example, name, "thesis", (2, 1, edge, edge, edge))
+        check_gradients(verdict, example, name, "last-stage", (2, 1, edge, edge, edge))
         check_gradients(verdict, example, name, "none", (2, 1, 64, 64, 64))
-        for policy in ("thesis", "none", "fc-only"):
+        for policy in ("last-stage", "none", "fc-only"):
             check_curve(verdict, example, name, policy, (2, 1, edge, edge, edge))
         if not quick:
             for dims in [(16, 224, 224), (128, 128, 128)] if mvit else [(128, 128, 128)]:

@@ -111,7 +111,7 @@ const NOTES: &[(&str, &str)] = &[
     ("train.stem", "how a three-channel stem becomes one: \"sum\", \"mean\" or \"random\""),
     (
         "train.freeze",
-        "\"thesis\" (layer4 and fc are trained), \"none\", \"fc-only\" or \"discriminative\" (all, slower below)",
+        "\"last-stage\" (layer4 and fc are trained), \"none\", \"fc-only\" or \"discriminative\" (all, slower below)",
     ),
     ("train.frozen_norm", "\"calibrated\", \"pretrained\" or \"batch\" (the thesis)"),
     ("train.calibration_scans", "most training scans that calibration looks at"),

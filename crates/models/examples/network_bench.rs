@@ -16,11 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("ARCHITECTURE POLICY EDGE BATCH forward|step [REPEATS]".into());
     };
     let architecture: Architecture = architecture.parse()?;
-    let policy = match policy.as_str() {
-        "none" => FreezePolicy::None,
-        "fc-only" => FreezePolicy::FcOnly,
-        _ => FreezePolicy::Thesis,
-    };
+    let policy: FreezePolicy = policy.parse()?;
     let (edge, batch): (usize, usize) = (edge.parse()?, batch.parse()?);
     let n_repeats: usize = repeats.first().map_or(Ok(1), |n| n.parse())?;
     let device = DeviceKind::Cpu.open()?;

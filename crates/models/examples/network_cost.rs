@@ -17,11 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let [architecture, policy, edge, batch] = parts.as_slice() else {
             return Err("ARCHITECTURE:POLICY:EDGE:BATCH".into());
         };
-        let policy = match *policy {
-            "none" => FreezePolicy::None,
-            "fc-only" => FreezePolicy::FcOnly,
-            _ => FreezePolicy::Thesis,
-        };
+        let policy: FreezePolicy = policy.parse()?;
         let (edge, batch): (usize, usize) = (edge.parse()?, batch.parse()?);
         let network = NetworkConfig::new(architecture.parse()?).with_dims([edge; 3]);
         let cost = NetworkCost::new(network, policy, FrozenNorm::Batch, batch)?;

@@ -5,7 +5,7 @@
 //! # fn main() -> Result<(), brainreel_models::ModelError> {
 //! let device = DeviceKind::Cpu.open()?;
 //! let weights = NetworkWeights::random(Architecture::default(), 7);
-//! let network = Network::new(&weights, FreezePolicy::Thesis, &device);
+//! let network = Network::new(&weights, FreezePolicy::LastStage, &device);
 //! assert_eq!(network.n_parameters().total, 33_148_482);
 //! assert_eq!(network.n_parameters().trainable, 24_909_826);
 //! # Ok(())

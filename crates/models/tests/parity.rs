@@ -31,7 +31,7 @@ fn golden() -> Golden {
 
 #[test]
 fn parameter_counts_are_the_thesiss() {
-    let counts = network(FreezePolicy::Thesis).n_parameters();
+    let counts = network(FreezePolicy::LastStage).n_parameters();
     assert_eq!((counts.total, counts.trainable, counts.frozen), (33_148_482, 24_909_826, 8_238_656));
     assert_eq!(network(FreezePolicy::None).n_parameters().frozen, 0);
     assert_eq!(network(FreezePolicy::FcOnly).n_parameters().trainable, 1026);
@@ -43,7 +43,7 @@ fn parameter_counts_are_the_thesiss() {
 #[test]
 fn logits_and_trunk_agree_in_eval_mode() {
     let golden = golden();
-    let network = network(FreezePolicy::Thesis);
+    let network = network(FreezePolicy::LastStage);
     for (name, shape) in [("odd", [2, 1, 24, 33, 40]), ("cube48", [1, 1, 48, 48, 48])] {
         let features = network.trunk.forward(formula::volume(name, shape));
         let slice = values(features.slice([0..shape[0], 0..3]));
@@ -56,7 +56,7 @@ fn logits_and_trunk_agree_in_eval_mode() {
 
 #[test]
 fn logits_agree_at_128_cubed() {
-    let got = logits(&network(FreezePolicy::Thesis), formula::volume("cube128", [1, 1, 128, 128, 128]));
+    let got = logits(&network(FreezePolicy::LastStage), formula::volume("cube128", [1, 1, 128, 128, 128]));
     assert_close(&got, &golden().array("logits_cube128").data, Tolerance::relative(1e-4));
 }
 
@@ -77,7 +77,7 @@ fn the_other_architectures_agree() {
         let weights = formula::state_dict_of(architecture);
         let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
         for engine in [EngineKind::Native, EngineKind::Burn] {
-            for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly] {
+            for policy in [FreezePolicy::LastStage, FreezePolicy::FcOnly] {
                 let mut network = Network::new(&weights, policy, &Device::flex()).with_engine(engine);
                 let expected = &golden.array(&format!("logits_{architecture}_odd")).data;
                 assert_close(&logits(&network, input()), expected, Tolerance::relative(1e-4));
@@ -87,7 +87,7 @@ fn the_other_architectures_agree() {
                 assert_close(&got, expected, Tolerance::relative(1e-3));
             }
         }
-        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+        let network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
         let got = logits(&network, formula::volume("cube48", [1, 1, 48, 48, 48]));
         let expected = &golden.array(&format!("logits_{architecture}_cube48")).data;
         assert_close(&got, expected, Tolerance::relative(1e-4));
@@ -99,7 +99,7 @@ fn the_other_architectures_agree() {
 #[test]
 fn both_engines_agree() {
     let run = |engine| {
-        let mut network = network(FreezePolicy::Thesis).with_engine(engine);
+        let mut network = network(FreezePolicy::LastStage).with_engine(engine);
         let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
         let by_batch = values(network.trunk.clone().forward_batch(input()));
         let features = network.trunk.forward(input());
@@ -134,7 +134,7 @@ impl brainreel_models::ParameterVisitor for GradientValues<'_> {
 #[test]
 fn train_mode_uses_batch_statistics_and_moves_the_running_ones() {
     let golden = golden();
-    let mut network = network(FreezePolicy::Thesis);
+    let mut network = network(FreezePolicy::LastStage);
     let features = network.trunk.forward_batch(formula::volume("odd", [2, 1, 24, 33, 40]));
     let got = values(network.head.forward_train(features));
     assert_close(&got, &golden.array("logits_train_odd").data, Tolerance::relative(1e-3));
@@ -151,7 +151,7 @@ fn train_mode_uses_batch_statistics_and_moves_the_running_ones() {
 
 #[test]
 fn calibration_on_one_batch_equals_batch_statistics() {
-    let mut network = network(FreezePolicy::Thesis);
+    let mut network = network(FreezePolicy::LastStage);
     let input = || formula::volume("odd", [2, 1, 24, 33, 40]);
     let mut tally = NormTally::default();
     network.trunk.observe(input(), &mut tally);
@@ -169,7 +169,7 @@ fn the_same_bits_for_any_number_of_threads() {
     let run = |n_threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
-            let mut network = network(FreezePolicy::Thesis);
+            let mut network = network(FreezePolicy::LastStage);
             let features = network.trunk.forward(formula::volume("odd", [2, 1, 24, 33, 40]));
             let trunk_bits: Vec<u32> = values(features.clone()).iter().map(|v| v.to_bits()).collect();
             let loss = network.head.forward_train(features.autodiff()).powf_scalar(2.0).sum();
@@ -200,7 +200,7 @@ impl brainreel_models::ParameterVisitor for GradientBits<'_> {
 #[test]
 fn weights_pass_through_the_network_unchanged() {
     let weights = formula::state_dict_of(Architecture::default());
-    let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+    let network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
     assert_eq!(network.to_weights(), weights);
     let tensors: BTreeMap<String, HostTensor> =
         weights.iter().map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();

@@ -10,7 +10,7 @@ const DIMS: [usize; 3] = [16, 32, 32];
 fn pass(architecture: Architecture, precision: Precision) -> TrainingPass {
     let weights =
         NetworkWeights::random(architecture, 5).fitted_to(DIMS).expect("the networks take such inputs");
-    let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+    let network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
     let mut network = network.with_engine(EngineKind::Burn).with_precision(precision);
     let [d, h, w] = DIMS;
     let values: Vec<f32> = (0..2 * d * h * w).map(|i| (i as f32 * 0.37).sin()).collect();

@@ -180,7 +180,7 @@ fn small_and_odd_inputs_give_finite_logits_for_any_number_of_classes() {
         let dims = small_dims(architecture);
         for n_classes in [2, 3] {
             let weights = small_weights(architecture, n_classes, 3);
-            let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+            let network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
             let both = classify(&network, input(2, dims));
             assert_eq!(both.len(), 2 * n_classes, "{architecture}");
             assert!(both.iter().all(|logit| logit.is_finite()), "{architecture}: {both:?}");
@@ -229,7 +229,7 @@ fn batch_norms_are_found_where_they_are() {
 fn a_training_pass_gives_every_trained_tensor_a_gradient_of_its_size() {
     for architecture in Architecture::all() {
         let weights = small_weights(architecture, 3, 5);
-        let mut network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+        let mut network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
         let features = network.trunk.forward(input(2, small_dims(architecture)));
         let pass = network.training_pass(features, &|logits: Tensor<2>| logits.powf_scalar(2.0).mean());
         assert!(pass.loss.is_finite() && pass.logits.iter().all(|row| row.len() == 3), "{architecture}");
@@ -242,7 +242,7 @@ fn a_training_pass_gives_every_trained_tensor_a_gradient_of_its_size() {
         }
         assert!(largest > 0.0, "{architecture}");
         let n_trained: BTreeSet<usize> = pass.gradients.keys().map(|name| depths[name]).collect();
-        let frozen = FreezePolicy::Thesis.n_frozen(architecture);
+        let frozen = FreezePolicy::LastStage.n_frozen(architecture);
         assert_eq!(n_trained.len(), architecture.n_layers() - frozen, "{architecture}");
     }
 }

@@ -58,7 +58,7 @@ fn norm(values: &[f32]) -> f64 {
 fn logits_and_counts_agree() {
     for architecture in Architecture::all() {
         let golden = golden(architecture);
-        for policy in [FreezePolicy::Thesis, FreezePolicy::FcOnly, FreezePolicy::None] {
+        for policy in [FreezePolicy::LastStage, FreezePolicy::FcOnly, FreezePolicy::None] {
             let network = network(architecture, policy);
             assert_eq!(golden.parameters["total"], network.n_parameters().total);
             let features = network.trunk.forward(formula::volume("parity", SHAPE));
@@ -78,7 +78,7 @@ fn logits_agree_at_the_native_size() {
         let shape = [1, 1, d, h, w];
         assert_eq!(golden.parameters["native_shape"], serde_json::json!(shape));
         let weights = formula::state_dict_of(architecture);
-        let network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+        let network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
         for network in [network.clone(), network.with_engine(EngineKind::Burn)] {
             let features = network.trunk.forward(formula::volume("parity", shape));
             let logits = network.head.without_autodiff().forward(features).into_data();
@@ -130,7 +130,7 @@ fn policies_train_what_they_say() {
         let last_stage: Vec<&str> = last_stage.iter().map(String::as_str).collect();
         let all = training_pass(&mut network(architecture, FreezePolicy::None)).gradients;
         for (policy, trained) in [
-            (FreezePolicy::Thesis, last_stage.as_slice()),
+            (FreezePolicy::LastStage, last_stage.as_slice()),
             (FreezePolicy::FcOnly, &["fc.", "head.", "classifier."]),
             (FreezePolicy::Discriminative, &[""]),
         ] {

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (edge, n_steps): (usize, usize) = (edge.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
     let mut network =
-        Network::new(&NetworkWeights::random(Architecture::default(), 0), FreezePolicy::Thesis, &device)
+        Network::new(&NetworkWeights::random(Architecture::default(), 0), FreezePolicy::LastStage, &device)
             .with_engine(engine);
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let folder = std::env::temp_dir().join(format!("brainreel-step-bench-{}", std::process::id()));

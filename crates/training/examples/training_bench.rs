@@ -1,4 +1,4 @@
-//! Time per training step in seconds: `training_bench ARCHITECTURE thesis|none|fc-only EDGE BATCH STEPS`.
+//! Time per training step in seconds: `training_bench ARCHITECTURE last-stage|none|fc-only EDGE BATCH STEPS`.
 //!
 //! Forward, loss, backward and AdamW from random weights. The first step is not counted. The frozen part runs
 //! scan by scan with fixed statistics. `bench/training` runs this beside PyTorch and reads the JSON.
@@ -16,15 +16,10 @@ use burn::tensor::Tensor;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [architecture, policy, edge, batch, n_steps] = arguments.as_slice() else {
-        return Err("ARCHITECTURE thesis|none|fc-only EDGE BATCH STEPS".into());
+        return Err("ARCHITECTURE last-stage|none|fc-only EDGE BATCH STEPS".into());
     };
     let architecture: Architecture = architecture.parse()?;
-    let freeze = match policy.as_str() {
-        "thesis" => FreezePolicy::Thesis,
-        "none" => FreezePolicy::None,
-        "fc-only" => FreezePolicy::FcOnly,
-        other => return Err(format!("policy {other}, expected thesis, none or fc-only").into()),
-    };
+    let freeze: FreezePolicy = policy.parse()?;
     let (edge, batch, n_steps): (usize, u64, usize) = (edge.parse()?, batch.parse()?, n_steps.parse()?);
     let device = DeviceKind::Cpu.open()?;
     let weights = NetworkWeights::random(architecture, 0).fitted_to([edge; 3])?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use brainreel_artifact::{ContentHash, HashBuilder, hash_json};
+use brainreel_artifact::{ContentHash, HashBuilder, hash_bytes};
 use brainreel_augmentation::AugmentationConfig;
 use brainreel_models::{
     Architecture, DeviceKind, EngineKind, FreezePolicy, FrozenNorm, Precision, StemConversion,
@@ -91,6 +91,11 @@ pub struct TrainConfig {
     pub checkpoint_minutes: f64,
 }
 
+/// The default freeze policy as it is written.
+const FREEZE_NOW: &str = "\"freeze\":\"last-stage\"";
+/// The same as it is hashed: by its first name, so that runs of before the change can be resumed.
+const FREEZE_HASHED: &str = "\"freeze\":\"thesis\"";
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -101,7 +106,7 @@ impl Default for TrainConfig {
             architecture: None,
             weights: None,
             stem: StemConversion::Sum,
-            freeze: FreezePolicy::Thesis,
+            freeze: FreezePolicy::LastStage,
             frozen_norm: FrozenNorm::Calibrated,
             calibration_scans: 64,
             batch_size: 2,
@@ -218,7 +223,9 @@ impl TrainConfig {
     #[must_use]
     pub fn hash(&self, weights: &ContentHash) -> ContentHash {
         let settings = Self { max_epochs: 0, ..self.portable() };
-        HashBuilder::new().part(hash_json(&settings).as_str()).part(weights.as_str()).finish()
+        let json = serde_json::to_string(&settings).expect("plain data serialises to JSON");
+        let json = json.replacen(FREEZE_NOW, FREEZE_HASHED, 1);
+        HashBuilder::new().part(hash_bytes(json.as_bytes()).as_str()).part(weights.as_str()).finish()
     }
 }
 
@@ -240,6 +247,23 @@ mod tests {
             half.validate().unwrap_err().to_string().starts_with("precision is bfloat16, expected float32")
         );
         TrainConfig { engine: EngineKind::Burn, ..half }.validate().unwrap();
+    }
+
+    /// Hashes are over the old spelling.
+    #[test]
+    fn runs_of_before_the_policy_was_renamed_can_be_resumed() {
+        let old: TrainConfig = serde_json::from_str(r#"{"freeze": "thesis", "device": "cpu"}"#).unwrap();
+        let new: TrainConfig = serde_json::from_str(r#"{"freeze": "last-stage", "device": "cpu"}"#).unwrap();
+        assert_eq!(old, new);
+        let written = serde_json::to_string(&new).unwrap();
+        assert!(written.contains(FREEZE_NOW), "{written}");
+        let weights = hash_bytes(b"");
+        let hashed = serde_json::to_string(&TrainConfig { max_epochs: 0, ..new.portable() }).unwrap();
+        let hashed = hashed.replace("last-stage", "thesis");
+        let expected = HashBuilder::new().part(hash_bytes(hashed.as_bytes()).as_str()).part(weights.as_str());
+        assert_eq!(new.hash(&weights), expected.finish());
+        let other = TrainConfig { freeze: FreezePolicy::FcOnly, ..new.clone() };
+        assert_ne!(other.hash(&weights), new.hash(&weights));
     }
 
     #[test]

@@ -220,7 +220,7 @@ fn alternatives(config: &TrainConfig, workload: &Workload) -> Vec<(String, Train
         let fixed = TrainConfig { frozen_norm: FrozenNorm::Calibrated, ..config.clone() };
         with_batches(&mut all, "frozen_norm = \"calibrated\"", &fixed, workload);
     }
-    let policies = [(FreezePolicy::Thesis, "thesis"), (FreezePolicy::FcOnly, "fc-only")];
+    let policies = [(FreezePolicy::LastStage, "last-stage"), (FreezePolicy::FcOnly, "fc-only")];
     let fewer = |policy| trained(policy, workload) < trained(config.freeze, workload);
     for (policy, name) in policies.into_iter().filter(|(policy, _)| fewer(*policy)) {
         let frozen = TrainConfig { freeze: policy, ..config.clone() };
@@ -329,7 +329,7 @@ mod tests {
         let said = advice(&all, &workload(), limit.unwrap()).unwrap();
         assert!(said.contains("set batch_size = 1 and accumulate = 2 ("), "{said}");
         let said = advice(&all, &workload(), limit.unwrap() - 1).unwrap();
-        assert!(said.contains("set freeze = \"thesis\""), "{said}");
+        assert!(said.contains("set freeze = \"last-stage\""), "{said}");
         let said = advice(&all, &workload(), 1 << 20).unwrap();
         assert!(said.contains("no other setting takes less than"), "{said}");
     }

@@ -25,7 +25,7 @@ fn step(network: &mut Network, optimizer: &mut AdamW, index: usize) -> StepOutco
 fn three_steps_are_pytorchs() {
     let golden = Golden::load(env!("CARGO_MANIFEST_DIR"), "train_step");
     let weights = formula::state_dict_of(Architecture::default());
-    let mut network = Network::new(&weights, FreezePolicy::Thesis, &Device::flex());
+    let mut network = Network::new(&weights, FreezePolicy::LastStage, &Device::flex());
     let mut optimizer = AdamW::new(AdamWConfig::default());
     let first = step(&mut network, &mut optimizer, 0);
     let expected = &golden.array("losses").data;

@@ -171,8 +171,8 @@ fn every_freeze_policy_and_norm_mode_trains() {
     let dir = tempfile::tempdir().unwrap();
     let scans = cohort(dir.path());
     for (freeze, frozen_norm) in [
-        (FreezePolicy::Thesis, FrozenNorm::Batch),
-        (FreezePolicy::Thesis, FrozenNorm::Pretrained),
+        (FreezePolicy::LastStage, FrozenNorm::Batch),
+        (FreezePolicy::LastStage, FrozenNorm::Pretrained),
         (FreezePolicy::None, FrozenNorm::Calibrated),
         (FreezePolicy::FcOnly, FrozenNorm::Calibrated),
     ] {

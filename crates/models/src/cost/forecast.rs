@@ -104,13 +104,13 @@ mod tests {
     /// Peaks that `network_bench` measured on x86-64 with AVX-512 and two cores, batch 1, in megabytes.
     #[test]
     fn memory_is_what_was_measured() {
-        use FreezePolicy::{None, Thesis};
+        use FreezePolicy::{LastStage, None};
         let measured = [
-            ("r3d_18", [(Thesis, 48, 531), (None, 48, 549), (Thesis, 128, 1203), (None, 128, 3137)]),
-            ("mc3_18", [(Thesis, 48, 219), (None, 48, 316), (Thesis, 128, 946), (None, 96, 1780)]),
-            ("r2plus1d_18", [(Thesis, 48, 435), (None, 48, 803), (Thesis, 96, 731), (None, 96, 3759)]),
-            ("mvit_v1_b", [(Thesis, 64, 294), (None, 64, 431), (Thesis, 96, 384), (None, 96, 691)]),
-            ("mvit_v2_s", [(Thesis, 64, 280), (None, 64, 435), (Thesis, 96, 372), (None, 96, 659)]),
+            ("r3d_18", [(LastStage, 48, 531), (None, 48, 549), (LastStage, 128, 1203), (None, 128, 3137)]),
+            ("mc3_18", [(LastStage, 48, 219), (None, 48, 316), (LastStage, 128, 946), (None, 96, 1780)]),
+            ("r2plus1d_18", [(LastStage, 48, 435), (None, 48, 803), (LastStage, 96, 731), (None, 96, 3759)]),
+            ("mvit_v1_b", [(LastStage, 64, 294), (None, 64, 431), (LastStage, 96, 384), (None, 96, 691)]),
+            ("mvit_v2_s", [(LastStage, 64, 280), (None, 64, 435), (LastStage, 96, 372), (None, 96, 659)]),
         ];
         for (name, cases) in measured {
             let architecture: Architecture = name.parse().unwrap();
@@ -143,11 +143,11 @@ mod tests {
                 let cost = cost(architecture, policy, edge, batch_size);
                 (cost.memory.total(), (cost.trunk * batch_size as f64 + cost.head).flops())
             };
-            let base = of(FreezePolicy::Thesis, 96, 1);
+            let base = of(FreezePolicy::LastStage, 96, 1);
             let cases = [
                 of(FreezePolicy::None, 96, 1),
-                of(FreezePolicy::Thesis, 128, 1),
-                of(FreezePolicy::Thesis, 96, 8),
+                of(FreezePolicy::LastStage, 128, 1),
+                of(FreezePolicy::LastStage, 96, 8),
             ];
             for (memory, flops) in cases {
                 assert!(
@@ -162,7 +162,7 @@ mod tests {
     fn inputs_that_do_not_suit_are_refused() {
         let mvit: Architecture = "mvit_v2_s".parse().unwrap();
         let config = NetworkConfig::new(mvit).with_dims([48; 3]);
-        let odd = NetworkCost::new(config, FreezePolicy::Thesis, FrozenNorm::Calibrated, 1);
+        let odd = NetworkCost::new(config, FreezePolicy::LastStage, FrozenNorm::Calibrated, 1);
         assert!(matches!(odd, Err(ModelError::InputSize { .. })));
     }
 }

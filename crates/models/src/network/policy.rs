@@ -11,7 +11,7 @@ named! {
         /// Only the last stage is trained: layer4 and fc of a residual network, a transformer's last two blocks,
         /// its final norm and its head, the blocks behind the last pooling of S3D.
         #[default]
-        Thesis = "thesis",
+        LastStage = "last-stage" | "thesis",
         /// Nothing frozen.
         None = "none",
         /// Everything frozen but the classifier.
@@ -28,7 +28,7 @@ impl FreezePolicy {
     pub fn n_frozen(self, architecture: Architecture) -> usize {
         let n_layers = architecture.n_layers();
         match self {
-            Self::Thesis => n_layers - architecture.backbone().n_last_stage(),
+            Self::LastStage => n_layers - architecture.backbone().n_last_stage(),
             Self::FcOnly => n_layers - 1,
             Self::None | Self::Discriminative => 0,
         }

@@ -30,9 +30,9 @@ pub(crate) struct Settings {
     /// How a three-channel stem becomes a one-channel one [default: sum]
     #[arg(long, value_name = "HOW", value_parser = named::any::<StemConversion>())]
     stem: Option<StemConversion>,
-    /// What is trained: the last stage and the final layer (thesis), everything (none), the final layer alone
+    /// What is trained: the last stage and the final layer (last-stage), everything (none), the final layer alone
     /// (fc-only), or everything at learning rates that fall towards the input (discriminative)
-    /// [default: thesis]
+    /// [default: last-stage]
     #[arg(long, value_name = "POLICY", value_parser = named::any::<FreezePolicy>())]
     freeze: Option<FreezePolicy>,
     /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
