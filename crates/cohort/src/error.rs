@@ -167,7 +167,7 @@ pub enum CohortError {
     Setting {
         /// Its name.
         setting: &'static str,
-        /// Its kind.
+        /// Its value.
         got: String,
         /// The allowed values.
         expected: &'static str,

@@ -1,5 +1,5 @@
-//! Converts every series of a DICOM tree, with the time that each step took:
-//! `cargo run --release -p brainreel-formats --example dicom_to_nifti -- DICOM_DIR OUT_DIR [LEVEL]`.
+//! Converts every series of a DICOM tree, and prints the time of each step: `cargo run --release -p
+//! brainreel-formats --example dicom_to_nifti -- DICOM_DIR OUT_DIR [LEVEL]`.
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
-//! Bytes to volumes and back: NIfTI, DICOM, BIDS.
+//! Reads and writes NIfTI, DICOM and BIDS.
 //!
-//! Every reader here treats its input as hostile: nothing panics, and no size written in a header is
-//! believed before the bytes that would back it have been seen.
+//! All readers treat their input as hostile. They do not panic, and they do not trust a size in a header
+//! before they have seen the bytes.
 
 pub mod bids;
 pub mod dicom;

@@ -1,4 +1,4 @@
-//! A volume in the number type it was stored in.
+//! A volume in its stored number type.
 
 use brainreel_volume::{Grid, Volume};
 
@@ -35,7 +35,7 @@ macro_rules! each_type {
 }
 
 impl StoredVolume {
-    /// Where the voxels lie.
+    /// The voxel grid.
     #[must_use]
     pub fn grid(&self) -> &Grid {
         each_type!(self, volume => volume.grid())
@@ -54,7 +54,7 @@ impl StoredVolume {
         }
     }
 
-    /// The values as `f32`. Exact for all but 32-bit integers beyond 2^24.
+    /// The values as `f32`. Exact except for 32-bit integers beyond 2^24.
     #[must_use]
     pub fn to_f32(&self) -> Volume<f32> {
         match self {

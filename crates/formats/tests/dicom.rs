@@ -1,4 +1,4 @@
-//! Series that brainreel wrote itself, whole and damaged.
+//! Series written by brainreel, intact and damaged.
 
 #![expect(clippy::unwrap_used, reason = "a test's helper functions may panic like the test itself")]
 
@@ -56,7 +56,7 @@ fn phantom(affine: Affine, n_slices: usize) -> Volume<i16> {
     Volume::from_fn(grid, |[i, j, k]| (i + 10 * j + 100 * k) as i16 - 50)
 }
 
-/// Names that sort in an order of their own.
+/// Names whose sort order differs from the slice order.
 fn shuffled(k: usize) -> String {
     format!("{:03}_{k}.dcm", (k * 7 + 3) % 11)
 }
@@ -99,7 +99,7 @@ fn a_series_comes_back_as_it_was_written() {
         let loaded = load(folder.path()).unwrap();
         assert_eq!(loaded.warnings, []);
         let StoredVolume::I16(got) = loaded.volume else { panic!("{}", loaded.volume.type_name()) };
-        // Slices come back in ascending order along their normal: maybe the other way round.
+        // Slices are returned in ascending order along their normal, which may reverse them.
         let to_got = got.grid().affine().inverse().unwrap().compose(volume.grid().affine());
         for k in 0..9 {
             for i in 0..7 {
@@ -141,7 +141,7 @@ fn the_index_says_what_the_files_say() {
     assert_eq!(series.series_uid, dicom::uid_from(&["series", "1"]));
 }
 
-/// `convert` and `cohort` ask the same function, so a scan has one date.
+/// `convert` and `cohort` call the same function, so a scan has one date.
 #[test]
 fn a_date_that_does_not_exist_is_passed_over() {
     let (folder, paths) = written(5);
@@ -212,7 +212,7 @@ fn stored_bits_and_rescaling_are_respected() {
     let (volume, whole) = (phantom(oblique(), 5), load(folder.path()).unwrap().volume.to_f64());
     // Bits 2 to 5 as a signed number of four bits.
     let expected = |value: i16| f64::from((value << 10) >> 12);
-    // Slices come back in ascending order along the normal.
+    // Slices are returned in ascending order along the normal.
     let k = if oblique().determinant() < 0.0 { 3 } else { 1 };
     assert_close(&[*whole.at([3, 2, k])], &[expected(*volume.at([3, 2, 1]))], Tolerance::absolute(0.0));
     for path in &paths {
@@ -254,7 +254,7 @@ fn files_without_preamble_or_meta_group_are_read() {
     fs::write(&paths[0], &bytes[128..]).unwrap();
     let bytes = fs::read(&paths[1]).unwrap();
     fs::write(&paths[1], &bytes[132..]).unwrap();
-    // The data set begins with ImageType, element (0008,0008).
+    // The data set starts with ImageType, element (0008,0008).
     for path in &paths[2..4] {
         let bytes = fs::read(path).unwrap();
         let start = bytes.windows(6).position(|window| window == [8, 0, 8, 0, b'C', b'S']).unwrap();
@@ -281,7 +281,7 @@ fn gaps_copies_and_doubles_are_told_apart() {
     assert!(error.to_string().contains("2.4000 mm"), "{error}");
 }
 
-/// One UID, two images: which of them is right cannot be known.
+/// Two images with one UID: it is unknown which one is right.
 #[test]
 fn copies_that_differ_are_refused() {
     let (folder, paths) = written(8);
@@ -359,7 +359,7 @@ fn links_out_of_the_tree_are_reported_and_not_followed() {
     assert_eq!(loaded.warnings, [SeriesWarning::CopiesDropped { n_dropped: 1 }]);
 }
 
-/// Two echoes under one series number are two volumes, where the files count them.
+/// Two echoes with one series number are two volumes if the files number them.
 #[test]
 fn echoes_are_taken_apart_by_their_number() {
     let (folder, paths) = written(5);
@@ -380,7 +380,7 @@ fn echoes_are_taken_apart_by_their_number() {
     }
 }
 
-/// Where the files do not count the echoes, their echo times tell them apart.
+/// If the files do not number the echoes, their echo times distinguish them.
 #[test]
 fn echoes_are_taken_apart_by_their_time() {
     let (folder, paths) = written(5);
@@ -401,7 +401,7 @@ fn echoes_are_taken_apart_by_their_time() {
     }
 }
 
-/// Changes one file of a fresh series and gives the error that follows.
+/// Changes one file of a new series and returns the resulting error.
 fn error_after(change: impl FnOnce(&mut InMemDicomObject)) -> SeriesError {
     let (folder, paths) = written(6);
     edit(&paths[2], change);

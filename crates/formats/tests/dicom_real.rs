@@ -1,4 +1,4 @@
-//! Real series against the volumes that dicom2nifti and others made of them; skipped without the data.
+//! Real series against the volumes that dicom2nifti and other tools made from them. Skipped without the data.
 
 #![expect(clippy::unwrap_used, reason = "a test's helper functions may panic like the test itself")]
 
@@ -23,8 +23,8 @@ fn load(folder: &Path) -> Result<LoadedSeries, SeriesError> {
     dicom::load_series(&the_series(folder))
 }
 
-/// Asserts that both volumes are one, up to the order and direction of the axes: the map from voxel to
-/// voxel is a signed permutation, affines agree to 1e-3, and values agree to `tolerance`.
+/// Asserts that both volumes are equal up to the order and direction of the axes: the voxel map is a signed
+/// permutation, affines agree to 1e-3, and values agree to `tolerance`.
 fn assert_same(got: &Volume<f64>, expected: &Volume<f64>, tolerance: f64, name: &str) {
     let map = expected.grid().affine().inverse().unwrap().compose(got.grid().affine());
     let rounded = Affine::new(map.rows().map(|row| row.map(f64::round))).unwrap();
@@ -118,7 +118,7 @@ fn each_refused_series_says_why() {
     }
 }
 
-/// Damaged pixels of compressed slices give other pixels or an error, never a panic.
+/// Damaged pixel data of compressed slices give other pixels or an error, never a panic.
 #[test]
 fn damaged_compressed_pixels_never_panic() {
     for name in ["jpeg", "rle", "jpegls", "j2k"].map(|codec| format!("generic/compressed_{codec}/001")) {

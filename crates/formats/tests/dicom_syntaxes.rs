@@ -44,7 +44,7 @@ fn every_transfer_syntax_gives_the_stored_numbers() {
         let found = loaded.volume.grid().affine().rows();
         assert_close(found.as_flattened(), affine, Tolerance::absolute(1e-5));
         let kind = name.rsplit('_').next().unwrap();
-        // What another decoder reads, or the phantom itself.
+        // Output of another decoder, or the phantom itself.
         let is_lossy = ["near", "lossy", "baseline"].iter().any(|word| name.contains(word));
         let expected = match kind {
             _ if is_lossy => name.as_str(),
@@ -54,7 +54,7 @@ fn every_transfer_syntax_gives_the_stored_numbers() {
         let rounding = match name.as_str() {
             // Decoders of lossy streams may round differently.
             "jpeg_baseline_u8" | "jpeg_2000_lossy_u12" => 1.0,
-            // Doubles become singles.
+            // Double precision becomes single precision.
             "explicit_f8" => 1e-7,
             _ => 0.0,
         };
@@ -70,7 +70,7 @@ fn every_transfer_syntax_gives_the_stored_numbers() {
     }
 }
 
-/// The volumes of a vendor's file, in the order of their parts.
+/// The volumes of a vendor's file, ordered by component.
 fn volumes(vendor: &str) -> Vec<(SeriesIndex, LoadedSeries)> {
     let all = series(&files("vendors")).into_iter().filter(|(name, _)| name == vendor);
     all.map(|(_, index)| {
@@ -137,7 +137,7 @@ fn several_time_points_are_refused_with_their_number() {
     assert!(matches!(error, SeriesError::TimePoints { n_times: 3, .. }), "{error}");
 }
 
-/// Cut anywhere, and with bytes changed anywhere: an error or other numbers, never a panic.
+/// Files truncated or modified anywhere give an error or other numbers, never a panic.
 #[test]
 fn damaged_files_never_panic() {
     for kind in ["syntaxes", "vendors"] {
@@ -195,7 +195,7 @@ fn redeflated(whole: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     [meta, &packed].concat()
 }
 
-/// Headers that claim more than the file holds are refused before memory is taken.
+/// Headers that claim more than the file contains are rejected before memory is allocated.
 #[test]
 fn absurd_sizes_are_refused() {
     let read = |name: &str| fs::read(files("syntaxes").join(name)).unwrap();

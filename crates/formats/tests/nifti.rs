@@ -1,4 +1,4 @@
-//! NIfTI files against nibabel's answers, and damaged ones against panics.
+//! Compares NIfTI files with nibabel's results, and checks that damaged files cause no panic.
 //!
 //! `tests/good` and `tests/bad` are written by `reference/formats.py`.
 
@@ -67,7 +67,7 @@ fn a_pair_can_be_named_by_either_file() {
     assert_eq!(by_header, nifti::read_f32(&folder("good").join("pair.img")).unwrap());
 }
 
-/// nibabel would take the header for voxels here; every other reader starts behind it.
+/// nibabel would read the header as voxels here; every other reader starts after it.
 #[test]
 fn an_unset_offset_means_right_behind_the_header() {
     let whole = folder("good").join("v1_le_i2.nii");
@@ -93,7 +93,7 @@ fn errors_tell_what_was_found_and_expected() {
     assert!(bad("text.nii").to_string().contains("it holds text"));
     assert!(matches!(bad("trillion_voxels.nii"), NiftiError::TooLarge { .. }));
     assert!(matches!(bad("trillion_voxels.nii.gz"), NiftiError::TooLarge { .. }));
-    // A size that would be allowed, but with 48 bytes behind it.
+    // An allowed size, with only 48 bytes of data.
     assert!(matches!(bad("billion_voxels.nii"), NiftiError::Truncated { found: 48, .. }));
     assert!(matches!(bad("billion_voxels.nii.gz"), NiftiError::Truncated { found: 48, .. }));
     assert!(matches!(bad("truncated.nii.gz"), NiftiError::Truncated { expected: 48, .. }));
@@ -119,7 +119,7 @@ fn no_truncation_panics_or_passes() {
         let whole = fs::read(&path).unwrap();
         let copy = scratch.path().join(path.file_name().unwrap());
         let header_is_apart = copy.extension().is_some_and(|extension| extension == "hdr");
-        // Every byte of one file of each layout, some bytes of those that differ in number type only.
+        // Every byte of one file of each layout, some bytes of those that differ only in number type.
         let name = path.file_name().unwrap().to_str().unwrap();
         let all_bytes = ["_i2.nii", "compressed", "two_members", "extension", "pair", "scaled"];
         let one_of_many = !all_bytes.iter().any(|part| name.contains(part));
@@ -134,7 +134,7 @@ fn no_truncation_panics_or_passes() {
     }
 }
 
-/// A gzip trailer may be cut off without touching a voxel.
+/// A missing gzip trailer does not affect voxels.
 fn ends_after_data(path: &Path, length: usize) -> bool {
     path.extension().is_some_and(|extension| extension == "gz")
         && length + 10 >= fs::metadata(path).unwrap().len() as usize
@@ -143,7 +143,7 @@ fn ends_after_data(path: &Path, length: usize) -> bool {
 #[test]
 fn bytes_written_do_not_depend_on_threads_and_read_back() {
     let scratch = tempfile::tempdir().unwrap();
-    // Beyond two gzip pieces of half a mebibyte, and a ragged end.
+    // More than two gzip pieces of half a mebibyte, with a partial last piece.
     let grid = Grid::new([101, 97, 83], Affine::from_diagonal([-0.9, 1.0, 1.2])).unwrap();
     let volume = Volume::from_fn(grid, |[i, j, k]| ((i * i + 7 * j + k * j) % 1000) as i16);
     let write = |threads: usize, name: &str| {
@@ -187,7 +187,7 @@ fn a_name_that_no_reader_would_know_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// The qform alone brings back any rotation with voxel sizes and a flip.
+    /// The qform alone restores any rotation with voxel sizes and a flip.
     #[test]
     fn sform_and_qform_agree_for_every_rotation(
         axis in prop::array::uniform3(-1.0..1.0_f64),
@@ -209,7 +209,7 @@ proptest! {
         bytes[254] = 0; // sform_code
         fs::write(&path, bytes).unwrap();
         let by_qform = nifti::read_f32(&path).unwrap();
-        // Near a half turn the fourth component is the square root of single precision noise.
+        // Near a half turn the fourth component is the square root of single-precision noise.
         assert_close(by_qform.grid().affine().rows().as_flattened(), affine.rows().as_flattened(),
             Tolerance::absolute(5e-3));
     }

@@ -1,4 +1,4 @@
-//! A made-up run of three epochs that is killed in the second and goes on: `tracked_run FOLDER`.
+//! A simulated run of three epochs that is killed in the second and resumed: `tracked_run FOLDER`.
 //! `reference/trackers.py` reads the logs with the official readers.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ fn main() -> Result<(), TrackerError> {
     Ok(())
 }
 
-/// Logs these steps as the run does; dropping the trackers is what a kill does.
+/// Logs these steps like a run. Dropping the trackers simulates a kill.
 fn log_steps(
     run_dir: &Path,
     resume_at_step: Option<u64>,

@@ -1,8 +1,8 @@
 //! The two cyclic redundancy checks of the log formats, table driven.
 
-/// Castagnoli's polynomial, reflected: TensorBoard's record files.
+/// The reflected Castagnoli polynomial, for TensorBoard's record files.
 const CASTAGNOLI: [u32; 256] = table(0x82f6_3b78);
-/// The polynomial of Ethernet and zip, reflected: W&B's record log.
+/// The reflected polynomial of Ethernet and zip, for W&B's record log.
 const ETHERNET: [u32; 256] = table(0xedb8_8320);
 
 /// CRC-32C of the bytes.
@@ -10,13 +10,13 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     !update(&CASTAGNOLI, !0, bytes)
 }
 
-/// CRC-32 of several parts read as one.
+/// CRC-32 of several concatenated parts.
 pub(crate) fn crc32(parts: &[&[u8]]) -> u32 {
     !parts.iter().fold(!0, |state, part| update(&ETHERNET, state, part))
 }
 
-/// The form in which TensorBoard stores a CRC-32C: rotated and offset, so that a checksum of data
-/// that holds checksums stays useful.
+/// The masked form in which TensorBoard stores a CRC-32C: rotated and offset, because the CRC of data that
+/// contains CRCs is weak.
 pub(crate) fn masked_crc32c(bytes: &[u8]) -> u32 {
     crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,8 +1,8 @@
-//! The time of day. Logs may hold it; results may not.
+//! Wall-clock time. Logs may contain it; results must not.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// When a log's process began, and how much time the run had taken before.
+/// Start time of this process, and the time that the run had taken before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunClock {
     started: Instant,
@@ -10,18 +10,18 @@ pub(crate) struct RunClock {
 }
 
 impl RunClock {
-    /// Starts now, in a run that took `earlier_s` seconds before.
+    /// Starts the clock, for a run that already took `earlier_s` seconds.
     pub(crate) fn start(earlier_s: f64) -> Self {
         Self { started: Instant::now(), earlier_s }
     }
 
-    /// Seconds the run has taken, in all its processes.
+    /// Elapsed seconds of the run over all its processes.
     pub(crate) fn runtime_s(&self) -> f64 {
         self.earlier_s + self.started.elapsed().as_secs_f64()
     }
 }
 
-/// Seconds since 1970, UTC; 0 on a clock before that.
+/// Unix time in seconds. 0 if the clock is before 1970.
 pub(crate) fn unix_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -34,8 +34,8 @@ pub(crate) fn stamp(unix_s: u64) -> String {
     format!("{year:04}{month:02}{day:02}_{hour:02}{minute:02}{second:02}")
 }
 
-/// Year, month and day of a day since 1970. Years are counted from March, so that a leap day is the
-/// last of its year.
+/// Year, month and day for a day number since 1970. Years start in March, so that a leap day is the last day
+/// of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     const DAYS_FROM_YEAR_0: u64 = 719_468;
     let days = days + DAYS_FROM_YEAR_0;

@@ -1,24 +1,24 @@
-//! What can go wrong with a log.
+//! Errors of logging.
 
 use std::path::{Path, PathBuf};
 
 use brainreel_artifact::ArtifactError;
 
-/// A log that could not be opened or written.
+/// A log cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrackerError {
-    /// Something else is where the log belongs.
+    /// Another file is in the place of the log.
     #[error("{} is {found}, not the {expected}: it is left alone, move it away", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
         /// What it is.
         found: String,
-        /// What belongs there.
+        /// The expected kind of file.
         expected: &'static str,
     },
-    /// A metric has a name that the logs use themselves.
+    /// A metric has a reserved name.
     #[error("`{name}` cannot be the name of a metric: `step`, `epoch` and names with `_` in front are taken")]
     ReservedName {
         /// The name.

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: every step and every epoch as one line of JSON, without times of day.
+//! `metrics.jsonl`: one line of JSON per step and epoch, without timestamps.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,25 +11,25 @@ use crate::TrackerError;
 use crate::log::{AppendLog, Progress, check_names};
 
 const EXPECTED: &str = "metrics.jsonl that brainreel writes";
-/// Far longer than any line of ours; a longer one is not ours.
+/// Length limit of a line. Our lines are far shorter.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// The log of a run's numbers as JSON lines.
+/// Metrics log of a run as JSON lines.
 ///
-/// A line of a step is `{"kind":"step","step":12,"epoch":1,"loss":0.69,..}`, one of an epoch
-/// `{"kind":"epoch","step":12,"epoch":1,"validation_loss":0.7,..}`; metrics stand in the order given.
-/// A number that is not finite is `null`.
+/// A step is logged as `{"kind":"step","step":12,"epoch":1,"loss":0.69,..}`, an epoch as
+/// `{"kind":"epoch","step":12,"epoch":1,"validation_loss":0.7,..}`. Metrics keep the given order. A number
+/// that is not finite is `null`.
 ///
 /// # Determinism
-/// There are no times in it, and numbers have the shortest form that reads back as the same number:
-/// an interrupted run that goes on writes the same bytes as one that was not interrupted.
+/// The log has no timestamps, and numbers have the shortest form that parses to the same value. A run that is
+/// interrupted and resumed writes the same bytes as an uninterrupted run.
 #[derive(Debug)]
 pub struct JsonLines {
     log: AppendLog,
     progress: Progress,
 }
 
-/// What every line has.
+/// Fields of every line.
 #[derive(Deserialize)]
 struct Row {
     kind: Kind,
@@ -51,12 +51,11 @@ impl Row {
 }
 
 impl JsonLines {
-    /// Opens the log; what was logged after optimizer step `resume_at_step` is dropped (everything, if
-    /// the run starts anew), and so is a last line without its end.
+    /// Opens the log. Drops lines after optimizer step `resume_at_step` (all lines if the run starts from
+    /// scratch) and an unfinished last line.
     ///
     /// # Errors
-    /// [`TrackerError::Foreign`] if the file there does not begin as such a log does, or an error of
-    /// reading or writing.
+    /// [`TrackerError::Foreign`] if the existing file is not such a log, or an I/O error.
     pub fn open(path: &Path, resume_at_step: Option<u64>) -> Result<Self, TrackerError> {
         if path.symlink_metadata().is_err() {
             return Ok(Self { log: AppendLog::create(path, b"")?, progress: Progress::default() });
@@ -65,7 +64,7 @@ impl JsonLines {
         Ok(Self { log: AppendLog::open(path, keep)?, progress })
     }
 
-    /// Waits until all lines are on the disk.
+    /// Syncs all lines to disk.
     ///
     /// # Errors
     /// [`TrackerError::Artifact`].
@@ -73,8 +72,8 @@ impl JsonLines {
         self.log.sync()
     }
 
-    /// Logs a step of the optimizer, counted over the whole run from 1. A step that is there already is
-    /// not logged again.
+    /// Logs an optimizer step. Steps count from 1 over the whole run. A step that is already in the log is
+    /// skipped.
     ///
     /// # Errors
     /// [`TrackerError::ReservedName`] or [`TrackerError::Artifact`].
@@ -82,7 +81,7 @@ impl JsonLines {
         self.log("step", (step, epoch), None, metrics)
     }
 
-    /// Logs an epoch that ended with `step`. An epoch that is there already is not logged again.
+    /// Logs an epoch that ended with `step`. An epoch that is already in the log is skipped.
     ///
     /// # Errors
     /// As [`log_step`](Self::log_step).
@@ -124,7 +123,7 @@ fn line(kind: &str, step: u64, epoch: u64, metrics: &[(&str, f64)]) -> Vec<u8> {
     bytes
 }
 
-/// How many bytes to keep for a run that goes on behind `last_step`, and what they hold.
+/// Number of bytes to keep when a run resumes after `last_step`, and their content.
 fn scan(path: &Path, last_step: u64) -> Result<(u64, Progress), TrackerError> {
     let error = TrackerError::read(path);
     let mut reader = BufReader::new(File::open(path).map_err(error)?);
@@ -147,7 +146,7 @@ fn scan(path: &Path, last_step: u64) -> Result<(u64, Progress), TrackerError> {
     }
 }
 
-/// A first line cut short.
+/// A truncated first line.
 fn could_be_ours(line: &[u8]) -> bool {
     const START: &[u8] = b"{\"kind\":\"";
     let n_bytes = line.len().min(START.len());
@@ -189,7 +188,7 @@ mod tests {
                 let path = dir.path().join("resumed.jsonl");
                 fs::write(&path, &expected[..expected.len() - torn]).unwrap();
                 let mut log = JsonLines::open(&path, Some(resume_at)).unwrap();
-                // The steps of the last checkpoint may be told again.
+                // The steps of the last checkpoint may be logged again.
                 log_epochs(&mut log, resume_at.clamp(1, 6)..=9);
                 assert_eq!(fs::read(&path).unwrap(), expected, "at {resume_at}, {torn} bytes torn off");
             }

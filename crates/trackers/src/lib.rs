@@ -1,4 +1,4 @@
-//! Logs of a training run, beside brainreel's own tables: JSON lines, TensorBoard event files and
+//! Logs of a training run, in addition to brainreel's own tables: JSON lines, TensorBoard event files and
 //! offline runs of Weights & Biases.
 //!
 //! ```
@@ -18,15 +18,15 @@
 //! # }
 //! ```
 //!
-//! A run that was interrupted goes on in the same files: they are cut behind the step it goes on from.
-//! What is in them already is not logged again, so that a caller may tell its last step or epoch twice.
-//! A record that a killed process left unfinished, and whatever stands behind a damaged one, is dropped.
+//! A resumed run appends to the same files. They are truncated after the step from which it resumes. Rows
+//! that exist are not logged again, so a caller may repeat its last step or epoch. An unfinished record of a
+//! killed process is dropped, and so is everything after a damaged record.
 //!
-//! TensorBoard's and W&B's files hold times of day; they are logs, no results, and nothing depends on
-//! them. They hold nothing that tells of a machine or a person: no names of hosts, users or scans, and
-//! of paths in the settings only the last part. One exception is W&B's own doing: its manifest of a model
-//! names the file that is uploaded, with its folder. Nothing here uses the network; [`sync_command`] makes
-//! the command that does.
+//! The files of TensorBoard and W&B contain timestamps. They are logs, not results, and nothing depends on
+//! them. They contain nothing that identifies a machine or a person: no host names, user names or scan ids,
+//! and only the last component of paths in settings. One exception comes from W&B itself: its manifest of a
+//! model contains the full path of the uploaded file. This crate does not use the network; [`sync_command`]
+//! builds the command that does.
 
 mod checksum;
 mod clock;
@@ -59,7 +59,7 @@ use wandb::OfflineRun;
 pub struct TrackerConfig {
     /// Whether to write event files for TensorBoard into the run folder.
     pub tensorboard: bool,
-    /// What is written for Weights & Biases.
+    /// What to write for Weights & Biases.
     pub wandb: WandbMode,
     /// Project in Weights & Biases.
     pub project: String,
@@ -89,7 +89,7 @@ impl Default for TrackerConfig {
 }
 
 named! {
-    /// What is written for Weights & Biases.
+    /// What to write for Weights & Biases.
     #[derive(Default)]
     pub enum WandbMode {
         /// Nothing.
@@ -102,10 +102,10 @@ named! {
     }
 }
 
-/// The run that is logged.
+/// The logged run.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    /// What tells the run from others; a resumed run has the same. W&B's id of the run follows from it.
+    /// Unique hash of the run, unchanged when it resumes. The W&B run id derives from it.
     pub run_hash: String,
     /// Its name.
     pub name: String,
@@ -113,14 +113,14 @@ pub struct RunInfo {
     pub config: Value,
 }
 
-/// What the files say of the run.
+/// Description of the run in the files.
 #[derive(Debug, Clone)]
 pub(crate) struct RunIdentity {
-    /// W&B's id.
+    /// The W&B run id.
     pub(crate) id: String,
     /// Its name.
     pub(crate) name: String,
-    /// Its settings, without folders.
+    /// Its settings, with paths reduced to their last component.
     pub(crate) config: Value,
 }
 
@@ -143,12 +143,11 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Opens the logs in a run folder; what was logged after optimizer step `resume_at_step` is dropped
-    /// (everything, if the run starts anew).
+    /// Opens the logs in a run folder. Drops rows after optimizer step `resume_at_step` (all rows if the run
+    /// starts from scratch).
     ///
     /// # Errors
-    /// [`TrackerError::Foreign`] if something else is where a log belongs, or an error of reading or
-    /// writing.
+    /// [`TrackerError::Foreign`] if another file is in the place of a log, or an I/O error.
     pub fn open(
         run_dir: &Path,
         config: &TrackerConfig,
@@ -165,7 +164,7 @@ impl Trackers {
         Ok(Self { event_file, offline_run })
     }
 
-    /// Logs a step of the optimizer, counted over the whole run from 1.
+    /// Logs an optimizer step. Steps count from 1 over the whole run.
     ///
     /// # Errors
     /// [`TrackerError::ReservedName`] or [`TrackerError::Artifact`].
@@ -173,7 +172,7 @@ impl Trackers {
         self.log(step, None, metrics)
     }
 
-    /// Logs an epoch, counted from 1, that ended with `step`.
+    /// Logs an epoch that ended with `step`. Epochs count from 1.
     ///
     /// # Errors
     /// As [`log_step`](Self::log_step).
@@ -181,12 +180,12 @@ impl Trackers {
         self.log(step, Some(epoch), metrics)
     }
 
-    /// Takes the checkpoint at `path` as the best so far in the sense of `alias` (`best_accuracy`,
-    /// `best_loss`). The last of each alias becomes an artifact of W&B when the run is finished; the
-    /// file may be replaced meanwhile, but not written into.
+    /// Registers the checkpoint at `path` as the best so far for `alias` (`best_accuracy`, `best_loss`). When
+    /// the run finishes, the last checkpoint of each alias becomes a W&B artifact. Until then the file may be
+    /// replaced, but not modified in place.
     ///
     /// # Errors
-    /// An error of reading or writing.
+    /// An I/O error.
     pub fn log_model(
         &mut self,
         step: u64,
@@ -200,11 +199,11 @@ impl Trackers {
         }
     }
 
-    /// Ends the run with this exit code; 0 means that all went well. Returns where W&B's offline run is,
-    /// if there is one. A run that is interrupted is not finished.
+    /// Ends the run with this exit code; 0 means success. Returns the folder of the W&B offline run, if there
+    /// is one. Do not call this for an interrupted run.
     ///
     /// # Errors
-    /// An error of reading or writing.
+    /// An I/O error.
     pub fn finish(self, exit_code: i32) -> Result<Option<PathBuf>, TrackerError> {
         self.offline_run.map(|offline_run| offline_run.finish(exit_code)).transpose()
     }

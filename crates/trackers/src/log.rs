@@ -1,4 +1,4 @@
-//! A file that is only appended to, and cut when a run goes on from an earlier step.
+//! An append-only file that is truncated when a run resumes from an earlier step.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -8,8 +8,8 @@ use brainreel_artifact::write_atomic;
 
 use crate::TrackerError;
 
-/// An open log. Every record reaches the operating system when it is appended: a killed process
-/// loses at most the record it was writing.
+/// An open log. Every append passes the record to the operating system, so a killed process loses at most the
+/// record that it was writing.
 #[derive(Debug)]
 pub(crate) struct AppendLog {
     file: File,
@@ -18,13 +18,13 @@ pub(crate) struct AppendLog {
 }
 
 impl AppendLog {
-    /// Begins a log with these bytes, which are there whole or not at all.
+    /// Creates a log with these bytes atomically.
     pub(crate) fn create(path: &Path, start: &[u8]) -> Result<Self, TrackerError> {
         write_atomic(path, start)?;
         Self::open(path, start.len() as u64)
     }
 
-    /// Opens a log and cuts off everything behind its first `keep` bytes.
+    /// Opens a log and truncates it to `keep` bytes.
     pub(crate) fn open(path: &Path, keep: u64) -> Result<Self, TrackerError> {
         let error = TrackerError::write(path);
         let file = OpenOptions::new().append(true).open(path).map_err(error)?;
@@ -41,7 +41,7 @@ impl AppendLog {
         Ok(())
     }
 
-    /// Waits until all records are on the disk.
+    /// Syncs all records to disk.
     pub(crate) fn sync(&self) -> Result<(), TrackerError> {
         self.file.sync_data().map_err(TrackerError::write(&self.path))
     }
@@ -52,17 +52,17 @@ impl AppendLog {
     }
 }
 
-/// How far a log goes: what an interrupted process had logged already is not logged again.
+/// Position of a log. Rows that an interrupted process already logged are not logged again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// The last step with a row of its own.
+    /// The last logged step.
     pub(crate) step: Option<u64>,
-    /// The last epoch with a row of its own.
+    /// The last logged epoch.
     pub(crate) epoch: Option<u64>,
 }
 
 impl Progress {
-    /// Takes note of a row of an epoch, or of a step.
+    /// Records a logged row of an epoch or a step.
     pub(crate) fn note(&mut self, step: u64, epoch_row: Option<u64>) {
         match epoch_row {
             Some(epoch) => self.epoch = self.epoch.max(Some(epoch)),
@@ -70,7 +70,7 @@ impl Progress {
         }
     }
 
-    /// True if a row of this step or epoch is there already.
+    /// Whether this step or epoch is already logged.
     pub(crate) fn covers(&self, step: u64, epoch_row: Option<u64>) -> bool {
         match epoch_row {
             Some(epoch) => self.epoch.is_some_and(|last| epoch <= last),

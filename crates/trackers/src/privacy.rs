@@ -1,9 +1,9 @@
-//! What the settings of a run must not tell.
+//! Removes private paths from the settings of a run.
 
 use serde_json::Value;
 
-/// The settings, with the last part only of every text that is a path: folders have names of people
-/// and machines in them. Names of published weights (`kinetics400/r3d_18`) are no paths.
+/// The settings, with every path reduced to its last component, because folders contain names of people and
+/// machines. Names of published weights (`kinetics400/r3d_18`) are not paths.
 pub(crate) fn without_folders(settings: &Value) -> Value {
     match settings {
         Value::String(text) => Value::String(last_part(text).to_owned()),

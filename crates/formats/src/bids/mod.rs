@@ -16,7 +16,7 @@
 //! # }
 //! ```
 //!
-//! Labels are ASCII letters and digits only, so no header can make a name that leaves its folder.
+//! Labels are ASCII letters and digits only, so that no header can produce a path outside the folder.
 
 mod dataset;
 mod name;
@@ -30,16 +30,16 @@ pub use sidecar::{DerivativeSidecar, RawSidecar, read_scanner, read_sidecar, sid
 
 use std::path::PathBuf;
 
-/// What can be wrong with a BIDS name or dataset.
+/// Errors of BIDS names and datasets.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BidsError {
-    /// A label with other characters than letters and digits, empty or too long.
+    /// A label that is empty, too long, or contains anything but letters and digits.
     #[error("{kind} label {found:?} is not made of 1 to 64 ASCII letters and digits")]
     Label {
-        /// Which label.
+        /// The kind of label.
         kind: &'static str,
-        /// What was given.
+        /// The value.
         found: String,
     },
     /// A file name that does not follow BIDS.

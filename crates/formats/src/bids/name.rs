@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::BidsError;
 
-/// Entities other than subject and session, in the order that BIDS wants.
+/// Entities other than subject and session, in BIDS order.
 const ENTITIES: &[&str] = &[
     "task", "acq", "ce", "rec", "dir", "run", "mod", "echo", "flip", "inv", "mt", "part", "proc", "hemi",
     "space", "split", "res", "den", "label", "desc",
@@ -13,8 +13,8 @@ const ENTITIES: &[&str] = &[
 const MAX_LABEL: usize = 64;
 const EXTENSIONS: &[&str] = &["nii.gz", "nii", "json"];
 
-/// Makes a BIDS label of any text by dropping what is no ASCII letter or digit: `002_S_0413` becomes
-/// `002S0413`. `None` if nothing (or too much, over 64 characters) is left.
+/// Converts any text to a BIDS label by dropping everything except ASCII letters and digits: `002_S_0413`
+/// becomes `002S0413`. `None` if nothing, or more than 64 characters, remains.
 #[must_use]
 pub fn label(text: &str) -> Option<String> {
     let label: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -25,7 +25,7 @@ fn is_label(text: &str) -> bool {
     (1..=MAX_LABEL).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// The name of an image of a subject, and with it its place in a dataset.
+/// The name of an image, which determines its path in a dataset.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BidsName {
     subject: String,
@@ -37,10 +37,10 @@ pub struct BidsName {
 }
 
 impl BidsName {
-    /// The T1-weighted image of a session; `run` counts from 1 where a session has several.
+    /// The T1-weighted image of a session. `run` counts from 1 if a session has several.
     ///
     /// # Errors
-    /// [`BidsError::Label`] if a label is not made of letters and digits; see [`label`].
+    /// [`BidsError::Label`] if a label does not consist of letters and digits; see [`label`].
     pub fn t1w(subject: &str, session: Option<&str>, run: Option<u32>) -> Result<Self, BidsError> {
         let check = |kind, text: &str| match is_label(text) {
             true => Ok(text.to_owned()),
@@ -57,7 +57,7 @@ impl BidsName {
         Ok(name)
     }
 
-    /// Parses a file name, or a path of which only the last part is looked at.
+    /// Parses a file name, or the last component of a path.
     ///
     /// # Errors
     /// [`BidsError::Name`].
@@ -129,7 +129,7 @@ impl BidsName {
         self.entities.iter().find(|(order, _)| ENTITIES[*order] == key).map(|(_, value)| value.as_str())
     }
 
-    /// The same image under another run.
+    /// The same name with another run.
     #[must_use]
     pub fn with_run(mut self, run: Option<u32>) -> Self {
         self.set_run(run);
@@ -147,7 +147,7 @@ impl BidsName {
         self.entities.sort_unstable();
     }
 
-    /// The image derived from this one in another space, as `.nii.gz`. Characters that no label has are
+    /// The name of a derivative in another space, as `.nii.gz`. Characters that are invalid in labels are
     /// dropped.
     #[must_use]
     pub fn derivative(&self, space: &str, desc: &str) -> Self {
@@ -158,7 +158,7 @@ impl BidsName {
         derived
     }
 
-    /// The brain mask of this image, on its own voxels: suffix `mask`, `desc-brain`.
+    /// The brain mask of this image, in its own voxel grid: suffix `mask`, `desc-brain`.
     #[must_use]
     pub fn brain_mask(&self) -> Self {
         let mut mask = self.clone();
@@ -168,7 +168,7 @@ impl BidsName {
         mask
     }
 
-    /// `sub-X_ses-Y[_run-N]`, which names a scan in tables. A dataset without sessions has one, `1`.
+    /// The scan id `sub-X_ses-Y[_run-N]` used in tables. Datasets without sessions use session `1`.
     #[must_use]
     pub fn scan_id(&self) -> String {
         let run = self.run().map(|run| format!("_run-{run}")).unwrap_or_default();
@@ -181,20 +181,20 @@ impl BidsName {
         self.to_string()
     }
 
-    /// Path inside the dataset, with forward slashes on every system.
+    /// Path in the dataset, with forward slashes on every platform.
     #[must_use]
     pub fn relative_path_text(&self) -> String {
         let session = self.session.as_ref().map(|session| format!("ses-{session}/")).unwrap_or_default();
         format!("sub-{}/{session}anat/{self}", self.subject)
     }
 
-    /// Path inside the dataset.
+    /// Path in the dataset.
     #[must_use]
     pub fn relative_path(&self) -> PathBuf {
         self.relative_path_text().split('/').collect()
     }
 
-    /// Path of the JSON sidecar inside the dataset.
+    /// Path of the JSON sidecar in the dataset.
     #[must_use]
     pub fn with_extension_json(&self) -> PathBuf {
         Self { extension: "json", ..self.clone() }.relative_path()

@@ -1,7 +1,7 @@
 //! The JSON file beside an image.
 //!
-//! brainreel writes two kinds, [`RawSidecar`] beside a converted image and [`DerivativeSidecar`] beside an image
-//! that was computed from it. Both say how the image was made, and what its bytes hash to.
+//! brainreel writes two kinds: [`RawSidecar`] beside a converted image, and [`DerivativeSidecar`] beside an
+//! image computed from it. Both record how the image was made, and the hash of its bytes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::dicom;
 
-/// Largest sidecar that is read: images come from elsewhere, and so do their sidecars.
+/// Size limit of a sidecar. Sidecars come from elsewhere, like their images.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The sidecar of a converted image.
@@ -25,7 +25,7 @@ pub struct RawSidecar {
     /// Acquisition parameters under their BIDS names: the fields of [`dicom::Sidecar`].
     #[serde(flatten)]
     pub acquisition: Map<String, Value>,
-    /// What was odd about the series.
+    /// Warnings about the series.
     #[serde(rename = "BrainreelWarnings", default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Hash of the image file.
@@ -37,7 +37,7 @@ pub struct RawSidecar {
 }
 
 impl RawSidecar {
-    /// The fields of the acquisition, as the sidecar holds them.
+    /// The acquisition fields, as stored in the sidecar.
     #[must_use]
     pub fn acquisition_fields(acquisition: &dicom::Sidecar) -> Map<String, Value> {
         match serde_json::to_value(acquisition) {
@@ -47,24 +47,24 @@ impl RawSidecar {
     }
 }
 
-/// The sidecar of an image that was computed from a raw one. `E` holds what the computation adds.
+/// The sidecar of an image computed from a raw one. `E` contains the additional fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct DerivativeSidecar<E> {
-    /// What the image is.
+    /// Description of the image.
     pub description: String,
-    /// The images that it was computed from, as BIDS URIs.
+    /// The source images, as BIDS URIs.
     pub sources: Vec<String>,
     /// Whether the skull was removed.
     pub skull_stripped: bool,
-    /// What found the brain.
+    /// The tool that extracted the brain.
     pub brain_extractor: Option<String>,
-    /// What the computation adds.
+    /// Additional fields.
     #[serde(flatten)]
     pub extra: E,
     /// Hash of the image file.
     pub image_sha256: ContentHash,
-    /// Hashes of the files that belong to the image, by their path in the dataset.
+    /// Hashes of associated files, by their path in the dataset.
     #[serde(default)]
     pub files_sha256: BTreeMap<String, ContentHash>,
     /// How the image was made.
@@ -79,8 +79,8 @@ pub fn sidecar_path(image: &Path) -> PathBuf {
     image.with_file_name(format!("{}.json", stem.strip_suffix(".nii").unwrap_or(stem)))
 }
 
-/// Reads a sidecar: a [`RawSidecar`], a [`DerivativeSidecar`], or some fields of a foreign one. `None` if there is
-/// no such file, or if it is of another kind.
+/// Reads a sidecar: a [`RawSidecar`], a [`DerivativeSidecar`], or some fields of a foreign one. `None` if the
+/// file does not exist or has another kind.
 #[must_use]
 pub fn read_sidecar<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let mut text = String::new();
@@ -96,7 +96,7 @@ pub fn write_sidecar<T: Serialize>(path: &Path, sidecar: &T) -> Result<(), Artif
     write_json(path, sidecar)
 }
 
-/// The scanner that the sidecar of an image names, whoever wrote it; empty if there is no sidecar.
+/// The scanner from the sidecar of an image, from any tool. Empty if there is no sidecar.
 #[must_use]
 pub fn read_scanner(image: &Path) -> Scanner {
     let fields: Map<String, Value> = read_sidecar(&sidecar_path(image)).unwrap_or_default();
@@ -122,7 +122,7 @@ mod tests {
         }
     }
 
-    /// The bytes are those of earlier versions: a rerun compares them.
+    /// The bytes must equal those of earlier versions, because a rerun compares them.
     #[test]
     fn sidecars_keep_their_bytes_and_come_back() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Why a series is not a volume.
+//! Errors of stacking a series into a volume.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::FileFault;
 pub struct SliceName {
     /// The file.
     pub path: PathBuf,
-    /// The frame, counted from 1, of a file that has several.
+    /// One-based frame of a multi-frame file.
     pub frame: Option<u32>,
 }
 
@@ -41,7 +41,7 @@ pub enum SeriesError {
         /// Slices needed.
         expected: usize,
     },
-    /// A file says nothing about where its slice lies.
+    /// A file has no slice position or orientation.
     #[error(
         "{} has no {missing}, so its slices have no place in the world; export the series again with its geometry",
         path.display()
@@ -63,7 +63,7 @@ pub enum SeriesError {
         series: PathBuf,
         /// A file that differs from the first.
         path: PathBuf,
-        /// By how much.
+        /// The difference.
         degrees: f64,
     },
     /// The slices differ in size or pixel spacing.
@@ -95,7 +95,7 @@ pub enum SeriesError {
         /// Distance between the outermost slices.
         extent_mm: f64,
     },
-    /// Two different slices at one place: several echoes, time points or reconstructions.
+    /// Two different slices at one position: several echoes, time points or reconstructions.
     #[error(
         "series in {} has different slices at the same position ({first} and {second}); \
          it holds several echoes, time points or reconstructions: separate them",
@@ -109,7 +109,7 @@ pub enum SeriesError {
         /// The other.
         second: SliceName,
     },
-    /// The volume was scanned again and again.
+    /// The series has several time points.
     #[error(
         "series in {} holds {n_times} time points, expected 1; take one of them apart from the others",
         series.display()
@@ -117,10 +117,10 @@ pub enum SeriesError {
     TimePoints {
         /// Folder of the first file.
         series: PathBuf,
-        /// How many.
+        /// Their number.
         n_times: usize,
     },
-    /// Two files of one SOP Instance UID that are not the same image.
+    /// Two files with one SOP Instance UID that are not the same image.
     #[error(
         "series in {} has two files of one SOP Instance UID that differ in their {differ} ({} and {}); \
          one of them is damaged or was changed: remove it",
@@ -133,7 +133,7 @@ pub enum SeriesError {
         first: PathBuf,
         /// The other.
         second: PathBuf,
-        /// What is not the same.
+        /// What differs.
         differ: &'static str,
     },
     /// A gap between slices differs from the others.
@@ -145,16 +145,16 @@ pub enum SeriesError {
     UnequalIncrement {
         /// Folder of the first file.
         series: PathBuf,
-        /// The slice behind the gap.
+        /// The slice after the gap.
         slice: SliceName,
         /// The gap.
         found_mm: f64,
         /// The median gap.
         expected_mm: f64,
-        /// How far it may differ.
+        /// The tolerance.
         allowed_mm: f64,
     },
-    /// A slice is not on the line on which the others lie evenly, though each gap is about right.
+    /// A slice deviates from even spacing, although each gap is within tolerance.
     #[error(
         "series in {} is not evenly stacked: {slice} lies {off_mm:.4} mm off its place, expected at most \
          {allowed_mm:.4} mm at a spacing of {spacing_mm:.4} mm",
@@ -165,14 +165,14 @@ pub enum SeriesError {
         series: PathBuf,
         /// The slice.
         slice: SliceName,
-        /// How far it is off.
+        /// Its deviation.
         off_mm: f64,
         /// The median gap.
         spacing_mm: f64,
-        /// How far it may be off.
+        /// The tolerance.
         allowed_mm: f64,
     },
-    /// The stack leans: slices are shifted against each other in their plane.
+    /// The stack is sheared: slices are shifted in plane relative to each other.
     #[error(
         "series in {} has a gantry tilt of {degrees:.2} degrees, expected none (at most {limit:.2}); \
          a sheared stack is not a volume, resample it to right angles first",
@@ -186,7 +186,7 @@ pub enum SeriesError {
         /// The largest angle accepted.
         limit: f64,
     },
-    /// More voxels than any scanner makes.
+    /// More voxels than any scanner produces.
     #[error("series in {} claims {dims:?} voxels, which is no brain image", series.display())]
     TooLarge {
         /// Folder of the first file.
@@ -194,17 +194,17 @@ pub enum SeriesError {
         /// Columns, rows and slices.
         dims: [usize; 3],
     },
-    /// A kind of image that this version does not read.
+    /// An unsupported kind of image.
     #[error("{} is {found}, which this version does not read; {remedy}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
         /// What it is.
         found: String,
-        /// What to do.
+        /// The remedy.
         remedy: &'static str,
     },
-    /// The pixels are not all there.
+    /// The pixel data are truncated.
     #[error(
         "{} is truncated: {found} bytes of pixels, expected {expected}; download or copy it again",
         path.display()
@@ -214,7 +214,7 @@ pub enum SeriesError {
         path: PathBuf,
         /// Bytes found.
         found: u64,
-        /// Bytes that rows and columns ask for.
+        /// Bytes that rows and columns require.
         expected: u64,
     },
     /// The compressed pixels cannot be decoded.
@@ -222,10 +222,10 @@ pub enum SeriesError {
     Pixels {
         /// The file.
         path: PathBuf,
-        /// What the decoder says.
+        /// The decoder's message.
         found: String,
     },
-    /// A file cannot be read any more, or not as DICOM.
+    /// A file can no longer be read, or not as DICOM.
     #[error("{} {fault}", path.display())]
     File {
         /// The file.
@@ -236,33 +236,33 @@ pub enum SeriesError {
     },
 }
 
-/// Something odd about a series that does not keep it from being a volume.
+/// Warning about a series that can still be stacked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SeriesWarning {
     /// Copies of slices were dropped.
     #[error("{n_dropped} files dropped that are copies of others, by SOP Instance UID and content")]
     CopiesDropped {
-        /// How many.
+        /// Their number.
         n_dropped: usize,
     },
-    /// The slice positions are a little uneven.
+    /// The slice positions are slightly uneven.
     #[error(
         "slice positions deviate by up to {deviation_mm:.4} mm from a spacing of {spacing_mm:.4} mm; evened out"
     )]
     UnevenIncrement {
-        /// Largest deviation of a gap from the median, or of a slice from its place.
+        /// Largest deviation of a gap from the median, or of a slice from its expected position.
         deviation_mm: f64,
         /// The median.
         spacing_mm: f64,
     },
-    /// The stack leans a little.
+    /// The stack is slightly sheared.
     #[error("the stack leans by {degrees:.2} degrees; kept in the affine")]
     SlightTilt {
         /// The angle between the stack and the slice normal.
         degrees: f64,
     },
-    /// Low values are meant to be shown bright.
+    /// Low values are displayed bright (MONOCHROME1).
     #[error("the photometric interpretation is MONOCHROME1; values are kept as stored")]
     Monochrome1,
 }

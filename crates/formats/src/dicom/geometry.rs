@@ -1,4 +1,4 @@
-//! From the positions of slices to the grid of a volume.
+//! Computes the grid of a volume from slice positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,17 +9,17 @@ use super::error::SliceName;
 use super::header::{SliceFormat, SliceHeader};
 use super::{SeriesError, SeriesWarning};
 
-/// Fewest slices of a volume, as dicom2nifti has it: fewer are localizers.
+/// Smallest number of slices of a volume, as in dicom2nifti. Fewer slices are a localizer.
 pub(super) const MIN_SLICES: usize = 4;
-/// Slices closer than this lie at the same place, mm.
+/// Slices closer than this are at the same position, mm.
 const SAME_PLACE_MM: f64 = 1e-3;
 /// Orientations may differ by this much, degrees (dicom2nifti: 0.001 in a cosine).
 const MAX_TURN_DEGREES: f64 = 0.06;
-/// Deviation of a slice from even spacing that is not worth a word, as a share of the spacing.
+/// Deviation of a slice from even spacing without a warning, as a fraction of the spacing.
 const SILENT_DEVIATION: f64 = 0.002;
 /// Largest angle between stack and slice normal: tan 0.05, dicom2nifti's tolerance.
 const MAX_TILT_DEGREES: f64 = 2.862;
-/// Tilt that is not worth a word.
+/// Shear without a warning.
 const SILENT_TILT_DEGREES: f64 = 0.1;
 
 /// Slices in order, on a grid.
@@ -28,11 +28,11 @@ pub(super) struct Stack<'a> {
     pub(super) slices: Vec<&'a SliceHeader>,
     pub(super) grid: Grid,
     pub(super) warnings: Vec<SeriesWarning>,
-    /// Slices left out because another one has their UID and geometry; their pixels are still to be compared.
+    /// Slices dropped as duplicates by UID and geometry. Their pixels have not been compared yet.
     pub(super) copies: Vec<Twin<'a>>,
 }
 
-/// Two images of one name.
+/// Two images with one UID.
 #[derive(Debug)]
 pub(super) struct Twin<'a> {
     pub(super) kept: &'a SliceHeader,
@@ -57,12 +57,12 @@ fn subtract(a: Vector, b: Vector) -> Vector {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
-/// Angle in degrees, exact for small ones.
+/// Angle in degrees, accurate for small angles.
 fn degrees_between(a: Vector, b: Vector) -> f64 {
     length(cross(a, b)).atan2(dot(a, b)).to_degrees()
 }
 
-/// A slice whose geometry is complete.
+/// A slice with complete geometry.
 struct Placed<'a> {
     slice: &'a SliceHeader,
     position: Vector,
@@ -70,8 +70,8 @@ struct Placed<'a> {
     height: f64,
 }
 
-/// Orders the slices of a series by their position and checks that they make a volume, whose slices lie
-/// within `tolerance` (a share of the spacing) of even spacing.
+/// Orders the slices of a series by position and checks that they form a volume. Slices must be evenly spaced
+/// within `tolerance` (a fraction of the spacing).
 pub(super) fn stack<'a>(
     folder: &Path,
     slices: &'a [SliceHeader],
@@ -124,7 +124,7 @@ fn check_format(folder: &Path, first: &SliceHeader, slices: &[&SliceHeader]) -> 
     }
 }
 
-/// The largest angle between the normals of the first and of another slice; planes have no front.
+/// The largest angle between the normal of the first slice and another one, ignoring their signs.
 pub(super) fn largest_turn_degrees(slices: &[SliceHeader]) -> Option<f64> {
     let normal = |slice: &SliceHeader| axes(slice).map(|[row, column]| cross(row, column)).ok();
     let first = normal(slices.first()?)?;
@@ -215,8 +215,8 @@ impl Frame {
     }
 }
 
-/// Keeps the first of the images of one SOP Instance UID; refuses images of one UID that lie at different
-/// places or differ in format.
+/// Keeps the first image of each SOP Instance UID. Images with one UID at different positions or in different
+/// formats are an error.
 fn without_copies<'a>(
     folder: &Path,
     slices: &'a [SliceHeader],
@@ -243,7 +243,7 @@ fn without_copies<'a>(
     Ok((distinct, copies))
 }
 
-/// What two headers of one name disagree about.
+/// The attribute in which two headers with one UID differ.
 fn difference(a: &SliceHeader, b: &SliceHeader) -> Option<&'static str> {
     let format = |slice: &SliceHeader| {
         let SliceFormat { columns, rows, samples, bits_allocated, bits_stored, high_bit, signed, .. } =
@@ -261,7 +261,7 @@ fn difference(a: &SliceHeader, b: &SliceHeader) -> Option<&'static str> {
     }
 }
 
-/// Refuses different slices at one place.
+/// Returns an error for different slices at one position.
 fn refuse_doubles(folder: &Path, placed: &[Placed<'_>]) -> Result<(), SeriesError> {
     let double = placed.windows(2).find(|pair| pair[1].height - pair[0].height < SAME_PLACE_MM);
     let Some([first, second]) = double.map(|pair| [pair[0].slice, pair[1].slice]) else { return Ok(()) };
@@ -276,7 +276,7 @@ fn refuse_doubles(folder: &Path, placed: &[Placed<'_>]) -> Result<(), SeriesErro
     })
 }
 
-/// The file, and the frame (counted from 1) of one that has several.
+/// The file, and the one-based frame of a multi-frame file.
 fn slice_name(slice: &SliceHeader) -> SliceName {
     SliceName { path: slice.path.clone(), frame: slice.frame.map(|(idx, _)| idx + 1) }
 }
@@ -302,7 +302,7 @@ fn check_increments(
             allowed_mm,
         });
     }
-    // Gaps may each be right and yet add up to a bent or compressed stack.
+    // Gaps can each be within tolerance and still add up to a bent or compressed stack.
     let (origin, step) = (placed[0].position, step_between(placed));
     let (farthest, off_mm) = largest(placed.iter().enumerate().map(|(k, slice)| {
         let even = [0, 1, 2].map(|axis| origin[axis] + k as f64 * step[axis]);
@@ -324,12 +324,12 @@ fn check_increments(
     Ok(())
 }
 
-/// Index and value of the largest number, the first of equal ones.
+/// Index and value of the largest number. Ties go to the first.
 fn largest(values: impl Iterator<Item = f64>) -> (usize, f64) {
     values.enumerate().fold((0, 0.0), |best, (idx, value)| if value > best.1 { (idx, value) } else { best })
 }
 
-/// The mean step from slice to slice.
+/// The mean step between slices.
 fn step_between(placed: &[Placed<'_>]) -> Vector {
     let (first, last) = (&placed[0], &placed[placed.len() - 1]);
     subtract(last.position, first.position).map(|v| v / (placed.len() - 1) as f64)

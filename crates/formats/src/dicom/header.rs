@@ -1,4 +1,4 @@
-//! What is kept of a file's header.
+//! Header data of a file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use super::FileFault;
 use super::sidecar::Sidecar;
 use super::stream::{Elements, PixelKind, PixelSpan, read_elements};
 
-/// GE's number for the part of a complex image: 0 magnitude, 1 phase, 2 real, 3 imaginary.
+/// GE's code for the component of a complex image: 0 magnitude, 1 phase, 2 real, 3 imaginary.
 const GE_IMAGE_PART: Tag = Tag(0x0043, 0x102f);
 
-/// The elements that are read, everything else is skipped.
+/// The elements that are read. All others are skipped.
 const WANTED: &[Tag] = &[
     tags::SPECIFIC_CHARACTER_SET,
     tags::IMAGE_TYPE,
@@ -82,21 +82,21 @@ const WANTED: &[Tag] = &[
     GE_IMAGE_PART,
 ];
 
-/// Most frames of one file.
+/// Largest number of frames per file.
 const MAX_FRAMES: f64 = 131_072.0;
 
-/// One slice of a series, a file or a frame of one: a few hundred bytes.
+/// One slice of a series: a file, or a frame of a file. Takes a few hundred bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceHeader {
     pub(super) path: PathBuf,
-    /// Which frame of a multi-frame file, counted from 0, and of how many.
+    /// Zero-based frame of a multi-frame file, and the number of frames.
     pub(super) frame: Option<(u32, u32)>,
     pub(super) sop_uid: String,
     pub(super) instance_number: Option<i64>,
     pub(super) images_in_acquisition: Option<i64>,
-    /// Echo time in microseconds: one volume may have it in several spellings.
+    /// Echo time in microseconds, because one volume may have it in several spellings.
     pub(super) echo_us: Option<i64>,
-    /// Time point, of a series that has several.
+    /// Time point, if the series has several.
     pub(super) temporal_position: Option<i64>,
     pub(super) file_length: u64,
     pub(super) format: SliceFormat,
@@ -111,7 +111,7 @@ pub(super) struct SliceHeader {
 }
 
 impl SliceHeader {
-    /// Adds everything but the path to a digest.
+    /// Adds everything except the path to a digest.
     pub(super) fn add_to(&self, hash: HashBuilder) -> HashBuilder {
         let SliceFormat {
             transfer_syntax,
@@ -141,7 +141,7 @@ impl SliceHeader {
             .part(floats.flat_map(f64::to_le_bytes).collect::<Vec<u8>>())
     }
 
-    /// Whether two files or frames are one image, as far as their headers say.
+    /// Whether two files or frames are the same image according to their headers.
     pub(super) fn is_copy_of(&self, other: &Self) -> bool {
         !self.sop_uid.is_empty()
             && self.sop_uid == other.sop_uid
@@ -163,7 +163,7 @@ pub(super) struct SliceFormat {
     pub(super) photometric: String,
 }
 
-/// What a file says about its series.
+/// Series-level attributes of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SeriesFacts {
     pub(super) series_uid: String,
@@ -176,19 +176,19 @@ pub(super) struct SeriesFacts {
     pub(super) series_number: Option<i64>,
     pub(super) image_type: String,
     pub(super) scanning_sequence: String,
-    /// What tells the volumes of a series apart beside ImageType: echo, stack, part of a complex image...
+    /// What distinguishes the volumes of a series besides ImageType: echo, stack, component of a complex
+    /// image...
     pub(super) part: String,
     pub(super) sidecar: Sidecar,
 }
 
-/// Slices of one volume, and what their file says about it.
+/// Slices of one volume, with the series-level attributes of their file.
 pub(super) struct FileSlices {
     pub(super) facts: SeriesFacts,
     pub(super) slices: Vec<SliceHeader>,
 }
 
-/// Reads the header of a file, as far as the pixels. The frames of a multi-frame file are sorted by the
-/// volume that they belong to.
+/// Reads the header of a file up to the pixels. Groups the frames of a multi-frame file by volume.
 pub(super) fn read_header(path: &Path) -> Result<Vec<FileSlices>, FileFault> {
     let elements = read_elements(path, WANTED)?;
     let Some(pixels) = elements.pixels else { return Err(FileFault::NoImage) };
@@ -235,10 +235,10 @@ fn read_frames(path: &Path, elements: &Elements, pixels: PixelSpan) -> Result<Ve
     Ok(volumes.into_values().flat_map(|volume| by_other_dimensions(volume, elements)).collect())
 }
 
-/// Takes frames apart by the dimensions that no attribute known here stands for (vendors have their own),
-/// if frames lie at one place otherwise.
+/// Separates frames by dimensions without a known attribute (vendors have their own), if frames would
+/// otherwise share a position.
 fn by_other_dimensions(volume: FileSlices, elements: &Elements) -> Vec<FileSlices> {
-    /// Dimensions that count places, or what is told apart by its own attribute.
+    /// Dimensions that count positions, or that have a known attribute of their own.
     const KNOWN: &[Tag] = &[
         tags::IN_STACK_POSITION_NUMBER,
         tags::IMAGE_POSITION_PATIENT,
@@ -281,8 +281,8 @@ fn by_other_dimensions(volume: FileSlices, elements: &Elements) -> Vec<FileSlice
     volumes.into_iter().map(with_key).collect()
 }
 
-/// Lenient access: a missing or unreadable attribute is empty, and its user decides whether that matters.
-/// What a frame says comes before what all frames share, and that before what the file says.
+/// Lenient access: a missing or unreadable attribute is empty, and the caller decides whether that matters.
+/// Lookup order: the frame, then the shared functional groups, then the file.
 pub(super) struct Attributes<'a> {
     layers: Vec<&'a InMemDicomObject>,
 }
@@ -332,7 +332,7 @@ impl Attributes<'_> {
         self.number(tags::EFFECTIVE_ECHO_TIME).or_else(|| self.number(tags::ECHO_TIME))
     }
 
-    /// ScanningSequence, put together from what enhanced images have instead.
+    /// ScanningSequence, composed from the attributes of enhanced images.
     pub(super) fn scanning_sequence(&self) -> String {
         let classic = self.text(tags::SCANNING_SEQUENCE);
         if !classic.is_empty() {
@@ -354,7 +354,7 @@ impl Attributes<'_> {
         self.echo_time_ms().map(|ms| (ms * 1000.0).round() as i64)
     }
 
-    /// What tells the volumes of a classic series apart.
+    /// What distinguishes the volumes of a classic series.
     fn part(&self) -> String {
         let b_value = self.number(tags::DIFFUSION_B_VALUE).map(|b| b.round() as i64);
         let ge_part = self.get(GE_IMAGE_PART).and_then(little_endian_or_number);
@@ -362,7 +362,7 @@ impl Attributes<'_> {
         format!("{echo} {complex} {b_value:?} {ge_part:?}")
     }
 
-    /// What tells the volumes of a multi-frame file apart, beside its own dimensions.
+    /// What distinguishes the volumes of a multi-frame file, besides its own dimensions.
     fn frame_part(&self) -> String {
         format!("{} {} {:?}", self.part(), self.text(tags::STACK_ID), self.echo_us())
     }
@@ -466,7 +466,7 @@ impl Attributes<'_> {
     }
 }
 
-/// A private number: of unknown type in implicit encoding.
+/// A private numeric element, whose type is unknown in implicit encoding.
 fn little_endian_or_number(element: &DataElement<InMemDicomObject>) -> Option<i64> {
     if element.vr() != dicom_core::VR::UN {
         return element.to_int().ok();

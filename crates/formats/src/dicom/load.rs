@@ -1,4 +1,4 @@
-//! From a series to a volume.
+//! Loads a series as a volume.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,23 +15,23 @@ use super::stream::PixelKind;
 use super::{SeriesError, SeriesWarning};
 use crate::StoredVolume;
 
-/// A series as a volume.
+/// A series loaded as a volume.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoadedSeries {
-    /// The voxels and where they lie: first axis along the rows of a slice, second along its columns,
-    /// third from slice to slice along the normal.
+    /// Voxels and grid: first axis along the rows of a slice, second along its columns, third from slice to
+    /// slice along the normal.
     pub volume: StoredVolume,
     /// De-identified acquisition parameters.
     pub sidecar: Sidecar,
-    /// What was odd.
+    /// Warnings.
     pub warnings: Vec<SeriesWarning>,
 }
 
-/// What is accepted of a series.
+/// Tolerances for a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LoadOptions {
-    /// How far slices may lie from even spacing, as a share of the spacing: rounding in the headers.
-    /// Default 0.02.
+    /// Largest deviation of slices from even spacing, as a fraction of the spacing. Allows for rounding in
+    /// the headers. Default 0.02.
     pub position_tolerance: f64,
 }
 
@@ -51,12 +51,12 @@ pub fn load_series(series: &SeriesIndex) -> Result<LoadedSeries, SeriesError> {
 
 /// Checks, orders and reads the slices of a series.
 ///
-/// Slices are ordered by their position along the normal, never by name or number. Integers stay
-/// integers (`u8`, `i16`, `u16`, `i32` or `u32`, whichever the stored bits fit) unless there is a rescale slope
-/// or intercept; then the result is `f32`, as it is for pixels stored as floating-point numbers.
+/// Slices are ordered by their position along the normal, never by name or number. Integers stay integers
+/// (`u8`, `i16`, `u16`, `i32` or `u32`, the smallest that holds the stored bits) unless there is a rescale
+/// slope or intercept. In that case, and for floating-point pixels, the result is `f32`.
 ///
 /// # Errors
-/// A [`SeriesError`] that names the series or the file, what was found and what was expected.
+/// [`SeriesError`] names the series or the file, the found and the expected value.
 pub fn load_series_with(series: &SeriesIndex, options: LoadOptions) -> Result<LoadedSeries, SeriesError> {
     if let Some(first) = series.slices.first().filter(|_| is_mosaic(series)) {
         return Err(SeriesError::Unsupported {
@@ -85,7 +85,7 @@ fn is_mosaic(series: &SeriesIndex) -> bool {
     series.image_type.split('\\').any(|value| value == "MOSAIC")
 }
 
-/// Refuses images that have one name and different content.
+/// Returns an error for images with one UID and different content.
 fn check_copies(folder: &Path, copies: &[Twin<'_>]) -> Result<(), SeriesError> {
     for Twin { kept, copy } in copies {
         let same = FilePixels::of(kept)?.bytes(kept)? == FilePixels::of(copy)?.bytes(copy)?;
@@ -123,7 +123,7 @@ fn read_volume(grid: Grid, slices: &[&SliceHeader]) -> Result<StoredVolume, Seri
     })
 }
 
-/// The lowest and highest numbers that the stored bits can hold.
+/// The smallest and largest number that the stored bits can represent.
 fn stored_range(slices: &[&SliceHeader]) -> (i64, i64) {
     let range = |slice: &&SliceHeader| {
         let bits = slice.format.bits_stored.min(62);
@@ -164,7 +164,7 @@ fn read<T: Copy + Default + Send>(
 ) -> Result<Volume<T>, SeriesError> {
     let [columns, rows, _] = grid.dims();
     let mut data = vec![T::default(); grid.n_voxels()];
-    // Files of several slices are prepared once, the others when their slice is read.
+    // Multi-frame files are prepared once, other files when their slice is read.
     let mut files: BTreeMap<&Path, FilePixels> = BTreeMap::new();
     for slice in slices.iter().filter(|slice| slice.frame.is_some_and(|(_, n_frames)| n_frames > 1)) {
         if !files.contains_key(slice.path.as_path()) {
@@ -179,7 +179,7 @@ fn read<T: Copy + Default + Send>(
             None => fill(&FilePixels::of(slice)?, slice, out),
         })
         .collect();
-    // The first failure in slice order, whichever thread met it first.
+    // Report the first failure in slice order, regardless of thread timing.
     outcomes.into_iter().collect::<Result<(), _>>()?;
     Ok(Volume::new(grid, data).expect("as many values as voxels"))
 }

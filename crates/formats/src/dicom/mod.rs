@@ -1,11 +1,11 @@
-//! DICOM series, classic and multi-frame: found, checked, stacked into volumes, and (for simulated scans)
-//! written.
+//! DICOM series, classic and multi-frame: finds, checks and stacks them into volumes, and writes them (for
+//! simulated scans).
 //!
-//! Reading goes in two steps. [`scan_tree`] reads headers only and keeps a few hundred bytes a slice;
-//! [`load_series`] checks the geometry of one series, then reads its pixels. Element values are parsed by
-//! dicom-rs, and files are written through it; JPEG and JPEG 2000 are decoded by crates of their own.
-//! Walking through a file, native pixels, RLE and JPEG-LS are ours: lengths in a file must not be believed
-//! before they are checked.
+//! Reading has two steps. [`scan_tree`] reads only headers and keeps a few hundred bytes per slice.
+//! [`load_series`] checks the geometry of one series, then reads its pixels. dicom-rs parses element values
+//! and writes files; other crates decode JPEG and JPEG 2000. The element walker and the decoders for native
+//! pixels, RLE and JPEG-LS are our own, because lengths in a file must not be trusted before they are
+//! checked.
 
 mod error;
 mod geometry;
@@ -26,7 +26,7 @@ pub use sidecar::Sidecar;
 pub use stream::FileFault;
 pub use write::{DicomSample, SeriesTags, WriteSeriesError, uid_from, write_series};
 
-/// The name of a transfer syntax that is not read, with its UID.
+/// Name and UID of an unsupported transfer syntax.
 fn syntax_name(uid: &str) -> String {
     let name = match uid {
         "1.2.840.10008.1.2.1.98" => "Encapsulated Uncompressed",

@@ -1,14 +1,14 @@
-//! Whether the numbers of the slices tell that some are missing.
+//! Detects missing slices by their numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::header::SliceHeader;
 
-/// Most runs of missing numbers that a message names.
+/// Largest number of gaps that a message lists.
 const SHOWN: usize = 3;
 
-/// Slices that the numbering of a series knows and its folder does not have.
+/// Slices that are missing according to the numbering of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSlices {
     /// Slices found.
@@ -36,11 +36,11 @@ impl fmt::Display for MissingSlices {
     }
 }
 
-/// Looks for numbers that are not there: before the first (numbering starts at 0 or 1), between the
-/// slices, and behind the last if ImagesInAcquisition says that there were more.
+/// Finds missing numbers: before the first slice (numbering starts at 0 or 1), between slices, and after the
+/// last slice if ImagesInAcquisition is larger.
 ///
-/// Nothing if slices have no number, if two slices share one, or if more would be missing than were
-/// found: then the numbers count something else (the images of a study, say).
+/// Returns `None` if slices have no number, if two slices share one, or if more would be missing than were
+/// found. In these cases the numbers count something else, such as the images of a study.
 pub(super) fn missing_slices(slices: &[SliceHeader]) -> Option<MissingSlices> {
     let mut numbers = BTreeMap::new();
     for slice in slices {

@@ -1,4 +1,4 @@
-//! Finding the series of a folder tree.
+//! Finds the series in a folder tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ use super::header::{FileSlices, SeriesFacts, SliceHeader, read_header};
 use super::numbering::{self, MissingSlices};
 use super::sidecar::Sidecar;
 
-/// Files whose headers are read before they are sorted into series; bounds the memory.
+/// Number of headers read before grouping into series. Bounds the memory.
 const BATCH: usize = 2048;
 
-/// What a folder tree holds.
+/// Contents of a folder tree.
 #[derive(Debug, Default)]
 pub struct SeriesTree {
     /// The series, ordered by the path of their first file.
     pub series: Vec<SeriesIndex>,
-    /// Files that are no slice of a series, in path order.
+    /// Files that are not slices of a series, in path order.
     pub problems: Vec<FileProblem>,
-    /// Files looked at.
+    /// Number of files examined.
     pub n_files: usize,
 }
 
-/// A file that could not be used, and why.
+/// An unusable file, with the reason.
 #[derive(Debug)]
 pub struct FileProblem {
     /// The file (or folder, if it could not be listed).
@@ -36,7 +36,7 @@ pub struct FileProblem {
     pub fault: FileFault,
 }
 
-/// One series: what its first file says about it, and where its slices are. No pixels.
+/// One series: attributes of its first file, and the locations of its slices. Contains no pixels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesIndex {
     /// Folder of the first file.
@@ -47,13 +47,13 @@ pub struct SeriesIndex {
     pub study_uid: String,
     /// The ADNI subject (`002_S_0413`) if the path has one, else PatientID.
     pub subject: String,
-    /// PatientID as it is in the files.
+    /// PatientID from the files.
     pub patient_id: String,
     /// The ADNI image id (`I13893`) if a folder on the path is one, or the file names end in one.
     pub image_id: Option<String>,
-    /// StudyDate, if the files have one that exists.
+    /// StudyDate, if present and valid.
     pub study_date: Option<Date>,
-    /// AcquisitionDate (or SeriesDate), if the files have one that exists.
+    /// AcquisitionDate (or SeriesDate), if present and valid.
     pub acquisition_date: Option<Date>,
     /// SeriesDescription.
     pub description: String,
@@ -65,7 +65,7 @@ pub struct SeriesIndex {
     pub image_type: String,
     /// ScanningSequence, its values separated by backslashes: `GR`, `SE`, `EP`, `IR`...
     pub scanning_sequence: String,
-    /// Whether other volumes of the tree have the same SeriesInstanceUID: echoes, or kinds of image.
+    /// Whether other volumes have the same SeriesInstanceUID: echoes, or kinds of image.
     pub shares_uid: bool,
     /// De-identified acquisition parameters.
     pub sidecar: Sidecar,
@@ -73,7 +73,7 @@ pub struct SeriesIndex {
 }
 
 impl SeriesIndex {
-    /// Day of the scan: the acquisition's, else the study's.
+    /// Day of the scan: acquisition date, otherwise study date.
     #[must_use]
     pub fn scan_date(&self) -> Option<Date> {
         self.acquisition_date.or(self.study_date)
@@ -85,21 +85,21 @@ impl SeriesIndex {
         self.paths().count()
     }
 
-    /// Number of slices: files, or frames of files that have several.
+    /// Number of slices: files, or frames of multi-frame files.
     #[must_use]
     pub fn n_slices(&self) -> usize {
         self.slices.len()
     }
 
-    /// The largest angle between the planes of the slices, in degrees; `None` if a slice has none.
+    /// The largest angle between slice planes, in degrees. `None` if a slice has no orientation.
     #[must_use]
     pub fn largest_turn_degrees(&self) -> Option<f64> {
         super::geometry::largest_turn_degrees(&self.slices)
     }
 
-    /// A digest of what the headers say: UIDs, geometry, pixel formats, acquisition parameters and the
-    /// lengths of the files. It costs no reading and does not depend on where the files lie. It changes
-    /// when files are added, lost or cut; it does not see a change of pixels alone.
+    /// A digest of the headers: UIDs, geometry, pixel formats, acquisition parameters and file lengths. It
+    /// needs no reading and does not depend on file locations. It changes when files are added, removed or
+    /// truncated. It does not detect a change of pixels alone.
     #[must_use]
     pub fn fingerprint(&self) -> ContentHash {
         let texts = [&self.series_uid, &self.study_uid, &self.subject, &self.description, &self.image_type];
@@ -111,8 +111,8 @@ impl SeriesIndex {
         slices.into_iter().fold(start, |hash, slice| slice.add_to(hash)).finish()
     }
 
-    /// Slices that are missing though the headers number them. `None` for volumes that share their
-    /// series with others: those are numbered together.
+    /// Slices that are missing according to the numbering in the headers. `None` for volumes that share their
+    /// series with others, because those are numbered together.
     #[must_use]
     pub fn missing_slices(&self) -> Option<MissingSlices> {
         if self.shares_uid { None } else { numbering::missing_slices(&self.slices) }
@@ -120,20 +120,20 @@ impl SeriesIndex {
 
     /// The files, in path order.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        // The frames of a file follow each other.
+        // Frames of one file are adjacent.
         self.slices.chunk_by(|a, b| a.path == b.path).map(|slices| slices[0].path.as_path())
     }
 }
 
-/// Reads the headers of all files under `root` (in parallel, up to the pixels) and groups them into
-/// series: by SeriesInstanceUID and, within it, by subject, ADNI image id, ImageType (FrameType), echo,
-/// stack, part of a complex image and b-value.
+/// Reads the headers of all files under `root` (in parallel, up to the pixels) and groups them into series:
+/// by SeriesInstanceUID and, within it, by subject, ADNI image id, ImageType (FrameType), echo, stack,
+/// component of a complex image and b-value.
 ///
-/// `progress` is called with the files done and the files in all. A file that is not DICOM or is broken
-/// is recorded, and the rest goes on; so is a `root` that cannot be listed.
+/// `progress` receives the number of files processed and the total. A file that is not DICOM or is damaged is
+/// recorded, and the scan continues. The same applies to a `root` that cannot be listed.
 ///
 /// # Determinism
-/// The result depends on the tree only: files are taken in path order, links are followed once, and not
+/// The result depends only on the tree. Files are visited in path order. Links are followed once, and never
 /// out of the tree.
 #[must_use]
 pub fn scan_tree(root: &Path, progress: &(dyn Fn(usize, usize) + Sync)) -> SeriesTree {
@@ -176,13 +176,13 @@ fn list_files(root: &Path, problems: &mut Vec<FileProblem>) -> Vec<PathBuf> {
                 }
                 problem(entry.into_path(), FileFault::LinkOut);
             }
-            // What a version control system keeps there has its names in the tree.
+            // Skip the folders of version control systems: their contents have names in the tree.
             Ok(entry) if entry.file_type().is_dir() && entry.depth() > 0 && entry.file_name() == ".git" => {
                 entries.skip_current_dir();
             }
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
-            // Opening a pipe would wait for somebody to write into it.
+            // Opening a pipe would block until a writer appears.
             Ok(entry) => problem(entry.into_path(), FileFault::NotDicom { found: "no plain file" }),
             Err(error) => {
                 let path = error.path().unwrap_or(root).to_owned();
@@ -193,7 +193,7 @@ fn list_files(root: &Path, problems: &mut Vec<FileProblem>) -> Vec<PathBuf> {
     files
 }
 
-/// Takes the echoes of a series apart whose files do not count them, if slices lie at one place otherwise.
+/// Separates unnumbered echoes of a series by echo time, if slices would otherwise share a position.
 fn by_echo(series: SeriesIndex) -> Vec<SeriesIndex> {
     let place = |slice: &SliceHeader| slice.position.map(|position| position.map(f64::to_bits));
     let places: BTreeSet<_> = series.slices.iter().map(place).collect();
@@ -225,7 +225,7 @@ fn mark_shared(series: &mut [SeriesIndex]) {
     }
 }
 
-/// What the slices of a volume have in common.
+/// Attributes shared by the slices of a volume.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct GroupKey {
     series_uid: String,
@@ -287,7 +287,7 @@ fn new_series(
     }
 }
 
-/// What the ADNI download layout `ADNI/<subject>/<description>/<date>/<image id>/` says.
+/// Attributes from the ADNI download layout `ADNI/<subject>/<description>/<date>/<image id>/`.
 struct AdniPath {
     subject: Option<String>,
     image_id: Option<String>,

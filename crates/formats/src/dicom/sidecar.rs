@@ -1,4 +1,4 @@
-//! The JSON sidecar of a converted series: only what is on the list below, nothing about a person.
+//! The JSON sidecar of a converted series: only the fields listed here, nothing about a person.
 
 use brainreel_cohort::{FieldStrength, Scanner};
 use dicom_core::Tag;
@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::header::Attributes;
 
-/// Acquisition parameters under their BIDS names, which are dcm2niix's, and in their BIDS units.
+/// Acquisition parameters with their BIDS names, which are also dcm2niix's, and in BIDS units.
 ///
-/// This is an allow-list: names, dates, descriptions, comments and institutions have no field here, and
-/// the few texts that do are cut down to the characters of a device name. Numbers that no scanner has are
-/// left out.
+/// This is an allow-list. Names, dates, descriptions, comments and institutions have no field here, and the
+/// few strings are reduced to the characters of a device name. Implausible numbers are omitted.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub struct Sidecar {
@@ -30,7 +29,7 @@ pub struct Sidecar {
     /// Scanner model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manufacturers_model_name: Option<String>,
-    /// Version of the scanner's software.
+    /// Software version of the scanner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub software_versions: Option<String>,
     /// Receive coil.
@@ -42,7 +41,7 @@ pub struct Sidecar {
     /// `2D` or `3D`.
     #[serde(default, rename = "MRAcquisitionType", skip_serializing_if = "Option::is_none")]
     pub mr_acquisition_type: Option<String>,
-    /// `GR`, `SE`, `IR`, `EP`..., separated by backslashes as dcm2niix has it.
+    /// `GR`, `SE`, `IR`, `EP`..., separated by backslashes as in dcm2niix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scanning_sequence: Option<String>,
     /// `SP`, `MP`..., separated by backslashes.
@@ -54,7 +53,7 @@ pub struct Sidecar {
     /// Millimetres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_thickness: Option<f64>,
-    /// Millimetres, centre to centre, as the header says.
+    /// Millimetres, centre to centre, from the header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spacing_between_slices: Option<f64>,
     /// Seconds.
@@ -63,7 +62,7 @@ pub struct Sidecar {
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo_time: Option<f64>,
-    /// Number of the echo, where there are several.
+    /// Echo number, if there are several echoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo_number: Option<u32>,
     /// Seconds.
@@ -72,19 +71,19 @@ pub struct Sidecar {
     /// Degrees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flip_angle: Option<f64>,
-    /// Echoes after one excitation.
+    /// Echo train length: echoes per excitation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub echo_train_length: Option<u32>,
-    /// Share of the lines of k-space that were acquired, percent.
+    /// Acquired lines of k-space, percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent_sampling: Option<f64>,
-    /// Field of view along the phase encoding, in percent of that along the frequency encoding.
+    /// Field of view in phase-encoding direction, percent of that in frequency-encoding direction.
     #[serde(default, rename = "PercentPhaseFOV", skip_serializing_if = "Option::is_none")]
     pub percent_phase_fov: Option<f64>,
-    /// Hertz a pixel.
+    /// Hertz per pixel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pixel_bandwidth: Option<f64>,
-    /// Specific absorption rate, watts a kilogram.
+    /// Specific absorption rate, watts per kilogram.
     #[serde(default, rename = "SAR", skip_serializing_if = "Option::is_none")]
     pub sar: Option<f64>,
     /// `ROW` or `COL`.
@@ -165,7 +164,7 @@ impl Sidecar {
     }
 }
 
-/// Attributes as values of a sidecar; what makes no sense is left out.
+/// Converts attributes to sidecar values. Implausible values are omitted.
 struct Reader<'a, 'b>(&'a Attributes<'b>);
 
 impl Reader<'_, '_> {
@@ -177,7 +176,7 @@ impl Reader<'_, '_> {
         self.number(tag, 100_000.0).filter(|&value| value >= 1.0).map(|value| value as u32)
     }
 
-    /// Milliseconds to seconds, free of binary noise: 0.00298 instead of 0.0029800000000000004.
+    /// Milliseconds to seconds, without floating-point noise: 0.00298 instead of 0.0029800000000000004.
     fn seconds(&self, milliseconds: Option<f64>) -> Option<f64> {
         let milliseconds = milliseconds.filter(|ms| (1e-3..=100_000.0).contains(ms))?;
         Some((milliseconds * 1e6).round() / 1e9)
@@ -196,12 +195,12 @@ impl Reader<'_, '_> {
     }
 }
 
-/// A positive number up to what a scanner may have.
+/// A positive number up to a plausible maximum.
 fn sane(value: f64, largest: f64) -> Option<f64> {
     (value > 0.0 && value <= largest).then(|| tidy(value))
 }
 
-/// Without the binary noise of numbers that were single precision once; no minus at zero.
+/// Removes the noise of numbers that were single precision, and the sign of zero.
 fn tidy(value: f64) -> f64 {
     (value * 1e6).round() / 1e6 + 0.0
 }

@@ -1,4 +1,4 @@
-//! Writing a classic single-frame MR series, for simulated scans.
+//! Writes a classic single-frame MR series, for simulated scans.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use rayon::prelude::*;
 
-/// What a series says about itself beside its voxels.
+/// Metadata of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesTags {
     /// PatientID, for ADNI the PTID (`002_S_0413`). Also written as PatientName, as ADNI does.
@@ -53,7 +53,7 @@ pub enum WriteSeriesError {
     /// The in-plane axes are not at right angles, which DICOM cannot express.
     #[error("the in-plane axes of the volume are at {degrees:.3} degrees, DICOM slices need 90")]
     NotOrthogonal {
-        /// The angle found.
+        /// The actual angle.
         degrees: f64,
     },
     /// A slice is larger than the 16-bit rows and columns of DICOM.
@@ -65,7 +65,7 @@ pub enum WriteSeriesError {
     /// The slice could not be encoded.
     #[error("cannot encode {}", path.display())]
     Encode {
-        /// The file it was meant for.
+        /// The target file.
         path: PathBuf,
         /// The cause.
         #[source]
@@ -80,11 +80,11 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A number type that MR slices are stored in: `i16` or `u16`.
+/// A number type of stored MR slices: `i16` or `u16`.
 pub trait DicomSample: Copy + Send + Sync + sealed::Sealed {
     /// PixelRepresentation: 1 for signed numbers.
     const PIXEL_REPRESENTATION: u16;
-    /// The 16 bits as they are stored.
+    /// The stored 16 bits.
     fn to_bits(self) -> u16;
 }
 
@@ -105,7 +105,7 @@ impl DicomSample for u16 {
     }
 }
 
-/// A UID of the form `2.25.<number>` that depends on `parts` and nothing else.
+/// A UID of the form `2.25.<number>` that depends only on `parts`.
 #[must_use]
 pub fn uid_from(parts: &[&str]) -> String {
     let hash = parts.iter().fold(HashBuilder::new(), |builder, part| builder.part(part)).finish();
@@ -113,12 +113,12 @@ pub fn uid_from(parts: &[&str]) -> String {
     format!("2.25.{number}")
 }
 
-/// Writes one explicit-VR little-endian file a slice into `folder`, atomically each, and returns their
-/// paths in slice order.
+/// Writes one explicit-VR little-endian file per slice into `folder`, each atomically. Returns the paths in
+/// slice order.
 ///
-/// The first axis of the volume runs along the columns of a slice, the second along its rows, the third
-/// from slice to slice; the grid may be oblique and of either handedness. `file_name` gives the name of
-/// slice `k`, counted from 0.
+/// The first axis of the volume is the column index of a slice, the second the row index, the third the slice
+/// index. The grid may be oblique and of either handedness. `file_name` returns the name of slice `k`,
+/// counted from 0.
 ///
 /// # Determinism
 /// The same arguments give the same bytes.
@@ -146,7 +146,7 @@ pub fn write_series<T: DicomSample>(
         .collect()
 }
 
-/// The affine in DICOM's terms: LPS+ mm, unit vectors, spacing.
+/// The affine in DICOM terms: LPS+ mm, unit vectors, spacing.
 struct SliceGeometry {
     columns: u16,
     rows: u16,
@@ -188,7 +188,7 @@ impl SliceGeometry {
     }
 }
 
-/// A number as a decimal string, which DICOM limits to 16 characters.
+/// Formats a number as a decimal string, which DICOM limits to 16 characters.
 fn decimal(value: f64) -> String {
     let value = if value == 0.0 { 0.0 } else { value };
     (0..=14)
@@ -202,7 +202,7 @@ fn decimal(value: f64) -> String {
         .unwrap_or_else(|| format!("{value:.8e}"))
 }
 
-/// An object under construction, one line an element.
+/// An object under construction, one line per element.
 struct Builder(InMemDicomObject);
 
 impl Builder {

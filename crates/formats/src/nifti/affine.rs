@@ -6,7 +6,7 @@ use brainreel_volume::{Affine, AffineError};
 
 use super::NiftiError;
 
-/// The numbers that the affine is made of.
+/// Header fields that define the affine.
 pub(super) struct Geometry {
     pub(super) dims: [usize; 3],
     pub(super) qfac: f64,
@@ -19,7 +19,7 @@ pub(super) struct Geometry {
     pub(super) sform_code: i32,
 }
 
-/// A fault in the geometry, before the file's name is known.
+/// An error in the geometry, before the file name is attached.
 pub(super) enum Fault {
     /// The quaternion is longer than 1.
     Quaternion([f64; 3]),
@@ -41,10 +41,10 @@ impl Fault {
     }
 }
 
-/// Origin of an affine that no transform of the header gives.
+/// Origin label of an affine without a transform in the header.
 pub(super) const BY_VOXEL_SIZE: &str = "voxel size";
 
-/// The affine that nibabel's `get_best_affine` picks, and its origin in words.
+/// The affine that nibabel's `get_best_affine` selects, and its origin in words.
 pub(super) fn best(geometry: &Geometry) -> Result<(Affine, &'static str), Fault> {
     let (rows, kind) = if geometry.sform_code != 0 {
         (geometry.sform, "sform")
@@ -78,7 +78,7 @@ fn qform(geometry: &Geometry) -> Result<[[f64; 4]; 3], Fault> {
     } else if a_squared > 0.0 {
         a_squared.sqrt()
     } else {
-        // Also taken by NaN.
+        // NaN takes this branch too.
         return Err(Fault::Quaternion(geometry.quaternion));
     };
     let rotation = rotation_of([a, b, c, d]);
@@ -101,14 +101,14 @@ fn rotation_of([w, x, y, z]: [f64; 4]) -> [[f64; 3]; 3] {
     ]
 }
 
-/// The qform fields nearest to an affine: what a rotation, voxel sizes and a flip can say of it.
+/// The qform fields closest to an affine: rotation, voxel sizes and flip.
 pub(super) struct Qform {
     pub(super) qfac: f64,
     pub(super) quaternion: [f64; 3],
 }
 
-/// Splits the linear part into voxel sizes, handedness and the nearest rotation (shear is lost, as the
-/// format wants).
+/// Decomposes the linear part into voxel sizes, handedness and the nearest rotation. Shear is lost, as the
+/// format requires.
 pub(super) fn to_qform(affine: &Affine) -> Qform {
     let spacing = affine.spacing_mm();
     let qfac = if affine.determinant() < 0.0 { -1.0 } else { 1.0 };
@@ -131,7 +131,7 @@ fn nearest_rotation(mut matrix: [[f64; 3]; 3]) -> [[f64; 3]; 3] {
         let mut change = 0.0_f64;
         for (row, cofactor_row) in matrix.iter_mut().zip(&cofactors) {
             for (value, cofactor) in row.iter_mut().zip(cofactor_row) {
-                // The cofactor matrix over the determinant is the inverse transposed.
+                // The cofactor matrix divided by the determinant is the transposed inverse.
                 let next = f64::midpoint(*value, cofactor / determinant);
                 change = change.max((next - *value).abs());
                 *value = next;

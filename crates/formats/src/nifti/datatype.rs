@@ -27,7 +27,7 @@ pub enum DataType {
 }
 
 impl DataType {
-    /// The type of a header's `datatype`, if it is a scalar that we read.
+    /// The type of a header's `datatype`, if it is a supported scalar.
     #[must_use]
     pub const fn from_code(code: i16) -> Option<Self> {
         Some(match code {
@@ -62,7 +62,7 @@ impl DataType {
         }
     }
 
-    /// Bytes a voxel.
+    /// Bytes per voxel.
     #[must_use]
     pub const fn width(self) -> usize {
         match self {
@@ -74,7 +74,7 @@ impl DataType {
     }
 }
 
-/// What the standard calls a datatype that we do not read.
+/// The standard's name of an unsupported datatype.
 pub(crate) fn describe_unsupported(code: i16) -> String {
     let name = match code {
         1 => "1-bit voxels",
@@ -91,7 +91,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// A number type that voxels are written in.
+/// A number type for writing voxels.
 pub trait NiftiElement: Copy + Send + Sync + sealed::Sealed {
     /// The type in the header.
     const DATA_TYPE: DataType;

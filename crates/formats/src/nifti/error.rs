@@ -1,4 +1,4 @@
-//! What can be wrong with a NIfTI file.
+//! Errors of NIfTI files.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub enum NiftiError {
         #[source]
         source: std::io::Error,
     },
-    /// The file is something else.
+    /// The file has another format.
     #[error("{} is not a NIfTI file: {found}; expected .nii, .nii.gz or a .hdr/.img pair", path.display())]
     NotNifti {
         /// The file.
@@ -26,24 +26,24 @@ pub enum NiftiError {
         /// What was found instead.
         found: String,
     },
-    /// A header field has a value that makes no sense.
+    /// A header field has an invalid value.
     #[error("{}: NIfTI header field {field} is {found}, expected {expected}", path.display())]
     Header {
         /// The file.
         path: PathBuf,
-        /// The field, as the standard names it.
+        /// The field, named as in the standard.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What would be right.
+        /// The expected value.
         expected: &'static str,
     },
-    /// A NIfTI file of a kind that is no scalar volume.
+    /// A NIfTI file that is not a scalar volume.
     #[error("{}: {found} is not supported; brainreel reads one 3-D volume of integers or floats", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What the file holds.
+        /// Content of the file.
         found: String,
     },
     /// The file ends before its voxels do.
@@ -56,7 +56,7 @@ pub enum NiftiError {
         path: PathBuf,
         /// Bytes found.
         found: u64,
-        /// Bytes that the header announces.
+        /// Bytes expected from the header.
         expected: u64,
     },
     /// The compressed stream is damaged.
@@ -70,13 +70,13 @@ pub enum NiftiError {
         path: PathBuf,
         /// Bytes of image data inflated so far.
         found: u64,
-        /// Bytes that the header announces.
+        /// Bytes expected from the header.
         expected: u64,
         /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// The header announces more voxels than any scanner makes.
+    /// The header claims more voxels than any scanner produces.
     #[error(
         "{}: the header claims {dims:?} voxels, more than the {limit} that brainreel accepts; \
          the header is damaged or this is no brain image",
@@ -90,7 +90,7 @@ pub enum NiftiError {
         /// [`brainreel_volume::Grid::MAX_VOXELS`].
         limit: usize,
     },
-    /// The voxels have no place in the world.
+    /// The affine is invalid.
     #[error("{}: the {kind} gives no usable affine; convert the image again from DICOM", path.display())]
     Affine {
         /// The file.

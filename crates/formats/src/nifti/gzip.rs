@@ -1,7 +1,7 @@
-//! Gzip on several threads with the same bytes for any number of them.
+//! Multithreaded gzip whose output does not depend on the number of threads.
 //!
-//! The input is cut into fixed pieces, each deflated on its own and ended by a sync flush, so that the
-//! pieces laid end to end are one ordinary deflate stream in one gzip member (what `pigz -i` does).
+//! The input is cut into fixed pieces. Each is deflated separately and ends with a sync flush, so that the
+//! concatenated pieces are one ordinary deflate stream in one gzip member (like `pigz -i`).
 
 use std::io::{self, Write};
 
@@ -45,7 +45,7 @@ fn deflate(piece: &[u8], level: u32, last: bool) -> io::Result<Vec<u8>> {
         let consumed = state.total_in() as usize;
         let status = state.compress_vec(&piece[consumed..], &mut out, flush).map_err(io::Error::other)?;
         let all_in = state.total_in() as usize == piece.len();
-        // Room left over after everything went in means that the flush is complete.
+        // Spare output space after all input is consumed means that the flush is complete.
         if status == Status::StreamEnd || (!last && all_in && out.len() < out.capacity()) {
             return Ok(out);
         }

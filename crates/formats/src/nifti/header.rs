@@ -20,7 +20,7 @@ pub enum NiftiVersion {
     Two,
 }
 
-/// What a header says, checked and corrected as nibabel does on loading.
+/// Header contents, checked and corrected as nibabel does on loading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// Layout of the header.
@@ -31,9 +31,9 @@ pub struct Header {
     pub data_type: DataType,
     /// Dimensions and voxel-to-RAS+ affine in mm.
     pub grid: Grid,
-    /// `(slope, intercept)` to apply to stored values, `None` if there is nothing to apply.
+    /// `(slope, intercept)` for stored values. `None` if there is no scaling.
     pub scaling: Option<(f64, f64)>,
-    /// Where the affine came from: `sform`, `qform` or `voxel size`.
+    /// Source of the affine: `sform`, `qform` or `voxel size`.
     pub affine_kind: &'static str,
     /// Whether header and voxels share one file.
     pub(super) single_file: bool,
@@ -42,13 +42,13 @@ pub struct Header {
 }
 
 impl Header {
-    /// Bytes of voxels that the header announces.
+    /// Voxel bytes according to the header.
     #[must_use]
     pub fn data_bytes(&self) -> u64 {
         self.grid.n_voxels() as u64 * self.data_type.width() as u64
     }
 
-    /// Whether sform or qform say where the axes point; otherwise the affine is a convention.
+    /// Whether sform or qform define the axes. Otherwise the affine is only a convention.
     #[must_use]
     pub fn has_orientation(&self) -> bool {
         self.affine_kind != affine::BY_VOXEL_SIZE
@@ -149,7 +149,7 @@ impl<'a> Fields<'a> {
         i64::from_le_bytes(self.at(offset))
     }
 
-    /// The `idx`th of a row of floats: 4 bytes each at `one` in version 1, 8 bytes each at `two` in 2.
+    /// The `idx`th float of an array: 4 bytes each at `one` in version 1, 8 bytes each at `two` in version 2.
     fn float(&self, one: usize, two: usize, idx: usize) -> f64 {
         match self.version {
             NiftiVersion::One => f32::from_le_bytes(self.at(one + 4 * idx)).into(),

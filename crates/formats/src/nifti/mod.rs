@@ -1,4 +1,4 @@
-//! NIfTI-1 and NIfTI-2, read and written.
+//! Reads and writes NIfTI-1 and NIfTI-2.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,12 +16,12 @@
 //! # }
 //! ```
 //!
-//! Answers are those of nibabel: scaling applies unless the slope is 0 or not finite; the affine is the
-//! sform if it has a code, else the qform if it has one, else voxel sizes around a centred origin.
+//! Results match nibabel. Scaling applies unless the slope is 0 or not finite. The affine is the sform if it
+//! has a code, otherwise the qform if it has one, otherwise voxel sizes around a centred origin.
 //!
-//! The parser is our own. The `nifti` crate (0.18) reads NIfTI-1 only, and on odd headers it panics in its
-//! affine (negative voxel size, qfac other than 1 and -1) and allocates what the header claims before it
-//! has seen a voxel.
+//! The parser is our own. The `nifti` crate (0.18) reads only NIfTI-1. For unusual headers it panics in its
+//! affine (negative voxel size, qfac other than 1 and -1), and it allocates the claimed size before it has
+//! read a voxel.
 
 mod affine;
 mod datatype;

@@ -1,4 +1,4 @@
-//! Reading voxels.
+//! Reads voxels.
 
 use std::path::Path;
 
@@ -15,15 +15,15 @@ const CHUNK: usize = 1 << 20;
 /// Bytes converted by one task.
 const SUB_CHUNK: usize = 1 << 17;
 
-/// Reads a 3-D volume as `f32`, scaling applied (in double precision, then rounded).
+/// Reads a 3-D volume as `f32`. Scaling is applied in double precision, then rounded.
 ///
 /// # Errors
-/// A [`NiftiError`] naming the file; memory is only taken for voxels that are there.
+/// [`NiftiError`] names the file. Memory is only allocated for voxels that exist in the file.
 pub fn read_f32(path: &Path) -> Result<Volume<f32>, NiftiError> {
     read_as(path, |value| value as f32)
 }
 
-/// Reads a 3-D volume as `f64`, scaling applied.
+/// Reads a 3-D volume as `f64`, with scaling applied.
 ///
 /// # Errors
 /// As [`read_f32`].
@@ -31,8 +31,8 @@ pub fn read_f64(path: &Path) -> Result<Volume<f64>, NiftiError> {
     read_as(path, |value| value)
 }
 
-/// Reads a 3-D volume in the number type it is stored in: u8, i16, u16 and i32 without scaling stay
-/// themselves, i8 becomes i16, everything else (and everything scaled) becomes `f32`.
+/// Reads a 3-D volume in its stored number type. u8, i16, u16 and i32 without scaling keep their type, i8
+/// becomes i16, and everything else (and everything scaled) becomes `f32`.
 ///
 /// # Errors
 /// As [`read_f32`].
@@ -51,10 +51,10 @@ pub fn read_stored(path: &Path) -> Result<StoredVolume, NiftiError> {
     })
 }
 
-/// Reads and checks the header only.
+/// Reads and checks only the header.
 ///
 /// # Errors
-/// As [`read_f32`], as far as the header goes.
+/// As [`read_f32`], for the header.
 pub fn read_header(path: &Path) -> Result<Header, NiftiError> {
     parse_header(&header_path(path)).map(|(header, _, _)| header)
 }
@@ -71,11 +71,11 @@ fn volume<T>(grid: Grid, data: Vec<T>) -> Volume<T> {
     Volume::new(grid, data).expect("as many values were collected as the grid has voxels")
 }
 
-/// The header, the file it came from and how many bytes of it were read.
+/// The header, its file and the number of bytes read.
 fn parse_header(path: &Path) -> Result<(Header, Source, u64), NiftiError> {
     let mut source = Source::open(path)?;
     let mut bytes = [0; MAX_HEADER];
-    // Not a byte more than the header, so that short version 1 files are read to their end only.
+    // Read only the header, so that short version 1 files are not read past their end.
     let (n_first, failed) = source.fill(&mut bytes[..348]);
     let mut n_read = n_first;
     let is_version_two = matches!(bytes[..4], [0x1c, 2, 0, 0] | [0, 0, 2, 0x1c]);
@@ -89,7 +89,7 @@ fn parse_header(path: &Path) -> Result<(Header, Source, u64), NiftiError> {
     Ok((header, source, n_read as u64))
 }
 
-/// The voxels' bytes, ready to be read.
+/// Reader of the voxel bytes.
 struct Body<'a> {
     path: std::borrow::Cow<'a, Path>,
     source: Source,
@@ -107,7 +107,7 @@ fn open(path: &Path) -> Result<(Header, Body<'static>), NiftiError> {
     };
     let expected = header.data_bytes();
     let truncated = |found| NiftiError::Truncated { path: body_file.clone(), found, expected };
-    // How much a compressed file holds is only known when it has been inflated.
+    // The size of a compressed file's content is known only after inflating.
     if let Some(length) = source.length
         && length < header.data_offset.saturating_add(expected)
     {
@@ -123,8 +123,8 @@ fn open(path: &Path) -> Result<(Header, Body<'static>), NiftiError> {
 }
 
 impl Body<'_> {
-    /// All voxels, converted. The result grows with the bytes that arrive, never ahead of them by more
-    /// than a factor of two.
+    /// Reads and converts all voxels. The result grows with the bytes read, and its capacity exceeds them by
+    /// at most a factor of two.
     fn collect<T>(mut self, header: &Header, convert: impl Fn(f64) -> T + Sync) -> Result<Vec<T>, NiftiError>
     where
         T: Copy + Default + Send,

@@ -13,12 +13,12 @@ const BUFFER: usize = 1 << 18;
 /// The bytes of a file after decompression.
 pub(super) struct Source {
     reader: Box<dyn Read>,
-    /// How many there are; `None` for a compressed file.
+    /// Their number. `None` for a compressed file.
     pub(super) length: Option<u64>,
 }
 
 impl Source {
-    /// Opens a file; whether it is compressed is told by its first bytes, not by its name.
+    /// Opens a file. Its first bytes, not its name, decide whether it is compressed.
     pub(super) fn open(path: &Path) -> Result<Self, NiftiError> {
         let read = |source| NiftiError::Read { path: path.to_owned(), source };
         let mut file = File::open(path).map_err(read)?;
@@ -37,7 +37,7 @@ impl Source {
         })
     }
 
-    /// Fills `buffer` as far as the bytes reach; returns how far, and the error that ended it, if any.
+    /// Fills `buffer` until the data end. Returns the number of bytes read, and the error if one occurred.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> (usize, Option<io::Error>) {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -51,13 +51,13 @@ impl Source {
         (filled, None)
     }
 
-    /// Reads and drops up to `n` bytes; returns how many there were.
+    /// Skips up to `n` bytes. Returns the number of bytes skipped.
     pub(super) fn skip(&mut self, n: u64) -> io::Result<u64> {
         io::copy(&mut self.reader.by_ref().take(n), &mut io::sink())
     }
 }
 
-/// The header file that belongs to the given path (`.img` has its header in `.hdr`).
+/// The header file of the given path (`.hdr` for `.img`).
 pub(super) fn header_path(path: &Path) -> PathBuf {
     counterpart(path, "img", "hdr").unwrap_or_else(|| path.to_owned())
 }

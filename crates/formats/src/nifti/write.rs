@@ -1,4 +1,4 @@
-//! Writing NIfTI-1 (or -2 where an axis is too long for it).
+//! Writes NIfTI-1, or NIfTI-2 if an axis is too long.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use rayon::prelude::*;
 use super::header::rows;
 use super::{NiftiElement, NiftiError, affine, gzip};
 
-/// Voxels turned into bytes by one task.
+/// Voxels encoded per task.
 const PIECE: usize = 1 << 17;
 
-/// How to write.
+/// Options for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Compression of `.nii.gz`, 0 (none) to 9 (smallest). The default, 3, is where more effort starts
-    /// to cost much time for few bytes on head images.
+    /// Compression level of `.nii.gz`, 0 (none) to 9 (smallest). Above the default of 3, head images take
+    /// much more time for little reduction.
     pub level: u32,
 }
 

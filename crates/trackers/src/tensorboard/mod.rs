@@ -1,4 +1,4 @@
-//! An event file of TensorBoard.
+//! TensorBoard event file.
 //!
 //! # Reference
 //! The format of record files is described in TensorFlow's documentation of `TFRecord`, the messages in
@@ -23,9 +23,9 @@ const FOLDER: &str = "tensorboard";
 const PREFIX: &str = "events.out.tfevents.";
 const SUFFIX: &str = ".brainreel";
 const EXPECTED: &str = "event file of this run";
-/// What the first event of every file says.
+/// Content of the first event of every file.
 const FILE_VERSION: &str = "brain.Event:2";
-/// The tag that tells the rows of epochs.
+/// The tag that identifies epoch rows.
 const EPOCH: &str = "epoch";
 
 /// An open event file.
@@ -36,7 +36,7 @@ pub(crate) struct EventFile {
 }
 
 impl EventFile {
-    /// Opens the event file of a run, cut behind `last_step`, or begins one.
+    /// Opens the event file of a run and truncates it after `last_step`, or creates it.
     pub(crate) fn open(run_dir: &Path, run: &RunIdentity, last_step: u64) -> Result<Self, TrackerError> {
         let folder = run_dir.join(FOLDER);
         match existing(&folder)? {
@@ -55,7 +55,7 @@ impl EventFile {
         }
     }
 
-    /// Logs a row of metrics at a step; of an epoch, or of the step alone.
+    /// Logs a row of metrics at a step, for an epoch or for the step alone.
     pub(crate) fn log(
         &mut self,
         step: u64,
@@ -87,7 +87,7 @@ fn framed(event: &Event) -> Vec<u8> {
     record::framed(&event.encode_to_vec())
 }
 
-/// The version of the format and whose file it is, then the run's settings.
+/// The format version and the owner of the file, then the settings of the run.
 fn first_records(run: &RunIdentity) -> Vec<u8> {
     let version = Event {
         wall_time: unix_s(),
@@ -104,7 +104,7 @@ fn writer(run: &RunIdentity) -> String {
     format!("brainreel run {}", run.id)
 }
 
-/// Our event file in the folder: the last by name.
+/// Our event file in the folder: the last one by name.
 fn existing(folder: &Path) -> Result<Option<PathBuf>, TrackerError> {
     let error = TrackerError::read(folder);
     let entries = match fs::read_dir(folder) {
@@ -123,7 +123,7 @@ fn existing(folder: &Path) -> Result<Option<PathBuf>, TrackerError> {
     Ok(last)
 }
 
-/// How many bytes to keep for a run that goes on behind `last_step`, and what they hold.
+/// Number of bytes to keep when a run resumes after `last_step`, and their content.
 fn scan(path: &Path, run: &RunIdentity, last_step: u64) -> Result<(u64, Progress), TrackerError> {
     let error = TrackerError::read(path);
     let mut reader = BufReader::new(File::open(path).map_err(error)?);

@@ -1,4 +1,4 @@
-//! The messages of an event file that we write, with TensorBoard's field numbers.
+//! The protobuf messages of an event file that we write, with TensorBoard's field numbers.
 
 /// One record.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -15,7 +15,7 @@ pub(crate) struct Event {
     pub(crate) source_metadata: Option<SourceMetadata>,
 }
 
-/// Who wrote the file.
+/// The writer of the file.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct SourceMetadata {
     #[prost(string, tag = "1")]
@@ -42,7 +42,7 @@ pub(crate) struct Value {
     pub(crate) metadata: Option<Metadata>,
 }
 
-/// An array; here of texts.
+/// A tensor, here of strings.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Tensor {
     #[prost(int32, tag = "1")]
@@ -53,7 +53,7 @@ pub(crate) struct Tensor {
     pub(crate) texts: Vec<Vec<u8>>,
 }
 
-/// The shape of an array.
+/// The shape of a tensor.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Shape {
     #[prost(message, repeated, tag = "2")]
@@ -67,7 +67,7 @@ pub(crate) struct Dim {
     pub(crate) size: i64,
 }
 
-/// How a value is shown.
+/// Display settings of a value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Metadata {
     #[prost(message, optional, tag = "1")]
@@ -76,7 +76,7 @@ pub(crate) struct Metadata {
     pub(crate) data_class: i32,
 }
 
-/// The part of TensorBoard that shows a value.
+/// The TensorBoard plugin that displays a value.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Plugin {
     #[prost(string, tag = "1")]
@@ -95,7 +95,7 @@ impl Value {
         Self { tag: tag.to_owned(), simple_value: Some(value as f32), tensor: None, metadata: None }
     }
 
-    /// A text in Markdown.
+    /// A Markdown text.
     pub(crate) fn text(tag: &str, markdown: String) -> Self {
         let shape = Shape { dims: vec![Dim { size: 1 }] };
         let plugin = Plugin { name: "text".to_owned() };

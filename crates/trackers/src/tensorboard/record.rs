@@ -4,9 +4,9 @@ use std::io::{self, Read};
 
 use crate::checksum::masked_crc32c;
 
-/// Longer records are not ours.
+/// Length limit of a record. Our records are shorter.
 const LONGEST_RECORD: u64 = 64 << 20;
-/// Bytes of a frame beside its data.
+/// Overhead of a frame in bytes.
 const OVERHEAD: u64 = 16;
 
 /// A record with its frame.
@@ -20,8 +20,8 @@ pub(crate) fn framed(data: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Reads the next record into `data` and returns the bytes its frame takes; `None` at the end of the
-/// file, and where the file stops being whole records.
+/// Reads the next record into `data` and returns the size of its frame. `None` at the end of the file, or at
+/// the first damaged record.
 pub(crate) fn read_record(reader: &mut impl Read, data: &mut Vec<u8>) -> io::Result<Option<u64>> {
     let (mut length, mut checksum) = ([0; 8], [0; 4]);
     if !read_whole(reader, &mut length)? || !read_whole(reader, &mut checksum)? {
@@ -32,7 +32,7 @@ pub(crate) fn read_record(reader: &mut impl Read, data: &mut Vec<u8>) -> io::Res
         return Ok(None);
     }
     data.clear();
-    // Grows with what is there, not with what the header promises.
+    // The buffer grows with the data read, not with the length in the header.
     reader.by_ref().take(n_bytes).read_to_end(data)?;
     if data.len() as u64 != n_bytes || !read_whole(reader, &mut checksum)? {
         return Ok(None);
@@ -40,7 +40,7 @@ pub(crate) fn read_record(reader: &mut impl Read, data: &mut Vec<u8>) -> io::Res
     Ok((u32::from_le_bytes(checksum) == masked_crc32c(data)).then_some(n_bytes + OVERHEAD))
 }
 
-/// Fills `bytes`; false if the file ends before.
+/// Fills `bytes`. Returns false if the file ends first.
 fn read_whole(reader: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     match reader.read_exact(bytes) {
         Ok(()) => Ok(true),

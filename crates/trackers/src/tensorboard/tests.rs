@@ -4,7 +4,7 @@ fn run(id: &str) -> RunIdentity {
     RunIdentity { id: id.to_owned(), name: "a run".to_owned(), config: serde_json::json!({"seed": 1}) }
 }
 
-/// Steps and values of a file, without times.
+/// Steps and values of a file, without timestamps.
 fn read(path: &Path) -> Vec<(i64, Vec<(String, f32)>)> {
     let mut reader = BufReader::new(File::open(path).unwrap());
     let (mut rows, mut data) = (Vec::new(), Vec::new());

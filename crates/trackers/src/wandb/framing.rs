@@ -1,8 +1,8 @@
-//! The framing of a W&B record log: LevelDB's log format behind a header of W&B's.
+//! Framing of a W&B record log: LevelDB's log format after a W&B header.
 //!
-//! Blocks of 32 KiB; a record is one chunk, or a first, middle ones and a last; a chunk never crosses a
-//! block and has a checksum, a length and its kind in front. The checksum is CRC-32 of kind and data,
-//! not LevelDB's masked CRC-32C.
+//! Blocks have 32 KiB. A record is one full chunk, or a first, middle and last chunks. A chunk never crosses
+//! a block boundary; it starts with a checksum, a length and its type. The checksum is the CRC-32 of type and
+//! data, not LevelDB's masked CRC-32C.
 
 use std::io::{self, Read};
 
@@ -12,7 +12,7 @@ use crate::checksum::crc32;
 pub(crate) const FILE_HEADER: [u8; 7] = *b":W&B\xe1\xbe\x00";
 const BLOCK: u64 = 32_768;
 const CHUNK_HEADER: usize = 7;
-/// Longer records are not ours.
+/// Length limit of a record. Our records are shorter.
 const LONGEST_RECORD: usize = 64 << 20;
 
 const FULL: u8 = 1;
@@ -25,7 +25,7 @@ fn room(position: u64) -> usize {
     usize::try_from(BLOCK - position % BLOCK).expect("a block is small")
 }
 
-/// Appends the chunks of a record that begins at byte `position` of the file.
+/// Appends the chunks of a record that starts at byte `position` of the file.
 pub(crate) fn push_record(bytes: &mut Vec<u8>, position: u64, data: &[u8]) {
     let start = bytes.len();
     let mut rest = data;
@@ -55,22 +55,21 @@ pub(crate) fn push_record(bytes: &mut Vec<u8>, position: u64, data: &[u8]) {
     }
 }
 
-/// Reads records one after the other.
+/// Reads records one by one.
 pub(crate) struct RecordReader<R> {
     source: R,
     position: u64,
 }
 
 impl<R: Read> RecordReader<R> {
-    /// Reads the file's header; `None` if it is not W&B's.
+    /// Reads the file header. `None` if it is not a W&B log.
     pub(crate) fn new(mut source: R) -> io::Result<Option<Self>> {
         let mut header = [0; FILE_HEADER.len()];
         let is_ours = fill(&mut source, &mut header)? && header == FILE_HEADER;
         Ok(is_ours.then_some(Self { source, position: FILE_HEADER.len() as u64 }))
     }
 
-    /// The next record and the position behind it; `None` at the end of the file, and where the file
-    /// stops being whole records.
+    /// The next record and its end position. `None` at the end of the file, or at the first damaged record.
     pub(crate) fn next_record(&mut self) -> io::Result<Option<(Vec<u8>, u64)>> {
         let (mut record, mut has_begun) = (Vec::new(), false);
         while let Some((kind, chunk)) = self.next_chunk()? {
@@ -108,7 +107,7 @@ impl<R: Read> RecordReader<R> {
         Ok(is_whole.then_some((kind, chunk)))
     }
 
-    /// Fills `bytes`; false if the file ends before.
+    /// Fills `bytes`. Returns false if the file ends first.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<bool> {
         self.position += bytes.len() as u64;
         fill(&mut self.source, bytes)

@@ -1,12 +1,11 @@
-//! An offline run of Weights & Biases.
+//! Offline run of Weights & Biases.
 //!
-//! `wandb sync` takes it up as if W&B's own client had written it. The client writes its record log
-//! only, and `wandb sync` makes `config.yaml`, `wandb-summary.json` and `wandb-metadata.json` from it;
-//! so it is here.
+//! `wandb sync` accepts it like a run of W&B's own client. As in the client, only the record log is written,
+//! and `wandb sync` derives `config.yaml`, `wandb-summary.json` and `wandb-metadata.json` from it.
 //!
-//! W&B counts rows (`_step`), and rows are final once the next one comes; a row of a step and the row of
-//! the epoch that ends with it must not share a number. Rows are therefore counted, and `step` (that of
-//! the optimizer) is declared the axis of all metrics.
+//! W&B numbers rows (`_step`), and a row is final once the next one is written. A step row and the row of the
+//! epoch that ends with this step must not share a number. Rows are therefore counted separately, and `step`
+//! (the optimizer step) is declared the x axis of all metrics.
 
 mod framing;
 mod models;
@@ -34,11 +33,11 @@ use proto::{
 };
 
 const EXPECTED: &str = "offline run of W&B that belongs to this run";
-/// The oldest client that reads what we write: what W&B's own client says.
+/// The oldest client that can read this log, as stated by W&B's own client.
 const MIN_CONSUMER: &str = "0.70.0";
-/// Records before the first row; they are written at once.
+/// Number of records before the first row. They are written together.
 const N_FIRST_RECORDS: i64 = 5;
-/// The axis of all metrics.
+/// The x axis of all metrics.
 const STEP: &str = "step";
 const EPOCH: &str = "epoch";
 
@@ -55,7 +54,7 @@ pub(crate) struct OfflineRun {
     models: Models,
 }
 
-/// How far the log goes.
+/// Position of the log.
 #[derive(Debug, Clone, Copy, Default)]
 struct Position {
     progress: Progress,
@@ -63,12 +62,12 @@ struct Position {
     n_records: i64,
     /// Rows so far.
     n_rows: i64,
-    /// What the run had taken at the last row, in seconds.
+    /// Elapsed time of the run at the last row, in seconds.
     runtime_s: f64,
 }
 
 impl OfflineRun {
-    /// Opens the offline run of a run, cut behind `last_step`, or begins one.
+    /// Opens the offline run and truncates it after `last_step`, or creates it.
     pub(crate) fn open(
         run_dir: &Path,
         config: &TrackerConfig,
@@ -97,7 +96,7 @@ impl OfflineRun {
         })
     }
 
-    /// Logs a row of metrics at a step; of an epoch, or of the step alone.
+    /// Logs a row of metrics at a step, for an epoch or for the step alone.
     pub(crate) fn log(
         &mut self,
         step: u64,
@@ -123,7 +122,7 @@ impl OfflineRun {
         Ok(())
     }
 
-    /// Puts a model aside.
+    /// Stores a model.
     pub(crate) fn log_model(
         &mut self,
         step: u64,
@@ -157,7 +156,7 @@ impl OfflineRun {
     }
 }
 
-/// Records as they stand in the log from byte `position` on.
+/// Encodes records for the log from byte `position`.
 fn encode(position: u64, n_records: &mut i64, run: &RunIdentity, contents: Vec<Content>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for content in contents {
@@ -176,7 +175,7 @@ fn log_name(run: &RunIdentity) -> String {
     format!("run-{}.wandb", run.id)
 }
 
-/// Begins an offline run: who wrote it, what it is, and how metrics are drawn.
+/// First records of an offline run: versions, run and metric definitions.
 fn begin(
     parent: &Path,
     config: &TrackerConfig,
@@ -200,7 +199,7 @@ fn begin(
         ],
     ));
     let log = AppendLog::create(&folder.join(log_name(run)), &bytes)?;
-    // The client makes these; `wandb sync` puts files and its own messages there.
+    // The client creates these folders; `wandb sync` writes files and messages there.
     for name in ["files", "logs"] {
         let path = folder.join(name);
         fs::create_dir_all(&path).map_err(TrackerError::write(&path))?;
@@ -242,7 +241,7 @@ fn environment(run: &RunIdentity, now: f64) -> Environment {
     }
 }
 
-/// Declares `name`, or that all metrics are drawn over `step_metric`.
+/// Declares `name`, or that all metrics are plotted over `step_metric`.
 fn metric(name: &str, step_metric: &str, is_glob: bool) -> Metric {
     Metric {
         name: name.to_owned(),
@@ -252,7 +251,7 @@ fn metric(name: &str, step_metric: &str, is_glob: bool) -> Metric {
     }
 }
 
-/// The offline run's folder: the last by name.
+/// The folder of the offline run: the last one by name.
 fn existing(parent: &Path, run: &RunIdentity) -> Result<Option<PathBuf>, TrackerError> {
     let error = TrackerError::read(parent);
     let entries = match fs::read_dir(parent) {
@@ -275,7 +274,7 @@ fn existing(parent: &Path, run: &RunIdentity) -> Result<Option<PathBuf>, Tracker
     Ok(last)
 }
 
-/// `wandb sync` passes over logs with its mark; this one will have news.
+/// `wandb sync` skips logs with its "synced" marker. This log will get new rows.
 fn remove_mark(log: &Path) -> Result<(), TrackerError> {
     let mark = log.with_extension("wandb.synced");
     match fs::remove_file(&mark) {
@@ -286,7 +285,7 @@ fn remove_mark(log: &Path) -> Result<(), TrackerError> {
     }
 }
 
-/// How many bytes to keep for a run that goes on behind `last_step`, and what they hold.
+/// Number of bytes to keep when a run resumes after `last_step`, and their content.
 fn scan(path: &Path, run: &RunIdentity, last_step: u64) -> Result<(u64, Position), TrackerError> {
     let error = TrackerError::read(path);
     let foreign = |found: &str| TrackerError::Foreign {
@@ -313,7 +312,7 @@ fn scan(path: &Path, run: &RunIdentity, last_step: u64) -> Result<(u64, Position
             _ => {}
         }
         position.n_records = record.num;
-        // A row is whole with the summary behind it.
+        // A row is complete once the summary follows it.
         if !matches!(record.content, Some(Content::History(_))) {
             (keep, kept) = (behind, position);
         }
@@ -329,7 +328,7 @@ fn is_ours(header: &Header) -> bool {
 }
 
 impl Position {
-    /// Takes note of a row; false if it comes after `last_step`.
+    /// Records a row. Returns false if it is after `last_step`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts, written as such")]
     fn take_row(&mut self, row: &History, last_step: u64) -> bool {
         let numbers = row.numbers();

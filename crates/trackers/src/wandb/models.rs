@@ -1,9 +1,9 @@
-//! The best models of a run, kept beside the record log until the run ends.
+//! The best models of a run, stored beside the record log until the run ends.
 //!
-//! A model is put aside by a second name of its file, so it costs no room while it is a checkpoint as
-//! well. Only the last model of each alias is kept, and becomes an artifact when the run ends:
-//! one version for each improvement would mean one network on the disk for each. `wandb sync` may
-//! delete what it uploaded; such a model is not offered again.
+//! A model is stored as a hard link, so it takes no space while its checkpoint exists. Only the last model of
+//! each alias is stored, and becomes an artifact when the run ends; one version per improvement would need
+//! disk space for one network each. `wandb sync` may delete an uploaded model, which is then not offered
+//! again.
 
 use std::fs;
 use std::io::Read;
@@ -20,17 +20,17 @@ use super::proto::{Artifact, Manifest, ManifestEntry, PolicyItem};
 use crate::{RunIdentity, TrackerError};
 
 const LIST: &str = "models.json";
-/// Far longer than any list of ours.
+/// Size limit of the list. Our lists are far shorter.
 const LONGEST_LIST: u64 = 1 << 20;
 
-/// The models put aside, in their folder.
+/// The stored models and their folder.
 #[derive(Debug)]
 pub(crate) struct Models {
     folder: PathBuf,
     models: Vec<Model>,
 }
 
-/// A model put aside.
+/// A stored model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Model {
@@ -40,7 +40,7 @@ struct Model {
 }
 
 impl Models {
-    /// The models of a run that goes on behind `last_step`.
+    /// The models of a run that resumes after `last_step`.
     pub(crate) fn open(folder: PathBuf, last_step: u64) -> Result<Self, TrackerError> {
         let path = folder.join(LIST);
         let mut models: Vec<Model> = match read_bounded(&path) {
@@ -56,7 +56,7 @@ impl Models {
         Ok(Self { folder, models })
     }
 
-    /// Puts a model aside; the one before with this alias goes.
+    /// Stores a model and deletes the previous one with this alias.
     pub(crate) fn put(
         &mut self,
         step: u64,
@@ -71,7 +71,7 @@ impl Models {
         Ok(write_json(&self.folder.join(LIST), &self.models)?)
     }
 
-    /// The models as artifacts. Two aliases of one model make one artifact.
+    /// The models as artifacts. Two aliases of one model give one artifact.
     pub(crate) fn artifacts(
         &self,
         run: &RunIdentity,
@@ -96,7 +96,7 @@ impl Models {
         (project, entity): (&str, &str),
     ) -> Result<Artifact, TrackerError> {
         let path = self.folder.join(file_name(&model.alias));
-        // `wandb sync` may be started anywhere.
+        // `wandb sync` may run in any folder.
         let path = std::path::absolute(&path).map_err(TrackerError::read(&path))?;
         let (digest, size) = md5_of(&path)?;
         let entry = ManifestEntry {
@@ -131,7 +131,7 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The models of a list, if it is one. An alias becomes the name of a file.
+/// Parses a list of models. Aliases must be safe, because they become file names.
 fn parse(bytes: &[u8]) -> Option<Vec<Model>> {
     let models: Vec<Model> = serde_json::from_slice(bytes).ok()?;
     let is_plain = |alias: &str| {
@@ -159,13 +159,13 @@ fn manifest_of(entry: ManifestEntry) -> Manifest {
     }
 }
 
-/// The digest of a manifest of one file.
+/// The digest of a manifest with one file.
 fn manifest_digest(entry: &ManifestEntry) -> String {
     let text = format!("wandb-artifact-manifest-v1\n{}:{}\n", entry.path, entry.digest);
     Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The MD5 digest of a file, which W&B asks for, and its size in bytes.
+/// The MD5 digest of a file, which W&B requires, and its size in bytes.
 fn md5_of(path: &Path) -> Result<([u8; 16], i64), TrackerError> {
     let error = TrackerError::read(path);
     let mut file = fs::File::open(path).map_err(error)?;
@@ -181,8 +181,8 @@ fn md5_of(path: &Path) -> Result<([u8; 16], i64), TrackerError> {
     }
 }
 
-/// A name of 128 letters and digits. W&B's client draws it at random; here it follows from what it
-/// names, so that a model uploaded twice is one artifact.
+/// An id of 128 letters and digits. The W&B client draws it at random. Here it is derived from the content,
+/// so that a model uploaded twice is one artifact.
 fn client_id(parts: &[&str]) -> String {
     let half = |which: &str| {
         let start = HashBuilder::new().part("wandb client id").part(which);

@@ -1,4 +1,4 @@
-//! The messages of a W&B record log that we write, with W&B's field numbers.
+//! The protobuf messages of a W&B record log that we write, with W&B's field numbers.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(crate) struct Record {
     pub(crate) info: Option<Info>,
 }
 
-/// What a record says.
+/// Content of a record.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(crate) enum Content {
     #[prost(message, tag = "2")]
@@ -38,8 +38,8 @@ pub(crate) enum Content {
     Environment(Environment),
 }
 
-/// How the client's parts answer each other. Its own records have it where an answer is waited for, and
-/// `wandb sync` of 0.28 waits for ever without it.
+/// Control field with which parts of the client respond to each other. The client sets it on records that
+/// need a response, and `wandb sync` 0.28 waits forever without it.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Control {
     #[prost(string, tag = "4")]
@@ -62,7 +62,7 @@ pub(crate) struct History {
     pub(crate) step: Option<HistoryStep>,
 }
 
-/// The number of a row.
+/// The index of a row.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct HistoryStep {
     #[prost(int64, tag = "1")]
@@ -153,7 +153,7 @@ pub(crate) struct ManifestEntry {
     pub(crate) local_path: String,
 }
 
-/// How a metric is drawn.
+/// How a metric is plotted.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Metric {
     #[prost(string, tag = "1")]
@@ -166,7 +166,7 @@ pub(crate) struct Metric {
     pub(crate) options: Option<MetricOptions>,
 }
 
-/// Marks of a metric.
+/// Options of a metric.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct MetricOptions {
     #[prost(bool, tag = "1")]
@@ -198,7 +198,7 @@ pub(crate) struct Run {
     pub(crate) start_time: Option<Timestamp>,
 }
 
-/// A time of day.
+/// A timestamp.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Timestamp {
     #[prost(int64, tag = "1")]
@@ -223,7 +223,7 @@ pub(crate) struct Header {
     pub(crate) version_info: Option<VersionInfo>,
 }
 
-/// Who wrote a log and who can read it.
+/// Versions of the writer and of the oldest compatible reader.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct VersionInfo {
     #[prost(string, tag = "1")]
@@ -232,7 +232,8 @@ pub(crate) struct VersionInfo {
     pub(crate) min_consumer: String,
 }
 
-/// What the run ran on. W&B knows much more; nothing that tells of a person or a machine is written.
+/// Environment of the run. W&B supports many more fields; nothing that identifies a person or a machine is
+/// written.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Environment {
     #[prost(string, tag = "1")]
@@ -246,12 +247,12 @@ pub(crate) struct Environment {
 }
 
 impl Item {
-    /// A value, under its name.
+    /// A named value.
     pub(crate) fn new(key: &str, value: &Value) -> Self {
         Self { key: key.to_owned(), nested_key: Vec::new(), value_json: value.to_string() }
     }
 
-    /// A number, under its name. W&B reads the names JavaScript has for those that are not finite.
+    /// A named number. W&B reads the JavaScript names of numbers that are not finite.
     pub(crate) fn number(key: &str, value: f64) -> Self {
         let value_json = match value {
             value if value.is_nan() => "NaN".to_owned(),
@@ -264,7 +265,7 @@ impl Item {
 }
 
 impl History {
-    /// The values of a row by name, those that are numbers.
+    /// The numeric values of a row, by name.
     pub(crate) fn numbers(&self) -> BTreeMap<&str, f64> {
         self.items
             .iter()

@@ -1,4 +1,4 @@
-//! Handing an offline run to `wandb sync`.
+//! Uploads an offline run with `wandb sync`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 const DEFAULT_HOST: &str = "api.wandb.ai";
 
-/// Why an offline run cannot be uploaded now.
+/// Why an offline run cannot be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncUnavailable {
@@ -25,8 +25,8 @@ pub enum SyncUnavailable {
     },
 }
 
-/// The command that uploads an offline run, ready to start; the run stays where it is. Whether there is
-/// a key is looked up, its value is not.
+/// Builds the command that uploads an offline run. The run stays in its folder. This function checks whether
+/// a key exists, and does not read its value.
 ///
 /// # Errors
 /// [`SyncUnavailable`] says what is missing.
@@ -58,7 +58,7 @@ fn is_executable(file: &Path) -> bool {
     metadata.is_file()
 }
 
-/// The server that W&B's client would use.
+/// The server that the W&B client would use.
 fn host() -> String {
     let url = std::env::var("WANDB_BASE_URL").unwrap_or_default();
     host_of(&url).unwrap_or(DEFAULT_HOST).to_owned()
@@ -79,7 +79,7 @@ fn netrc_files() -> Vec<PathBuf> {
     home.into_iter().flat_map(|home| [".netrc", "_netrc"].map(|name| home.join(name))).collect()
 }
 
-/// True if the file has an entry for `host`. Nothing of the entry is looked at.
+/// Whether the file has an entry for `host`. The entry itself is not read.
 fn names_machine(path: &Path, host: &str) -> bool {
     let Ok(file) = File::open(path) else { return false };
     BufReader::new(file).lines().map_while(Result::ok).any(|line| {

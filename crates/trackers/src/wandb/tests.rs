@@ -20,7 +20,7 @@ fn log_path(dir: &Path) -> PathBuf {
     existing(&dir.join("wandb"), &run("abc")).unwrap().unwrap().join("run-abc.wandb")
 }
 
-/// The records of a log, without what differs from time to time.
+/// The records of a log, without timestamps.
 fn read(path: &Path) -> Vec<Content> {
     let mut reader = RecordReader::new(File::open(path).unwrap()).unwrap().unwrap();
     let mut contents = Vec::new();
@@ -100,7 +100,7 @@ fn the_last_models_become_artifacts() {
         log.log_model(step, &model, alias, &serde_json::json!({"step": step})).unwrap();
     }
     drop(log);
-    // What came after the step to go on from is forgotten.
+    // Rows after the step from which the run resumes are dropped.
     let mut log = open(dir.path(), 3);
     assert_eq!(log.models.artifacts(&run("abc"), "p", "").unwrap().len(), 1);
     log.log_model(4, &model, "best_loss", &serde_json::json!({"step": 4})).unwrap();

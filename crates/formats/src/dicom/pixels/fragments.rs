@@ -1,4 +1,4 @@
-//! The fragments of encapsulated pixels, and which frame each belongs to.
+//! Fragments of encapsulated pixels, and their frames.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -8,7 +8,7 @@ use super::super::header::SliceHeader;
 use super::super::stream::read_up_to;
 use super::{damaged, unreadable};
 
-/// Most fragments of one file.
+/// Largest number of fragments per file.
 const MAX_FRAGMENTS: usize = 1 << 20;
 
 /// A piece of a compressed stream.
@@ -17,7 +17,7 @@ struct Fragment {
     /// Offset of its first byte in the file.
     offset: u64,
     length: u64,
-    /// Whether it begins like a JPEG of any kind.
+    /// Whether it starts like any kind of JPEG.
     starts_image: bool,
 }
 
@@ -39,7 +39,7 @@ impl Fragments {
         Ok(Self { frames })
     }
 
-    /// The compressed stream of a frame, its fragments laid end to end.
+    /// The compressed stream of a frame: its concatenated fragments.
     pub(super) fn stream(&self, slice: &SliceHeader) -> Result<Vec<u8>, SeriesError> {
         let idx = slice.frame.map_or(0, |(idx, _)| idx as usize);
         let fragments = self.frames.get(idx).map_or(&[][..], Vec::as_slice);
@@ -58,7 +58,7 @@ impl Fragments {
 
 /// The items of a file's pixel data.
 struct Listing {
-    /// Where frames begin, counted from the first fragment; empty if the file does not say.
+    /// Offsets of frames from the first fragment (basic offset table). Empty if the file has none.
     offsets: Vec<u64>,
     fragments: Vec<Fragment>,
 }
@@ -97,7 +97,7 @@ impl Listing {
         }
     }
 
-    /// The fragments of each frame: all, one each, as the offset table says, or from image to image.
+    /// The fragments of each frame: all fragments, one per frame, by the offset table, or by image starts.
     fn frames(&self, n_frames: usize) -> Option<Vec<Vec<Fragment>>> {
         if n_frames == 1 {
             return Some(vec![self.fragments.clone()]);
@@ -134,6 +134,6 @@ fn fragment_at(reader: &mut BufReader<File>, offset: u64, length: u64) -> io::Re
     let mut start = [0; 2];
     let n_read = read_up_to(&mut reader.by_ref().take(length), &mut start)?;
     reader.seek_relative(i64::try_from(length).map_err(io::Error::other)? - n_read as i64)?;
-    // JPEG and JPEG-LS begin with FFD8, JPEG 2000 with FF4F.
+    // JPEG and JPEG-LS start with FFD8, JPEG 2000 with FF4F.
     Ok(Fragment { offset, length, starts_image: matches!(start, [0xff, 0xd8 | 0x4f]) })
 }

@@ -30,7 +30,7 @@ pub(super) fn decode(stream: &[u8], format: &SliceFormat) -> Result<Vec<u16>, Fa
     }
 }
 
-/// What the frame header of a JPEG says.
+/// Parameters of a JPEG frame header.
 struct FrameHeader {
     lossless: bool,
     precision: u8,
@@ -61,7 +61,7 @@ impl FrameHeader {
     }
 }
 
-/// Most tiles of a JPEG 2000 image; scanners use one.
+/// Largest number of tiles of a JPEG 2000 image. Scanners use one.
 const MAX_TILES: u64 = 4096;
 
 /// Decodes a JPEG 2000 image of one component: its samples.
@@ -93,7 +93,7 @@ pub(super) fn decode_2000(stream: &[u8], format: &SliceFormat) -> Result<Vec<i32
     Ok(component.samples().iter().map(sample).collect())
 }
 
-/// What the SIZ segment of a JPEG 2000 codestream says.
+/// Parameters of the SIZ segment of a JPEG 2000 codestream.
 struct ImageSize {
     columns: u64,
     rows: u64,

@@ -1,4 +1,4 @@
-//! The pixels of slices, as stored numbers.
+//! Pixels of slices, as stored numbers.
 
 mod fragments;
 mod jpeg;
@@ -16,16 +16,17 @@ use super::stream::{Encoding, PixelKind, inflated_at};
 use super::{FileFault, SeriesError, syntax_name};
 use fragments::Fragments;
 
-/// What to do about a compression that is not read.
+/// Remedy for an unsupported compression.
 const DECOMPRESS: &str = "decompress it first, for instance with dcmdjpeg or gdcmconv --raw";
-/// No codec that is read here packs tighter than this.
+/// Upper bound on the compression ratio of the supported codecs.
 const MAX_COMPRESSION: u64 = 1024;
-/// Deflate packs no tighter than this.
+/// Upper bound on the compression ratio of deflate.
 const MAX_DEFLATION: u64 = 1032;
 
-/// Most pixels of a compressed slice: decoders take several bytes for each before they meet the data.
+/// Largest number of pixels of a compressed slice. Decoders allocate several bytes per pixel before they read
+/// data.
 const MAX_COMPRESSED_PIXELS: usize = 1 << 24;
-/// Most bytes of pixels of a deflated file, which are inflated at once.
+/// Largest number of pixel bytes of a deflated file, which is inflated at once.
 const MAX_INFLATED: u64 = 1 << 31;
 
 /// How the pixels of a transfer syntax are encoded.
@@ -66,7 +67,7 @@ impl SliceFormat {
     }
 }
 
-/// Checks, before any memory is taken, that a slice is of a kind that can be read and is all there.
+/// Checks that a slice is supported and complete, before any memory is allocated.
 pub(super) fn check(slice: &SliceHeader) -> Result<(), SeriesError> {
     let format = &slice.format;
     let unsupported =
@@ -118,11 +119,11 @@ fn unreadable(slice: &SliceHeader, error: io::Error) -> SeriesError {
     SeriesError::File { path: slice.path.clone(), fault: FileFault::Read(error) }
 }
 
-/// The pixels of a file, as far as they are found once for all its frames.
+/// Pixel data of a file, located once for all its frames.
 pub(super) enum FilePixels {
-    /// Frames lie one behind the other in the file.
+    /// Frames are contiguous in the file.
     Plain,
-    /// The same, inflated.
+    /// Contiguous frames, inflated.
     Inflated(Vec<u8>),
     /// Frames are compressed.
     Fragments(Fragments),
@@ -145,7 +146,7 @@ impl FilePixels {
         inflate().map(Self::Inflated).map_err(|error| unreadable(slice, error))
     }
 
-    /// Reads the integers of a slice and converts them: `convert` gets the stored value.
+    /// Reads the integers of a slice and passes each stored value to `convert`.
     pub(super) fn read_into<T>(
         &self,
         slice: &SliceHeader,
@@ -154,7 +155,7 @@ impl FilePixels {
     ) -> Result<(), SeriesError> {
         let bytes = self.bytes(slice)?;
         let format = &slice.format;
-        // Stored bits are moved to the top and back, which drops the others and extends the sign.
+        // Shift the stored bits up and back, which drops the other bits and extends the sign.
         let up = format.bits_allocated - 1 - format.high_bit;
         let down = format.bits_allocated - format.bits_stored;
         macro_rules! unpack {
@@ -225,7 +226,7 @@ fn frame_offset(slice: &SliceHeader) -> u64 {
 fn native(slice: &SliceHeader) -> Result<Vec<u8>, SeriesError> {
     let big_endian = Encoding::of(&slice.format.transfer_syntax) == Encoding::ExplicitBig;
     let start = frame_offset(slice);
-    // Bytes in big-endian words lie in pairs, and a frame of bytes may begin within one.
+    // In big-endian words bytes are swapped in pairs, and a frame of bytes may start within a pair.
     let word = if big_endian { word_bytes(slice) } else { 1 };
     let lead = start % word;
     let length = (lead + slice.format.n_bytes()).next_multiple_of(word);
@@ -245,7 +246,7 @@ fn native(slice: &SliceHeader) -> Result<Vec<u8>, SeriesError> {
     Ok(bytes)
 }
 
-/// Bytes that swap their order in big-endian files.
+/// Word size in which big-endian files swap bytes.
 fn word_bytes(slice: &SliceHeader) -> u64 {
     match slice.format.bits_allocated {
         8 if slice.pixels.words => 2,
@@ -253,10 +254,10 @@ fn word_bytes(slice: &SliceHeader) -> u64 {
     }
 }
 
-/// Why a compressed stream gives no pixels.
+/// Why a compressed stream cannot be decoded.
 enum Fault {
     Damaged(String),
-    /// It is of a kind that is not decoded here.
+    /// Its encoding is not supported.
     Unsupported(String),
 }
 
@@ -281,7 +282,7 @@ impl From<jpeg_ls::JpegLsFault> for Fault {
     }
 }
 
-/// Decodes the stream of one frame. A panic of a decoder on a damaged stream is taken as its error.
+/// Decodes the stream of one frame. A decoder's panic on a damaged stream is converted to an error.
 fn decompress(slice: &SliceHeader, stream: &[u8]) -> Result<Vec<u8>, SeriesError> {
     match catch_unwind(AssertUnwindSafe(|| decode(stream, &slice.format))) {
         Ok(Ok(bytes)) => Ok(bytes),

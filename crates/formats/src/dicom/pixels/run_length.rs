@@ -1,9 +1,9 @@
-//! RLE: PackBits, one segment a byte of the pixel.
+//! RLE: PackBits, one segment per byte of the pixel.
 
 use super::super::header::SliceFormat;
 
-/// Decodes a header of up to 15 segment offsets, then one PackBits segment a byte of the pixel, the most
-/// significant first; little-endian words come out.
+/// Decodes a header of up to 15 segment offsets, then one PackBits segment per byte of the pixel, most
+/// significant byte first. Returns little-endian words.
 pub(super) fn decode(fragment: &[u8], format: &SliceFormat) -> Option<Vec<u8>> {
     let word = |idx: usize| -> Option<usize> {
         let bytes: [u8; 4] = fragment.get(4 * idx..4 * idx + 4)?.try_into().ok()?;

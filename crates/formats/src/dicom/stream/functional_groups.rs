@@ -1,5 +1,5 @@
-//! The functional groups of enhanced images, flattened: one small object for what all frames share and
-//! one for each frame.
+//! Functional groups of enhanced images, flattened to one small object of shared values and one object per
+//! frame.
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -8,11 +8,11 @@ use dicom_object::InMemDicomObject;
 use super::FileFault;
 use super::walker::{ElementHeader, Encoding, Walker};
 
-/// Most frames of one file.
+/// Largest number of frames per file.
 const MAX_FRAMES: usize = 1 << 17;
 
-/// The macros that are looked into. Those of vendors hold whole headers of their own, with other values
-/// under the same tags, so nothing else is.
+/// The macros that are read. Vendor macros are skipped, because they contain whole headers of their own with
+/// other values under the same tags.
 const MACROS: &[Tag] = &[
     tags::PLANE_POSITION_SEQUENCE,
     tags::PLANE_ORIENTATION_SEQUENCE,
@@ -32,7 +32,7 @@ const MACROS: &[Tag] = &[
     tags::PET_FRAME_TYPE_SEQUENCE,
 ];
 
-/// What is read in the macros.
+/// The elements read from the macros.
 const WANTED: &[Tag] = &[
     tags::FRAME_TYPE,
     tags::COMPLEX_IMAGE_COMPONENT,
@@ -68,7 +68,7 @@ struct Layer {
     encoding: Encoding,
 }
 
-/// The functional groups of a file as they are met.
+/// The functional groups of a file, collected while walking.
 #[derive(Default)]
 pub(super) struct FunctionalGroups {
     shared: Option<Layer>,
@@ -77,7 +77,7 @@ pub(super) struct FunctionalGroups {
 }
 
 impl FunctionalGroups {
-    /// Takes the value of a sequence that concerns frames; `false` if it is another element.
+    /// Consumes the value of a functional groups sequence. Returns `false` for other elements.
     pub(super) fn take(&mut self, walker: &mut Walker, header: &ElementHeader) -> Result<bool, FileFault> {
         match header.tag {
             tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE => {
@@ -90,7 +90,7 @@ impl FunctionalGroups {
         Ok(true)
     }
 
-    /// What all frames share, and each frame, as objects.
+    /// Objects of the shared values and of each frame.
     pub(super) fn objects(
         self,
         walker: &Walker,

@@ -1,8 +1,8 @@
-//! What a file says, without believing its lengths.
+//! Reads DICOM elements without trusting their lengths.
 //!
-//! dicom-rs allocates what an element's length field claims (up to 4 GiB) and recurses into sequences
-//! without a limit. So the elements are walked here first, in constant memory: those that are wanted are
-//! copied out, small and flat, and only they are handed to dicom-rs; everything else is skipped.
+//! dicom-rs allocates the claimed length of an element (up to 4 GiB) and recurses into sequences without a
+//! limit. The elements are therefore first walked here in constant memory. Wanted elements that are small and
+//! flat are copied and passed to dicom-rs. Everything else is skipped.
 
 mod functional_groups;
 mod source;
@@ -22,26 +22,26 @@ use walker::{Start, Walker};
 pub(super) use source::inflated_at;
 pub(super) use walker::Encoding;
 
-/// Why a file is not a DICOM file that can be used.
+/// Why a file is not a usable DICOM file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileFault {
     /// The file cannot be opened or read.
     #[error("cannot be read")]
     Read(#[from] io::Error),
-    /// The file is something else.
+    /// The file has another format.
     #[error("is not a DICOM file: {found}")]
     NotDicom {
         /// What was found instead.
         found: &'static str,
     },
-    /// The file breaks off.
+    /// The file is truncated.
     #[error("is truncated after {bytes} bytes; download or copy it again")]
     Truncated {
-        /// Length of what was read.
+        /// Number of bytes read.
         bytes: u64,
     },
-    /// The structure of the file makes no sense.
+    /// The structure of the file is invalid.
     #[error("is damaged at byte {position}: {found}; download or copy it again")]
     Damaged {
         /// Where.
@@ -55,12 +55,12 @@ pub enum FileFault {
     /// A link leads out of the tree.
     #[error("is a link that leads out of the tree, which is not followed; copy what it leads to")]
     LinkOut,
-    /// The file is a table of contents.
+    /// The file is a DICOMDIR.
     #[error("is a DICOMDIR, the table of contents of a disc")]
     Directory,
 }
 
-/// Which element the pixels are in.
+/// The element that contains the pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PixelKind {
     /// PixelData: integers.
@@ -71,7 +71,7 @@ pub(super) enum PixelKind {
     Double,
 }
 
-/// Where the pixels of a file are.
+/// Location of the pixels of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PixelSpan {
     pub(super) kind: PixelKind,
@@ -79,29 +79,29 @@ pub(super) struct PixelSpan {
     pub(super) offset: u64,
     /// Length of the value; `None` for encapsulated fragments.
     pub(super) length: Option<u32>,
-    /// Offset of the deflated data set in the file, if it is one.
+    /// Offset of the deflated data set in the file, if the data set is deflated.
     pub(super) deflated_from: Option<u64>,
     /// Whether the value is a sequence of 16-bit words.
     pub(super) words: bool,
 }
 
-/// The wanted elements of a file, and where its pixels are.
+/// The wanted elements of a file, and the location of its pixels.
 pub(super) struct Elements {
     pub(super) transfer_syntax: String,
     pub(super) sop_class: String,
     /// Elements of the data set itself.
     pub(super) object: InMemDicomObject,
-    /// What all frames have in common: elements of the shared functional groups.
+    /// Elements of the shared functional groups.
     pub(super) shared: Option<InMemDicomObject>,
     /// Elements of the functional groups of each frame.
     pub(super) frames: Vec<InMemDicomObject>,
-    /// What the DimensionIndexValues of the frames count.
+    /// Elements that the DimensionIndexValues of the frames count.
     pub(super) dimensions: Vec<Tag>,
     pub(super) pixels: Option<PixelSpan>,
     pub(super) file_length: u64,
 }
 
-/// Reads the elements that `wanted` names, up to the pixels.
+/// Reads the elements listed in `wanted`, up to the pixels.
 pub(super) fn read_elements(path: &Path, wanted: &[Tag]) -> Result<Elements, FileFault> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -163,7 +163,7 @@ fn data_set(
     Ok(None)
 }
 
-/// Fills `buffer` as far as the bytes reach.
+/// Fills `buffer` until it is full or the data end.
 pub(super) fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {

@@ -5,10 +5,10 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
 use flate2::bufread::DeflateDecoder;
 
-/// Buffer of a reader, in bytes: headers are short.
+/// Buffer size of a reader, in bytes. Headers are short.
 const BUFFER: usize = 1 << 14;
 
-/// A file, or what is deflated in it.
+/// A file, or the deflated stream in it.
 pub(super) enum Source {
     Plain(BufReader<File>),
     Inflated(Box<BufReader<DeflateDecoder<BufReader<File>>>>),
@@ -40,7 +40,7 @@ impl Read for Source {
     }
 }
 
-/// Deflate data that breaks off is the end of the bytes like any other.
+/// Truncated deflate data is treated as the end of the data.
 fn end_of_data(read: io::Result<usize>) -> io::Result<usize> {
     match read {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
@@ -48,7 +48,7 @@ fn end_of_data(read: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// The data set that is deflated at `start`, from its byte `offset` on.
+/// The data set deflated at `start`, from its byte `offset`.
 pub(in crate::dicom) fn inflated_at(mut file: File, start: u64, offset: u64) -> io::Result<impl Read> {
     file.seek(SeekFrom::Start(start))?;
     let mut source = Source::plain(file).inflate();

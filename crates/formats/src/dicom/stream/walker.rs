@@ -1,4 +1,4 @@
-//! Walking through elements, one after the other.
+//! Walks through elements one by one.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -12,9 +12,9 @@ use dicom_transfer_syntax_registry::entries;
 use super::source::Source;
 use super::{FileFault, PixelKind, PixelSpan, read_up_to};
 
-/// The longest value that is copied out, in bytes. Every wanted element is far shorter.
+/// Largest value that is copied, in bytes. All wanted elements are far shorter.
 const MAX_VALUE: u32 = 1 << 14;
-/// The deepest nesting of sequences that is followed.
+/// Largest nesting depth of sequences.
 const MAX_DEPTH: usize = 64;
 pub(super) const UNDEFINED: u32 = u32::MAX;
 const ITEM: Tag = Tag(0xfffe, 0xe000);
@@ -70,7 +70,7 @@ impl Encoding {
     }
 }
 
-/// What comes first in a file.
+/// How a file starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Start {
     /// The file meta group comes next.
@@ -95,14 +95,14 @@ pub(super) struct ElementHeader {
     pub(super) inside: Encoding,
 }
 
-/// Called with each item of a sequence: the encoding of its elements, and where it ends if that is said.
+/// Called with each item of a sequence: the encoding of its elements, and its end if known.
 type OnItem<'a> = dyn FnMut(&mut Walker, Encoding, Option<u64>) -> Result<(), FileFault> + 'a;
-/// Called with each element; has to consume its value.
+/// Called with each element. Must consume its value.
 type OnElement<'a> = dyn FnMut(&mut Walker, &ElementHeader) -> Result<(), FileFault> + 'a;
 
 pub(super) struct Walker {
     source: Source,
-    /// Bytes read, of the file or of the inflated data set.
+    /// Number of bytes read from the file or the inflated data set.
     position: u64,
     deflated_from: Option<u64>,
 }
@@ -150,7 +150,7 @@ impl Walker {
         Ok(meta)
     }
 
-    /// Goes over from the meta group to the data set.
+    /// Switches from the meta group to the data set.
     pub(super) fn into_data_set(mut self, transfer_syntax: &str) -> Self {
         if transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
             self.deflated_from = Some(self.position);
@@ -166,12 +166,12 @@ impl Walker {
             offset: self.position,
             length: (header.length != UNDEFINED).then_some(header.length),
             deflated_from: self.deflated_from,
-            // Implicit encoding knows OW only.
+            // Implicit encoding has only OW.
             words: header.vr != *b"OB",
         }
     }
 
-    /// Copies an element that is wanted, small and flat, to `kept`.
+    /// Copies a wanted element that is small and flat to `kept`.
     pub(super) fn keep_or_skip(
         &mut self,
         header: &ElementHeader,
@@ -222,7 +222,7 @@ impl Walker {
                 self.fill(&mut long)?;
                 header.bytes.extend_from_slice(&long);
                 header.length = encoding.u32(long);
-                // What is unknown and of unknown length is a sequence in implicit encoding.
+                // An element of unknown VR and undefined length is a sequence in implicit encoding.
                 if [v, r] == *b"UN" {
                     header.inside = Encoding::ImplicitLittle;
                 }
@@ -291,7 +291,7 @@ impl Walker {
         }
     }
 
-    /// Skips the value of an element, whatever it is.
+    /// Skips the value of an element of any kind.
     pub(super) fn skip_value(&mut self, header: &ElementHeader) -> Result<(), FileFault> {
         if header.length == UNDEFINED {
             self.skip_sequence(header.inside)
@@ -348,7 +348,7 @@ impl Walker {
     }
 }
 
-/// The representation of an element that an archive calls unknown: the dictionary may know it.
+/// The VR of an element that the file marks as unknown. The dictionary may contain it.
 fn known_representation(header: &ElementHeader, encoding: Encoding) -> Option<[u8; 2]> {
     if encoding != Encoding::ExplicitLittle || header.vr != *b"UN" {
         return None;
@@ -362,7 +362,7 @@ fn known_representation(header: &ElementHeader, encoding: Encoding) -> Option<[u
     short.contains(&vr).then(|| vr.to_bytes())
 }
 
-/// What the first bytes of a file are, and how many of them come before its elements.
+/// Identifies the first bytes of a file, and the offset of its elements.
 fn find_start(head: &[u8]) -> Result<(Start, i64), FileFault> {
     let not_dicom = |found| Err(FileFault::NotDicom { found });
     match head {
@@ -370,7 +370,7 @@ fn find_start(head: &[u8]) -> Result<(Start, i64), FileFault> {
         head if head.len() == 132 && head.ends_with(b"DICM") => Ok((Start::Meta, 132)),
         head if head.starts_with(b"DICM") => Ok((Start::Meta, 4)),
         [2, 0, 0, 0, b'U', b'L', ..] => Ok((Start::Meta, 0)),
-        // Old archives keep the bare data set, which begins with group 8.
+        // Old archives store the bare data set, which starts with group 8.
         [8, 0, element, 0, v, r, ..] if *element < 0x20 => {
             let explicit = v.is_ascii_uppercase() && r.is_ascii_uppercase();
             let encoding = if explicit { Encoding::ExplicitLittle } else { Encoding::ImplicitLittle };

@@ -1,11 +1,11 @@
-//! Bits of a scan: after a byte of ones comes a byte of seven bits.
+//! Bit reader of a scan. A byte of seven bits follows each 0xFF byte.
 
 use super::JpegLsFault;
 
-/// Reads the bits of a scan, the most significant first.
+/// Reads the bits of a scan, most significant bit first.
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
-    /// Bits read ahead, at the top.
+    /// Prefetched bits, left-aligned.
     ahead: u64,
     n_ahead: u32,
     after_ones: bool,
@@ -19,7 +19,7 @@ impl<'a> Bits<'a> {
     fn refill(&mut self) {
         while self.n_ahead <= 48 {
             let Some((&byte, rest)) = self.bytes.split_first() else { return };
-            // A byte above 0x7f after one of ones is a marker: the end of the scan.
+            // A byte above 0x7f after 0xff is a marker: the end of the scan.
             if self.after_ones && byte > 0x7f {
                 self.bytes = &[];
                 return;
@@ -49,7 +49,7 @@ impl<'a> Bits<'a> {
         Ok(value)
     }
 
-    /// Zeros before the next one, which is read as well; more than `limit` are damage.
+    /// Counts the zeros before the next one bit and consumes both. More than `limit` zeros are an error.
     pub(super) fn zeros(&mut self, limit: u32) -> Result<u32, JpegLsFault> {
         let mut n_zeros = 0;
         loop {

@@ -1,8 +1,8 @@
-//! Decoding JPEG-LS, lossless and near-lossless, one component in one scan.
+//! Decodes JPEG-LS, lossless and near-lossless, one component in one scan.
 //!
 //! # Reference
-//! ITU-T Recommendation T.87 (06/98), whose names the variables have; parameters in annex C, decoding in
-//! annexes A and F.
+//! ITU-T Recommendation T.87 (06/98). Variables have its names. Annex C has the parameters, annexes A and F
+//! the decoding.
 
 mod bits;
 mod scan;
@@ -20,7 +20,7 @@ pub(super) enum JpegLsFault {
     Unsupported(&'static str),
 }
 
-/// Columns, rows and bits a sample of a frame.
+/// Columns, rows and bits per sample of a frame.
 #[derive(Debug, Clone, Copy)]
 struct Frame {
     columns: u16,
@@ -28,7 +28,7 @@ struct Frame {
     precision: u8,
 }
 
-/// The samples of a stream, whose frame has to be of the size that is `expected`: columns and rows.
+/// Decodes the samples of a stream. The frame must have the `expected` size: columns and rows.
 pub(super) fn decode(stream: &[u8], expected: [u16; 2]) -> Result<Vec<u16>, JpegLsFault> {
     let mut rest = stream.strip_prefix(&[0xff, 0xd8]).ok_or(JpegLsFault::Damaged("no start mark"))?;
     let mut frame = None;
@@ -58,9 +58,9 @@ pub(super) fn decode(stream: &[u8], expected: [u16; 2]) -> Result<Vec<u16>, Jpeg
     Scan::new(parameters, rest).decode(frame.columns.into(), frame.rows.into())
 }
 
-/// Marker, content and what comes behind.
+/// Marker, content and the remaining bytes.
 fn next_segment(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), JpegLsFault> {
-    // Any number of fill bytes comes before a marker.
+    // Any number of fill bytes may precede a marker.
     let n_fill = bytes.iter().take_while(|&&byte| byte == 0xff).count();
     let (fill, rest) = bytes.split_at(n_fill);
     if fill.is_empty() {
@@ -115,7 +115,7 @@ fn check_scan(segment: &[u8]) -> Result<u8, JpegLsFault> {
     Ok(near)
 }
 
-/// Coding parameters as a stream gives them; 0 stands for the default.
+/// Coding parameters of a stream. 0 means the default.
 #[derive(Debug, Clone, Copy, Default)]
 struct Preset {
     max_value: u16,

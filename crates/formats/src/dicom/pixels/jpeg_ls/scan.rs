@@ -3,14 +3,14 @@
 use super::JpegLsFault;
 use super::bits::Bits;
 
-/// Orders of the run lengths (table J of A.2.1).
+/// Run-length orders (table J of A.2.1).
 const J: [u32; 32] =
     [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-/// Regular contexts; two more are for samples that end a run.
+/// Number of regular contexts. Two more are for run interruption samples.
 const N_CONTEXTS: usize = 365;
 const RUN_CONTEXT: usize = N_CONTEXTS;
 
-/// Coding parameters and what follows from them.
+/// Coding parameters and derived values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameters {
     max_value: i32,
@@ -62,7 +62,7 @@ impl Parameters {
     }
 }
 
-/// What is known of a context: A, B, C and N of the recommendation.
+/// Variables of a context: A, B, C and N of the recommendation.
 #[derive(Debug, Clone, Copy)]
 struct Context {
     magnitude: i32,
@@ -106,7 +106,7 @@ pub(super) struct Scan<'a> {
     parameters: Parameters,
     bits: Bits<'a>,
     contexts: Vec<Context>,
-    /// Negative errors at the end of runs, of both kinds.
+    /// Counts of negative errors at run interruptions, of both kinds.
     n_negative: [i32; 2],
     run_index: usize,
 }
@@ -126,7 +126,7 @@ impl<'a> Scan<'a> {
 
     pub(super) fn decode(mut self, columns: usize, rows: usize) -> Result<Vec<u16>, JpegLsFault> {
         let mut samples = Vec::new();
-        // One sample of margin on either side stands for the neighbours outside of the image.
+        // One margin sample on either side represents the neighbours outside the image.
         let mut above = vec![0; columns + 2];
         let mut line = vec![0; columns + 2];
         for _ in 0..rows {
@@ -180,7 +180,7 @@ impl<'a> Scan<'a> {
         Ok(self.parameters.sample(predicted, sign * error))
     }
 
-    /// A run from `x` on and the sample that ends it (A.7); the column behind.
+    /// Decodes a run from `x` and its interruption sample (A.7). Returns the next column.
     fn run(
         &mut self,
         above: &[i32],
@@ -212,7 +212,7 @@ impl<'a> Scan<'a> {
         Ok(end + 1)
     }
 
-    /// The sample that ends a run (A.7.2).
+    /// The run interruption sample (A.7.2).
     fn run_end(&mut self, ra: i32, rb: i32, order: u32) -> Result<i32, JpegLsFault> {
         let kind = usize::from((ra - rb).abs() <= self.parameters.near);
         let context = self.contexts[RUN_CONTEXT + kind];
