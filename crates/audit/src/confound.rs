@@ -78,7 +78,7 @@ pub struct Confound {
     pub association: Association,
 }
 
-/// One person, by the scan that comes first in the table.
+/// One subject, represented by its first scan in the table.
 struct Person<'a> {
     scan: &'a ClaimedScan,
     /// The most severe diagnosis.
@@ -160,7 +160,7 @@ fn category_of(attribute: Attribute, scan: &ClaimedScan) -> Option<String> {
     match attribute {
         Attribute::Site => scan.site.clone(),
         Attribute::Scanner => scan.scanner.name(),
-        // 2.89 and 3 tesla are sold as one.
+        // 2.89 T and 3 T have the same nominal field strength.
         Attribute::FieldStrength => {
             scan.scanner.field_strength.map(|field| format!("{:.1}", (2.0 * field.tesla()).round() / 2.0))
         }
@@ -169,7 +169,7 @@ fn category_of(attribute: Attribute, scan: &ClaimedScan) -> Option<String> {
     }
 }
 
-/// The group of a person, as a number.
+/// The group of a subject, as a number.
 fn group_of(person: &Person<'_>, against: Against) -> Option<usize> {
     match against {
         Against::Label => person.label.map(|label| label as usize),

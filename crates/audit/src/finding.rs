@@ -15,7 +15,7 @@ pub enum Level {
     Leak,
     /// Two statements contradict each other. The audit fails.
     Conflict,
-    /// May explain a result in another way than the disease, or makes it imprecise.
+    /// May explain a result without the disease, or makes it imprecise.
     Warning,
     /// Good to know.
     Note,
@@ -81,7 +81,7 @@ pub enum Check {
     Precision,
 }
 
-/// The ways in which data leak, after Wen et al. 2020.
+/// Categories of data leakage, after Wen et al. 2020.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Category {

@@ -1,4 +1,4 @@
-//! One image, or one acquisition, more than once.
+//! Duplicate images and acquisitions.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ fn merge_copies(scans: &[ClaimedScan], found: &[ImageCopy]) -> Vec<ImageCopy> {
     copies
 }
 
-/// Pairs of scans with the same digest, archive number or file.
+/// Pairs of scans with the same digest, archive image id or file.
 fn same_name(scans: &[ClaimedScan]) -> Vec<ImageCopy> {
     let mut by_digest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_number: BTreeMap<&ImageId, usize> = BTreeMap::new();

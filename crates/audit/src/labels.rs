@@ -1,4 +1,4 @@
-//! Labels that contradict each other, or are missing.
+//! Contradicting and missing labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub(crate) fn contradictions(cases: &[String]) -> Option<Finding> {
     })
 }
 
-/// Two diagnoses of one session or image; scans without any.
+/// Reports two diagnoses of one session or image, and scans without a diagnosis.
 pub(crate) fn findings(scans: &[ClaimedScan], copies: &[ImageCopy]) -> Vec<Finding> {
     let mut cases = Vec::new();
     for (person, scans) in people(scans) {

@@ -1,5 +1,5 @@
-//! Audit of a split, of any origin: the same subject or image in two partitions, labels that contradict each other,
-//! sites and scanners that go with the label, too few test subjects for the precision that is claimed.
+//! Audits a split from any source: the same subject or image in two partitions, contradicting labels, sites
+//! and scanners associated with the label, too few test subjects for the claimed precision.
 //!
 //! ```
 //! use brainreel_audit::{Evidence, Level, audit};
@@ -14,8 +14,8 @@
 //! # Ok::<(), brainreel_cohort::CohortError>(())
 //! ```
 //!
-//! It sees tables and which images are copies of each other; it reads and writes no file.
-//! Leakage is reported in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
+//! This crate works on tables and on pairs of duplicate images. It reads and writes no files. Leakage is
+//! reported in the categories of Wen et al. 2020, doi:10.1016/j.media.2020.101694: a wrong split, a late
 //! split, a biased transfer of weights, no independent test.
 
 mod confound;
@@ -36,7 +36,7 @@ pub use verdict::{AuditReport, CategoryVerdict, Opinion, Sizes};
 
 use brainreel_cohort::ClaimedScan;
 
-/// What is known of a split.
+/// Evidence about a split.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// Its scans.
@@ -71,10 +71,10 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Looks for everything that makes a result look better than it is.
+/// Audits a split for everything that inflates a result.
 ///
 /// # Determinism
-/// A function of the evidence; findings come in a fixed order, the worst first.
+/// The report depends only on the evidence. Findings have a fixed order, the worst first.
 #[must_use]
 pub fn audit(evidence: &Evidence<'_>) -> AuditReport {
     let scans = evidence.scans;

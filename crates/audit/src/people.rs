@@ -1,4 +1,4 @@
-//! One person on two sides, under whatever names.
+//! Subjects in two partitions, under any spelling.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +6,9 @@ use brainreel_cohort::{ClaimedScan, Partition};
 
 use crate::finding::{Category, Check, Finding, Level, count};
 
-/// People by a key that all their names share.
+/// Subjects by a key that all their spellings share.
 pub(crate) fn people(scans: &[ClaimedScan]) -> BTreeMap<String, Vec<&ClaimedScan>> {
-    // ADNI tables name people by their number alone too: 413 is 002_S_0413, if that is there.
+    // ADNI tables also use the bare RID: 413 is 002_S_0413, if that subject exists.
     let mut by_rid: BTreeMap<u32, Option<String>> = BTreeMap::new();
     for scan in scans {
         if let Some(rid) = scan.subject.adni_rid() {
@@ -25,7 +25,7 @@ pub(crate) fn people(scans: &[ClaimedScan]) -> BTreeMap<String, Vec<&ClaimedScan
         let is_number = ["", "RID", "rid"].contains(&&label[..label.len() - number.len()]);
         let rid = number.parse().ok().filter(|_| is_number);
         let known = rid.and_then(|rid: u32| by_rid.get(&rid).cloned().flatten());
-        // 0413, 413 and RID413 are one number.
+        // 0413, 413 and RID413 are the same number.
         let number = rid.map(|rid: u32| rid.to_string());
         known.or(number).unwrap_or_else(|| scan.subject.person_key())
     };
@@ -36,7 +36,7 @@ pub(crate) fn people(scans: &[ClaimedScan]) -> BTreeMap<String, Vec<&ClaimedScan
     people
 }
 
-/// People in two partitions; scans that are listed twice.
+/// Reports subjects in two partitions and duplicate scans.
 pub(crate) fn findings(scans: &[ClaimedScan]) -> Vec<Finding> {
     let people = people(scans);
     let mut findings = Vec::new();
@@ -63,7 +63,7 @@ pub(crate) fn findings(scans: &[ClaimedScan]) -> Vec<Finding> {
     findings
 }
 
-/// The same scan twice on one side.
+/// The same scan twice in one partition.
 fn repeated_rows(scans: &[ClaimedScan]) -> Option<Finding> {
     let mut seen: BTreeMap<_, usize> = BTreeMap::new();
     for scan in scans {
@@ -111,7 +111,7 @@ fn describe(scans: &[&ClaimedScan]) -> String {
     format!("{first}: {}{aliases}{session}", sides.join(", "))
 }
 
-/// Whether the partitions have different sessions of a person; nothing if that is not known.
+/// Whether the partitions have different sessions of a subject. `None` if unknown.
 fn sessions_apart(scans: &[&ClaimedScan]) -> Option<bool> {
     let mut of_session: BTreeMap<_, BTreeSet<Partition>> = BTreeMap::new();
     for scan in scans {

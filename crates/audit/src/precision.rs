@@ -11,7 +11,7 @@ pub const DEFAULT_HALF_WIDTH: f64 = 0.1;
 /// The rate whose interval is computed: typical of the literature.
 const RATE: f64 = 0.85;
 
-/// How precisely a rate can be known with the subjects of the test partition.
+/// Precision of a rate estimated from the subjects of the test partition.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Precision {
     /// Subjects of the test partition.

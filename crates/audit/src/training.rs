@@ -1,4 +1,4 @@
-//! What a network has seen before its test.
+//! Data that a network saw before its test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub struct TrainingRecord {
 pub enum WeightsOrigin {
     /// Random initialisation.
     Random,
-    /// Published weights that have seen no brain; their name.
+    /// Published weights that were not trained on brain images, by name.
     Published(String),
     /// A network that was trained on these subjects.
     Trained(Vec<SubjectId>),

@@ -1,4 +1,4 @@
-//! Leaks of every kind, planted into clean cohorts, are found; clean ones raise no alarm.
+//! Leaks of every kind, planted into clean cohorts, are found. Clean cohorts cause no findings.
 
 use brainreel_audit::{
     AuditReport, Category, Check, CopyKind, Evidence, ImageCopy, Level, Opinion, TrainingRecord,
@@ -11,7 +11,7 @@ use brainreel_cohort::{
 
 const N_SUBJECTS: usize = 50;
 
-/// One of many clean cohorts: 50 people of ADNI with one to four visits, split by subject.
+/// One of many clean cohorts: 50 ADNI subjects with one to four visits, split by subject.
 fn clean(seed: usize) -> Vec<ClaimedScan> {
     let mut scans = Vec::new();
     for idx in 0..N_SUBJECTS {
@@ -56,7 +56,7 @@ fn clean_cohorts_raise_no_alarm() {
         let scans = clean(seed);
         let report = audit(&Evidence { copies: Some(&[]), ..Evidence::of(&scans) });
         assert!(report.passes(), "seed {seed}: {:#?}", report.findings);
-        // Ten subjects are too few for an interval of ±0.1, and that alone is said.
+        // Ten subjects are too few for an interval of ±0.1. This is the only finding.
         let checks: Vec<Check> = report.findings.iter().map(|finding| finding.check).collect();
         assert_eq!(checks, [Check::Precision], "seed {seed}");
         assert_eq!(report.verdicts[0].opinion, Opinion::NoneDetected);
