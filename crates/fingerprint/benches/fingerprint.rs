@@ -1,4 +1,4 @@
-//! Time a fingerprint, a search and a confirmation take.
+//! Time of a fingerprint, a search and a confirmation.
 
 use brainreel_fingerprint::{CANDIDATE, Fingerprint, candidates, confirm, voxel_hash};
 use brainreel_simulate::{Acquisition, Plane, SimulateConfig, Subject, render};
@@ -38,7 +38,7 @@ fn confirmation_of_a_copy(bencher: Bencher<'_, '_>, edge: usize) {
     bencher.bench_local(|| confirm(&image, &copy));
 }
 
-/// All pairs of a cohort; the fingerprints are of as many random images.
+/// All pairs of a cohort. The fingerprints come from random images.
 #[divan::bench(args = [500, 2000], sample_count = 5)]
 fn search(bencher: Bencher<'_, '_>, n: usize) {
     let grid = Grid::new([64; 3], Affine::from_diagonal([3.0; 3])).expect("a cube");

@@ -1,4 +1,4 @@
-//! A head at a few millimetres: what the codes are read from and what two images are aligned by.
+//! Coarse image of a head, used for the codes and for alignment.
 
 use brainreel_kernels::{otsu_threshold, percentiles};
 use brainreel_volume::reorient::to_closest_canonical;
@@ -6,33 +6,35 @@ use brainreel_volume::{Affine, Volume};
 
 use crate::smooth::{block_mean, gaussian};
 
-/// Voxel size aimed at, mm.
+/// Target voxel size, mm.
 const TARGET_MM: f64 = 2.0;
 /// Largest number of coarse voxels along an axis.
 const MOST_VOXELS: usize = 128;
-/// The band of the codes: structures of about 17 mm, far above a voxel's shift, far below a head.
+/// Band of the codes: structures of about 17 mm, much larger than a shift by one voxel and much smaller than
+/// a head.
 const FINE_SIGMA_MM: f64 = 2.0;
 const WIDE_SIGMA_MM: f64 = 4.0;
-/// Foreground begins at this share of the way from air to Otsu's threshold: dark tissue belongs to it.
+/// Foreground threshold as a fraction of the way from air to Otsu's threshold, so that dark tissue is
+/// included.
 const FOREGROUND_SHARE: f64 = 0.5;
 
 /// A closest-canonical image of about 2 mm, scaled to a largest magnitude of one.
 #[derive(Debug)]
 pub(crate) struct Coarse {
-    /// Smoothed a little.
+    /// The lightly smoothed image.
     pub(crate) image: Volume<f32>,
-    /// Band-passed, on the same grid.
+    /// The band-passed image, on the same grid.
     pub(crate) band: Vec<f32>,
-    /// Values of `image` above this are head.
+    /// Foreground threshold of `image`.
     pub(crate) threshold: f32,
-    /// The same on the scale of the voxels given.
+    /// Foreground threshold on the scale of the input voxels.
     pub(crate) native_threshold: f64,
-    /// Middle of the head, in voxels of `image`.
+    /// Centre of the head, in voxels of `image`.
     pub(crate) centre: [f64; 3],
 }
 
 impl Coarse {
-    /// Nothing if the image is constant or its grid has no place in the world.
+    /// Returns `None` if the image is constant or its affine is invalid.
     pub(crate) fn of(volume: &Volume<f32>) -> Option<Self> {
         volume.grid().affine().inverse().ok()?;
         let spacing = volume.grid().spacing_mm();
@@ -57,14 +59,14 @@ impl Coarse {
         self.image.grid().affine()
     }
 
-    /// Band and smoothed value at a place in voxels; nothing outside.
+    /// Band-passed and smoothed value at a voxel position. `None` outside.
     pub(crate) fn sample(&self, voxel: [f64; 3]) -> Option<[f32; 2]> {
         let dims = self.image.dims();
         let mut corner = [0; 3];
         let mut share = [0.0_f32; 3];
         for axis in 0..3 {
             let x = voxel[axis];
-            // Written so that NaN is outside, too.
+            // Written so that NaN counts as outside.
             if !(x >= 0.0 && x <= (dims[axis] - 1) as f64) {
                 return None;
             }
@@ -83,7 +85,7 @@ impl Coarse {
     }
 }
 
-/// Divides by the largest magnitude and returns it; nothing if all values are the same.
+/// Divides by the largest magnitude and returns it. `None` if all values are equal.
 fn to_unit_range(values: &mut [f32]) -> Option<f64> {
     let (low, high) =
         values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), &v| (a.min(v), b.max(v)));

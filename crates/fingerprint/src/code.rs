@@ -7,15 +7,15 @@ const EDGE: usize = 16;
 /// Distance between nodes, mm: the lattice spans 176 mm.
 const STEP_MM: f64 = 11.0;
 const N_WORDS: usize = EDGE * EDGE * EDGE / 64;
-/// A node counts if it is head this far to all sides, mm: the band at the surface tells little of a
-/// person, and changes when the brain is cut out.
+/// A node counts if the head extends this far to all sides, mm. The band at the surface says little about a
+/// subject, and changes with brain extraction.
 const INSIDE_MM: f64 = 8.0;
 /// Its band also has to be stronger than this share of the 90th percentile over the nodes.
 const WEAKEST: f32 = 0.15;
-/// Fewer nodes in common than these say nothing.
+/// Smallest number of common nodes for a similarity.
 const FEWEST_IN_COMMON: u32 = 128;
 
-/// One bit a node for the sign, one for whether it counts; the first axis runs fastest.
+/// One sign bit and one validity bit per node. The first axis runs fastest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Code {
     sign: [u64; N_WORDS],
@@ -25,8 +25,8 @@ pub(crate) struct Code {
 impl Code {
     pub(crate) const EMPTY: Self = Self { sign: [0; N_WORDS], valid: [0; N_WORDS] };
 
-    /// The nodes at whole multiples of the step in the scanner's own millimetres. Each bit stands for a
-    /// place modulo 176 mm; it is read at the one nearest to the middle of the head.
+    /// Nodes at integer multiples of the step in scanner millimetres. Each bit represents a position modulo
+    /// 176 mm; it is read at the position nearest to the centre of the head.
     pub(crate) fn in_world(coarse: &Coarse) -> Self {
         let Ok(to_voxel) = coarse.affine().inverse() else { return Self::EMPTY };
         let centre = coarse.affine().apply(coarse.centre);
@@ -40,7 +40,7 @@ impl Code {
         })
     }
 
-    /// The nodes around the middle of the head, along the axes of the closest-canonical grid.
+    /// Nodes around the centre of the head, along the axes of the closest-canonical grid.
     pub(crate) fn around_centre(coarse: &Coarse) -> Self {
         let spacing = coarse.image.grid().spacing_mm();
         let middle = 0.5 * (EDGE - 1) as f64;
@@ -65,13 +65,13 @@ impl Code {
         code
     }
 
-    /// The code of the head as a mirror shows it, left and right exchanged.
+    /// The code of the left-right mirrored head.
     pub(crate) fn mirrored(&self) -> Self {
         Self { sign: self.sign.map(reverse_rows), valid: self.valid.map(reverse_rows) }
     }
 
-    /// How far the signs agree where both codes count: 1 always, 0 as by chance, less two standard
-    /// errors of chance; nothing if too few nodes count in both.
+    /// Agreement of the signs where both codes are valid: 1 for all, 0 for chance, minus two standard errors
+    /// of chance. `None` if too few nodes are valid in both.
     pub(crate) fn agreement(&self, other: &Self) -> Option<f64> {
         let (mut both, mut differ) = (0, 0);
         for at in 0..N_WORDS {
@@ -87,7 +87,7 @@ impl Code {
     }
 }
 
-/// The band at a place that is inside the head.
+/// The band-passed value at a position inside the head.
 fn inside(coarse: &Coarse, voxel: [f64; 3]) -> Option<f32> {
     let spacing = coarse.image.grid().spacing_mm();
     for axis in 0..3 {

@@ -9,8 +9,8 @@ use crate::voxel_hash;
 
 /// A digest of the voxels of an image and two codes of 1 KiB each.
 ///
-/// A fingerprint says which pairs of images show the same head in the same pose, whatever scale,
-/// contrast, noise and blur; [`confirm`](crate::confirm) then says whether they are one acquisition.
+/// Fingerprints find pairs of images of the same head in the same pose, regardless of scale, contrast, noise
+/// and blur. [`confirm`](crate::confirm) then decides whether they are one acquisition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
     voxels: ContentHash,
@@ -18,22 +18,22 @@ pub struct Fingerprint {
     centred: Code,
 }
 
-/// How much two fingerprints are alike.
+/// Similarity of two fingerprints.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Similarity {
     /// 1 for the same head in the same pose, around 0 for unrelated images.
     pub value: f64,
-    /// One image is the other with left and right exchanged.
+    /// The images are left-right mirrored.
     pub mirrored: bool,
-    /// Dimensions and voxels are the same, bit by bit.
+    /// Dimensions and voxels are bit-identical.
     pub identical: bool,
 }
 
 impl Fingerprint {
-    /// Takes the fingerprint of an image in any grid. Voxels that are not finite count as zero.
+    /// Computes the fingerprint of an image on any grid. Voxels that are not finite count as zero.
     ///
     /// # Determinism
-    /// The same bits for any number of threads.
+    /// Bit-identical for any number of threads.
     #[must_use]
     pub fn of(volume: &Volume<f32>) -> Self {
         let (world, centred) = match Coarse::of(volume) {
@@ -43,15 +43,15 @@ impl Fingerprint {
         Self { voxels: voxel_hash(volume), world, centred }
     }
 
-    /// The larger of the similarities in scanner coordinates, around the middle of the head, and
-    /// around the middle with one of the images mirrored. 0 where too little can be compared, as with
-    /// constant or tiny images; 1 where the voxels are identical.
+    /// The largest similarity in scanner coordinates, around the centre of the head, and around the centre
+    /// with one image mirrored. 0 if too little can be compared, as with constant or tiny images; 1 if the
+    /// voxels are identical.
     #[must_use]
     pub fn similarity(&self, other: &Self) -> Similarity {
         self.similarity_to(other, &other.centred.mirrored())
     }
 
-    /// [`Self::similarity`] with the other's mirrored code at hand.
+    /// [`Self::similarity`] with a precomputed mirrored code.
     pub(crate) fn similarity_to(&self, other: &Self, other_mirrored: &Code) -> Similarity {
         let identical = self.voxels == other.voxels;
         let straight = [(&self.world, &other.world), (&self.centred, &other.centred)]

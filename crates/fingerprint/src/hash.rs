@@ -5,14 +5,14 @@ use std::io::Write;
 use brainreel_artifact::{ContentHash, HashBuilder};
 use brainreel_volume::Volume;
 
-/// Voxels turned into bytes at a time.
+/// Voxels converted to bytes at a time.
 const CHUNK: usize = 1 << 14;
 
 /// SHA-256 of dimensions and voxel values in storage order.
 ///
-/// Independent of header, compression and stored data type: a file and its copy with another name,
-/// affine, scale factor or gzip level have the same hash if they hold the same values. `-0.0` counts
-/// as `0.0`, and every NaN as the same NaN. A copy whose axes were reordered has another hash.
+/// Independent of header, compression and stored data type. A file and its copy with another name, affine,
+/// scale factor or gzip level have the same hash if their values are equal. `-0.0` equals `0.0`, and all NaNs
+/// are equal. A copy with reordered axes has another hash.
 #[must_use]
 pub fn voxel_hash(volume: &Volume<f32>) -> ContentHash {
     let dims: Vec<u8> = volume.dims().iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();

@@ -1,7 +1,7 @@
-//! Finds identical images, and copies of one acquisition under other names.
+//! Finds identical images, and copies of one acquisition under other ids.
 //!
-//! Three doors, from cheap to sure:
-//! 1. [`voxel_hash`]: identical voxels, whatever the header and the compression.
+//! Three stages, from fast to certain:
+//! 1. [`voxel_hash`]: identical voxels, regardless of header and compression.
 //! 2. [`Fingerprint`] and [`candidates`]: pairs that show the same head in the same pose. Other visits
 //!    of a person can be among them.
 //! 3. [`confirm`]: whether two images come from one acquisition. The witness is the noise: copies share
@@ -20,7 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Nothing here reads or writes files.
+//! This crate reads and writes no files.
 
 mod coarse;
 mod code;
@@ -35,9 +35,9 @@ pub use fingerprint::{Fingerprint, Similarity};
 pub use hash::voxel_hash;
 pub use search::{Candidate, candidates};
 
-/// Similarity of fingerprints from which a pair is worth [`confirm`].
+/// Smallest fingerprint similarity of a candidate pair for [`confirm`].
 ///
-/// On simulated heads every copy reached 0.77 that was not turned (`examples/near_duplicates` lists the
-/// changes), also brains cut out of their heads; two people reached 0.49 at most. Of other visits of a
-/// person some lie above, those in a similar pose: that is what [`confirm`] is for.
+/// On simulated heads every unrotated copy reached 0.77 (`examples/near_duplicates` lists the changes),
+/// including extracted brains. Two subjects reached at most 0.49. Other visits of a subject can be above it
+/// if the pose is similar, which is why [`confirm`] exists.
 pub const CANDIDATE: f64 = 0.6;

@@ -1,4 +1,4 @@
-//! All pairs of a cohort that are alike.
+//! Finds all similar pairs of a cohort.
 
 use rayon::prelude::*;
 
@@ -7,16 +7,16 @@ use crate::{Fingerprint, Similarity};
 /// Two images that may be copies of one acquisition.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
-    /// Position of the one image among the fingerprints.
+    /// Index of one fingerprint.
     pub first: usize,
-    /// Position of the other, larger than `first`.
+    /// Index of the other fingerprint, larger than `first`.
     pub second: usize,
-    /// How much they are alike.
+    /// Their similarity.
     pub similarity: Similarity,
 }
 
-/// Every pair whose similarity is at least `threshold` (use [`CANDIDATE`](crate::CANDIDATE)), the most
-/// alike first, then by position.
+/// Every pair whose similarity is at least `threshold` (use [`CANDIDATE`](crate::CANDIDATE)), by descending
+/// similarity, then by index.
 ///
 /// # Determinism
 /// The same list for any number of threads.

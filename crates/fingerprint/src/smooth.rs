@@ -3,15 +3,16 @@
 use brainreel_volume::{Affine, Grid, Volume};
 use rayon::prelude::*;
 
-/// The kernel is cut where it has fallen to a percent.
+/// The kernel is truncated where it falls to one percent.
 const REACH_SIGMAS: f64 = 3.0;
-/// Longest half kernel, in voxels: no use is near it, and a wrong spacing cannot make us wait.
+/// Largest half width of the kernel, in voxels. Normal use stays far below it; it bounds the time for a wrong
+/// spacing.
 const LONGEST_REACH: usize = 64;
 
-/// Smooths with a Gaussian of the given standard deviations (voxels), edge voxels repeated outwards.
+/// Smooths with a Gaussian of the given standard deviations (voxels). Edge voxels are repeated outwards.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 pub(crate) fn gaussian(data: &[f32], dims: [usize; 3], sigma_voxels: [f64; 3]) -> Vec<f32> {
     let mut current = along_rows(data, dims[0], &weights(sigma_voxels[0]));
     for axis in 1..3 {
@@ -21,7 +22,7 @@ pub(crate) fn gaussian(data: &[f32], dims: [usize; 3], sigma_voxels: [f64; 3]) -
     current
 }
 
-/// Half of the kernel, from its middle; it sums to one with its mirror image.
+/// Half of the kernel, from its centre. The full kernel sums to one.
 fn weights(sigma: f64) -> Vec<f32> {
     let reach = ((REACH_SIGMAS * sigma).ceil() as usize).clamp(0, LONGEST_REACH);
     if reach == 0 || !sigma.is_finite() {
@@ -74,8 +75,8 @@ fn across_rows(data: &[f32], inner: usize, n: usize, weights: &[f32]) -> Vec<f32
     out
 }
 
-/// Means over blocks of `factors` voxels, values that are not finite counted as zero; the last block of
-/// an axis may be smaller. Every block lies in the world where its voxels lay.
+/// Means over blocks of `factors` voxels. Values that are not finite count as zero. The last block of an axis
+/// may be smaller. World positions are preserved.
 pub(crate) fn block_mean(volume: &Volume<f32>, factors: [usize; 3]) -> Volume<f32> {
     let [nx, ny, nz] = volume.dims();
     let factors = [0, 1, 2].map(|axis| factors[axis].clamp(1, volume.dims()[axis]));

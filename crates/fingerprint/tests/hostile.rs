@@ -1,4 +1,4 @@
-//! Images that are no heads: no panic, no verdict out of nothing.
+//! Images that are not heads cause no panic and no verdict.
 
 use std::time::Instant;
 

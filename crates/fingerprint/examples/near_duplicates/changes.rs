@@ -1,4 +1,4 @@
-//! What is done to a scan to make a near-duplicate of it.
+//! Changes that turn a scan into a near-duplicate.
 
 use std::error::Error;
 
@@ -150,7 +150,7 @@ fn moved(image: &Volume<f32>, voxels: [f64; 3], degrees: f64) -> Made {
     Ok(rebuilt(image.grid(), resample_onto(image, &from)?.into_vec()))
 }
 
-/// Exchanges left and right of the voxels; the header stays as that of a canonical image.
+/// Swaps left and right of the voxels; the header stays that of a canonical image.
 fn flip(image: &Volume<f32>) -> Volume<f32> {
     let canonical = to_closest_canonical(image);
     let last = canonical.dims()[0] - 1;

@@ -1,4 +1,4 @@
-//! Near-duplicates, other visits and other people: what the fingerprint and its confirmation say.
+//! Results of fingerprint and confirmation for near-duplicates, other visits and other subjects.
 //!
 //! `cargo run --release -p brainreel-fingerprint --example near_duplicates -- [SUBJECTS] [SPACING_MM] [SEED] [NOISE]`
 //!

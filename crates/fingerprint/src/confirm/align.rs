@@ -1,36 +1,36 @@
-//! Brings two heads onto each other by their coarse structure.
+//! Aligns two heads by their coarse structure.
 
 use brainreel_volume::Affine;
 
 use crate::coarse::Coarse;
 
-/// Places of the reference that are compared.
+/// Number of sample points in the reference.
 const MOST_PLACES: usize = 6_000;
-/// Fewer places in both heads do not carry an alignment.
+/// Smallest number of sample points in both heads for an alignment.
 const FEWEST_PLACES: usize = 200;
 /// Steps of the search, mm.
 const STEPS_MM: [f64; 4] = [6.0, 3.0, 1.5, 0.75];
 const MOST_MOVES: usize = 12;
-/// Structure less alike than this is not worth a look at the noise.
+/// Smallest structural correlation for which the noise is compared.
 const LEAST_CORRELATION: f64 = 0.3;
-/// Alignments handed on at most.
+/// Largest number of returned alignments.
 const MOST_ALIGNMENTS: usize = 2;
 
-/// How the reference lies on the other image.
+/// Alignment of the reference with the other image.
 #[derive(Debug, Clone)]
 pub(super) struct Alignment {
-    /// World millimetres of the reference to those of the other.
+    /// Maps world millimetres of the reference to those of the other image.
     pub(super) transform: Affine,
     /// Correlation of the band-passed heads.
     pub(super) correlation: f64,
-    /// Left and right are exchanged.
+    /// Left and right are swapped.
     pub(super) mirrored: bool,
-    /// Middle of what is head in both, in world millimetres of the reference.
+    /// Centre of the common head region, in world millimetres of the reference.
     pub(super) centre_mm: [f64; 3],
 }
 
-/// The best alignments without rotation, best first: from scanner coordinates, from the middles of the
-/// heads, and from the middles of the fields of view, the last two also mirrored.
+/// The best alignments without rotation, best first. Starting points: scanner coordinates, the centres of the
+/// heads, and the centres of the fields of view; the last two also mirrored.
 pub(super) fn align(reference: &Coarse, other: &Coarse) -> Vec<Alignment> {
     let places = places(reference);
     let mut found: Vec<Alignment> = hypotheses(reference, other)
@@ -48,7 +48,7 @@ pub(super) fn align(reference: &Coarse, other: &Coarse) -> Vec<Alignment> {
     kept
 }
 
-/// Whether two alignments put the middle within a millimetre of the same place, with the same hand.
+/// Whether two alignments map the centre to within one millimetre of each other, with the same handedness.
 fn is_near(a: &Alignment, b: &Alignment) -> bool {
     let [p, q] = [a, b].map(|alignment| alignment.transform.apply(a.centre_mm));
     a.mirrored == b.mirrored && (0..3).all(|axis| (p[axis] - q[axis]).abs() < 1.0)
@@ -66,7 +66,7 @@ fn hypotheses(reference: &Coarse, other: &Coarse) -> Vec<(Affine, bool)> {
     found
 }
 
-/// Lays the axes of the grids on each other so that voxel `from` comes to lie on voxel `to`.
+/// Aligns the axes of the grids so that voxel `from` maps to voxel `to`.
 fn by_grids(
     reference: &Coarse,
     other: &Coarse,
@@ -85,7 +85,7 @@ fn by_grids(
     Some(other.affine().compose(&scaled).compose(&back))
 }
 
-/// A place of the reference in world millimetres and the band there.
+/// A point of the reference in world millimetres, with its band-passed value.
 struct Place {
     mm: [f64; 3],
     band: f64,
@@ -149,7 +149,7 @@ struct Overlap {
     centre_mm: [f64; 3],
 }
 
-/// Correlation of the bands over the places that are head in both images.
+/// Correlation of the bands over points inside the head in both images.
 fn correlate(other: &Coarse, places: &[Place], to_voxel: &Affine) -> Option<Overlap> {
     let mut sums = [0.0; 5];
     let (mut centre, mut n) = ([0.0; 3], 0_usize);

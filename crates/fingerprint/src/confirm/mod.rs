@@ -1,9 +1,9 @@
 //! Whether two images come from one acquisition.
 //!
-//! The two heads are aligned, at first by their coarse structure and then by the noise itself. Where
-//! the tissue is flat (no edge, no texture at the scale of a few voxels) what remains in the highest
-//! frequencies is noise. Copies of one acquisition share it, and its correlation between them is high;
-//! another scan has its own, and the correlation is near zero, however alike the heads are.
+//! The two heads are aligned, first by their coarse structure and then by the noise itself. Where the tissue
+//! is flat (no edge, no texture at the scale of a few voxels), the highest frequencies contain only noise.
+//! Copies of one acquisition share it, so its correlation is high. Another scan has different noise, so the
+//! correlation is near zero, no matter how similar the heads are.
 
 mod align;
 mod patch;
@@ -16,34 +16,34 @@ use align::{Alignment, align};
 use patch::Pair;
 use residual::{FlatTissue, Residual};
 
-/// Correlation of the noise from which two images are one acquisition.
+/// Smallest noise correlation of two images from one acquisition.
 ///
-/// Two scans of a person at the same place reach 0.1 in simulated heads and, with noise added to an
-/// averaged real head, 0.12; copies lie above 0.3 unless noise of more than twice their own was added or
-/// they were blurred by more than a voxel.
+/// Two scans of a subject at the same position reach 0.1 in simulated heads and, with noise added to an
+/// averaged real head, 0.12. Copies are above 0.3 unless noise of more than twice their own was added or they
+/// were blurred by more than a voxel.
 pub const SAME_ACQUISITION: f64 = 0.3;
 
-/// Whiteness below which what is compared is anatomy rather than noise: both images are too smooth.
+/// Whiteness below which the residuals are anatomy rather than noise, because both images are too smooth.
 const LEAST_WHITENESS: f64 = 0.05;
 
-/// Fewer flat voxels than these do not carry a verdict.
+/// Smallest number of flat voxels for a verdict.
 const FEWEST_VOXELS: usize = 600;
-/// Times that the alignment is refined by the noise.
+/// Number of refinements of the alignment by the noise.
 const REFINEMENTS: usize = 3;
-/// Noise less alike than this at every shift is not worth another round either.
+/// Noise correlation below which refinement stops.
 const HOPELESS: f64 = 0.06;
-/// A shift below this is not worth another round, in voxels.
+/// Shift below which refinement stops, in voxels.
 const SETTLED_VOXELS: f64 = 0.04;
 
-/// What two images are to each other.
+/// Relation of two images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Copies of one acquisition.
     SameAcquisition,
-    /// Two acquisitions, of one person or of two.
+    /// Two acquisitions, of one subject or two.
     OtherAcquisition,
-    /// No verdict: an image is constant, too small or without flat tissue, the two do not overlap, or
-    /// both were smoothed or denoised until no noise is left to compare.
+    /// No verdict. An image is constant, too small or without flat tissue, the images do not overlap, or both
+    /// were smoothed or denoised until no noise remains.
     Undecided,
 }
 
@@ -54,14 +54,14 @@ pub struct Confirmation {
     pub verdict: Verdict,
     /// Correlation of the noise in the flattest tissue of both; 0 without a verdict.
     pub noise_correlation: f64,
-    /// How much of what was compared is noise, in the image that has more of it: 1 for white noise, near
-    /// 0 where smoothing left only anatomy, which other scans of the person share.
+    /// Whiteness of the residual, in the noisier image: 1 for white noise, near 0 if smoothing left only
+    /// anatomy, which other scans of the subject share.
     pub noise_whiteness: f64,
     /// Correlation of the coarse structure after alignment.
     pub structure_correlation: f64,
-    /// Flat voxels that the noise was compared in.
+    /// Number of flat voxels in which the noise was compared.
     pub n_voxels: usize,
-    /// One image is the other with left and right exchanged.
+    /// The images are left-right mirrored.
     pub mirrored: bool,
 }
 
@@ -79,7 +79,7 @@ impl Confirmation {
 /// Compares two images, in any grids, voxel by voxel.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 #[must_use]
 pub fn confirm(a: &Volume<f32>, b: &Volume<f32>) -> Confirmation {
     // The noise is compared on the grid of the image with the larger voxels.
@@ -109,7 +109,7 @@ pub fn confirm(a: &Volume<f32>, b: &Volume<f32>) -> Confirmation {
     best
 }
 
-/// Refines the alignment by the noise and takes its correlation.
+/// Refines the alignment by the noise and computes the noise correlation.
 fn compare(pair: &Pair<'_>, alignment: &Alignment) -> Confirmation {
     let undecided = Confirmation {
         structure_correlation: alignment.correlation,

@@ -1,4 +1,4 @@
-//! The same piece of two images on one grid.
+//! Resamples a patch of two images to one grid.
 
 use brainreel_kernels::{AxisPlan, Outside, resample_mapped, resample_separable};
 use brainreel_volume::crop::{BoundingBox, crop};
@@ -7,28 +7,28 @@ use brainreel_volume::{Affine, Grid, Volume};
 
 use crate::smooth::{block_mean, gaussian};
 
-/// Largest edge of the piece, in voxels of the reference.
+/// Largest edge of the patch, in voxels of the reference.
 const EDGE: usize = 96;
-/// Voxels cut out around what is needed, for the spline.
+/// Margin of voxels around the patch, for the spline.
 const MARGIN: f64 = 8.0;
-/// A piece of the other image that is larger than this is not compared.
+/// Size limit for the patch of the other image. Larger patches are not compared.
 const MOST_VOXELS: usize = 1 << 25;
 /// Voxels this many times smaller are averaged before they are interpolated.
 const COARSEST_RATIO: f64 = 2.5;
 /// Ratio of voxel sizes from which a low-pass before resampling makes a difference.
 const FINER_RATIO: f64 = 1.15;
-/// A turn that moves nothing by more than this over the piece is none.
+/// A rotation that moves no point of the patch by more than this is ignored.
 const LARGEST_DRIFT_VOXELS: f64 = 0.01;
 /// Width of that low-pass, in voxels of the reference.
 const ANTIALIAS_SIGMA: f64 = 0.4;
 
-/// Two images to be compared and how.
+/// Two images to compare, with settings.
 pub(super) struct Pair<'a> {
     pub(super) reference: &'a Volume<f32>,
     pub(super) other: &'a Volume<f32>,
-    /// Middle of the piece, in world millimetres of the reference.
+    /// Centre of the patch, in world millimetres of the reference.
     pub(super) centre_mm: [f64; 3],
-    /// Where the foreground of each image begins.
+    /// Foreground threshold of each image.
     pub(super) thresholds: [f64; 2],
     /// Whether the other image is smoothed to the reference's voxel size before resampling.
     pub(super) antialias: bool,
@@ -41,7 +41,7 @@ impl Pair<'_> {
         size(self.reference) / size(self.other) >= FINER_RATIO
     }
 
-    /// The piece of the reference around the middle, untouched but for values that are not finite.
+    /// The patch of the reference around the centre, unchanged except for values that are not finite.
     pub(super) fn reference_patch(&self) -> Option<Volume<f32>> {
         let to_voxel = self.reference.grid().affine().inverse().ok()?;
         let middle = to_voxel.apply(self.centre_mm);
@@ -51,8 +51,8 @@ impl Pair<'_> {
         Some(to_closest_canonical(&finite(&piece)))
     }
 
-    /// The other image on `grid`, which lies in the world of the reference; `transform` leads to the
-    /// world of the other.
+    /// Resamples the other image to `grid`, which is in the world of the reference. `transform` maps to the
+    /// world of the other image.
     pub(super) fn other_patch(&self, grid: &Grid, transform: &Affine) -> Option<Volume<f32>> {
         let ratio = self.spacing_ratio();
         let factors = ratio.map(|ratio| (ratio / COARSEST_RATIO).floor().max(0.0) as usize + 1);
@@ -90,8 +90,8 @@ fn smallest_mm(volume: &Volume<f32>) -> f64 {
     volume.grid().spacing_mm().into_iter().fold(f64::INFINITY, f64::min)
 }
 
-/// `piece` on `grid`, whose world `transform` leads to that of the piece: axis by axis where no axis
-/// turns, as nearly always, since that is many times faster.
+/// Resamples `piece` to `grid`. `transform` maps the world of `grid` to that of the piece. Without rotation,
+/// which is the usual case, it works axis by axis, which is many times faster.
 fn resampled(piece: &Volume<f32>, grid: &Grid, transform: &Affine) -> Option<Volume<f32>> {
     let map = piece.grid().affine().inverse().ok()?.compose(transform).compose(grid.affine());
     let rows = map.rows();
@@ -116,7 +116,7 @@ fn finite(volume: &Volume<f32>) -> Volume<f32> {
     volume.map(|&value| if value.is_finite() { value } else { 0.0 })
 }
 
-/// The box around the images of the corners of a grid of `dims` voxels.
+/// Bounding box of the mapped corners of a grid of `dims` voxels.
 fn bounds(map: &Affine, dims: [usize; 3]) -> ([f64; 3], [f64; 3]) {
     let (mut low, mut high) = ([f64::INFINITY; 3], [f64::NEG_INFINITY; 3]);
     for corner in 0..8_usize {
@@ -129,7 +129,7 @@ fn bounds(map: &Affine, dims: [usize; 3]) -> ([f64; 3], [f64; 3]) {
     (low, high)
 }
 
-/// The voxels between two corners that exist; nothing if there are none.
+/// The existing voxels between two corners. `None` if there are none.
 fn clipped(low: [f64; 3], high: [f64; 3], dims: [usize; 3]) -> Option<BoundingBox> {
     let to_index = |x: f64, n: usize| x.clamp(0.0, n as f64) as usize;
     let start = [0, 1, 2].map(|axis| to_index(low[axis].floor(), dims[axis]));

@@ -1,30 +1,30 @@
-//! What is left of an image in the highest frequencies, and where that is noise.
+//! High-frequency residual of an image, and the mask where it is noise.
 
 use brainreel_kernels::percentiles;
 use brainreel_volume::Volume;
 
 use crate::smooth::gaussian;
 
-/// The noise is what a Gaussian of this width takes away, in voxels: the finest band there is. In wider
-/// bands the anatomy that two scans of a person share comes through.
+/// Width in voxels of the Gaussian whose residual is the noise, the finest band. Wider bands contain anatomy
+/// that two scans of a subject share.
 const NOISE_SIGMA: f64 = 0.8;
 /// The next wider band, for comparison: its outer width, in voxels.
 const NEXT_SIGMA: f64 = 1.6;
 /// Variance of white noise in the finest band over that in the next.
 const WHITE_RATIO: f64 = 29.4;
-/// Edges are gradients at this scale, and count in a neighbourhood of this width.
+/// Scale of the edge gradients, and width of their neighbourhood.
 const EDGE_SIGMA: f64 = 1.0;
 const NEIGHBOURHOOD_SIGMA: f64 = 1.0;
-/// Share of what is foreground in both images, in percent, that counts as flat. In a real head the
-/// correlation of two scans at the same place rises from 0.0 at 1 % to 0.3 at 4 %.
+/// Percentage of the common foreground that counts as flat. In a real head the correlation of two scans at
+/// the same position rises from 0.0 at 1 % to 0.3 at 4 %.
 const FLATTEST_PERCENT: f64 = 1.0;
-/// Less energy than this share of the mean is no image but a filling or a saturated value.
+/// Regions with less energy than this fraction of the mean are padding or saturated.
 const FILLED: f64 = 1e-9;
-/// Largest shift looked for, in voxels.
+/// Largest shift that is searched, in voxels.
 const REACH: isize = 3;
-/// Residuals beyond this many standard deviations are brought back to it.
+/// Residuals are clipped at this many standard deviations.
 const WINSOR_SD: f64 = 3.0;
-/// A piece of an image: its noise, the strength of its edges, and where the head is.
+/// A patch of an image: its noise, edge strength and foreground.
 pub(super) struct Residual {
     dims: [usize; 3],
     noise: Vec<f32>,
@@ -35,7 +35,7 @@ pub(super) struct Residual {
 }
 
 impl Residual {
-    /// Splits a piece; foreground is above `threshold`.
+    /// Decomposes a patch. Foreground is above `threshold`.
     pub(super) fn of(piece: &Volume<f32>, threshold: f64) -> Self {
         let dims = piece.dims();
         let largest = piece.as_slice().iter().fold(f32::MIN_POSITIVE, |max, value| max.max(value.abs()));
@@ -63,7 +63,7 @@ fn squared_gradient(data: &[f32], dims: [usize; 3]) -> Vec<f32> {
     out
 }
 
-/// The places where two images on one grid are foreground and flat.
+/// Voxels that are foreground and flat in two images on one grid.
 pub(super) struct FlatTissue {
     dims: [usize; 3],
     voxels: Vec<usize>,
@@ -95,8 +95,8 @@ impl FlatTissue {
         self.voxels.len()
     }
 
-    /// Where in `b` the noise of `a` is found, in voxels, between them by a parabola; and the
-    /// correlation at the best whole shift.
+    /// Shift of the noise from `a` to `b` in voxels, refined by a parabola, and the correlation at the best
+    /// integer shift.
     pub(super) fn best_shift(&self, a: &Residual, b: &Residual) -> ([f64; 3], f64) {
         let at = |shift: [isize; 3]| {
             let offset = self.offset(shift);
@@ -124,8 +124,8 @@ impl FlatTissue {
         (vertex, top)
     }
 
-    /// How much of the finest band is noise: its variance over that of the next band, 1 for white noise,
-    /// near 0 for an image that was smoothed until only anatomy is left.
+    /// Whiteness: variance of the finest band over that of the next band. 1 for white noise, near 0 for an
+    /// image smoothed until only anatomy remains.
     pub(super) fn whiteness(&self, residual: &Residual) -> f64 {
         let variance = |band: &[f32]| Sums::over(&self.voxels, |at| [band[at]; 2]).variance();
         let next = variance(&residual.next);
@@ -137,7 +137,7 @@ impl FlatTissue {
         shift[0] + nx * (shift[1] + ny * shift[2])
     }
 
-    /// Correlation of the noise, strong outliers brought back.
+    /// Correlation of the noise, with clipped outliers.
     pub(super) fn correlation(&self, a: &Residual, b: &Residual) -> f64 {
         let limits = [a, b].map(|residual| {
             let power: f64 = self.voxels.iter().map(|&at| f64::from(residual.noise[at]).powi(2)).sum();
@@ -149,19 +149,19 @@ impl FlatTissue {
     }
 }
 
-/// Voxels that are at least `margin` away from the border.
+/// Voxels at least `margin` away from the border.
 fn inner_voxels([nx, ny, nz]: [usize; 3], margin: usize) -> impl Iterator<Item = usize> {
     let inner = move |n: usize| margin..n.saturating_sub(margin).max(margin);
     inner(nz).flat_map(move |k| inner(ny).flat_map(move |j| inner(nx).map(move |i| i + nx * (j + ny * k))))
 }
 
-/// Where the parabola through three neighbours has its vertex, within half a step.
+/// Vertex of the parabola through three neighbours, within half a step.
 fn vertex(before: f64, at: f64, after: f64) -> f64 {
     let bend = before - 2.0 * at + after;
     if bend < -1e-12 { (0.5 * (before - after) / bend).clamp(-0.5, 0.5) } else { 0.0 }
 }
 
-/// Sums that a correlation is made of.
+/// Accumulated sums of a correlation.
 struct Sums {
     n: usize,
     terms: [f64; 5],
@@ -179,13 +179,13 @@ impl Sums {
         Self { n: places.len(), terms }
     }
 
-    /// Variance of the first side.
+    /// Variance of the first input.
     fn variance(&self) -> f64 {
         let n = self.n.max(1) as f64;
         (self.terms[2] / n - (self.terms[0] / n).powi(2)).max(0.0)
     }
 
-    /// 0 if either side does not vary.
+    /// 0 if either input is constant.
     fn correlation(&self) -> f64 {
         let [x, y, xx, yy, xy] = self.terms.map(|sum| sum / self.n.max(1) as f64);
         let spread = (xx - x * x).max(0.0) * (yy - y * y).max(0.0);
