@@ -1,4 +1,4 @@
-//! The folder that weights are kept in.
+//! The cache folder of weights.
 
 use std::env;
 use std::fs;
@@ -13,24 +13,24 @@ use crate::{Catalogue, WeightsError};
 /// The variable that names the cache folder.
 pub const CACHE_VARIABLE: &str = "BRAINREEL_CACHE_DIR";
 
-/// A folder of weights, each with a record of what it is.
+/// A folder of weights, each with a record.
 #[derive(Debug, Clone)]
 pub struct Cache {
     folder: PathBuf,
 }
 
-/// What is known about a file of weights, kept beside it.
+/// Record of a weight file, stored beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Name of the model.
     pub model: String,
-    /// SHA-256 of the file when it came.
+    /// SHA-256 of the file when it was added.
     pub sha256: String,
     /// Its size.
     pub n_bytes: u64,
-    /// The address it came from, or `import`.
+    /// The source URL, or `import`.
     pub source: String,
-    /// Whether it is the file that the authors published; none if they publish no digest.
+    /// Whether it is the published file. `None` if the authors publish no digest.
     pub published: Option<bool>,
 }
 
@@ -39,7 +39,7 @@ pub struct Record {
 pub struct Cached {
     /// The file.
     pub path: PathBuf,
-    /// What it was when it came.
+    /// Its record.
     pub record: Record,
 }
 
@@ -47,16 +47,16 @@ pub struct Cached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
-    /// Not there.
+    /// Missing.
     Missing,
-    /// As the record says.
+    /// Matches its record.
     Whole,
-    /// Not as the record says, or without one.
+    /// Differs from its record, or has none.
     Damaged,
 }
 
 impl Cache {
-    /// The cache in a folder, which need not exist yet.
+    /// Creates a cache in a folder, which need not exist.
     #[must_use]
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
@@ -81,7 +81,7 @@ impl Cache {
         &self.folder
     }
 
-    /// Where the weights of a model are kept.
+    /// Path of the weights of a model.
     #[must_use]
     pub fn path_of(&self, model: &Published) -> PathBuf {
         self.folder.join(model.file_name)
@@ -91,7 +91,7 @@ impl Cache {
         self.folder.join(format!("{}.json", model.file_name))
     }
 
-    /// What the record of a model says; none if there is no record.
+    /// The record of a model, if it exists.
     #[must_use]
     pub fn record_of(&self, model: &Published) -> Option<Record> {
         let record: Record = serde_json::from_slice(&fs::read(self.record_path(model)).ok()?).ok()?;
@@ -111,7 +111,7 @@ impl Cache {
         }
     }
 
-    /// Refuses a file whose digest is not that of its record.
+    /// Returns an error for a file whose digest differs from its record.
     ///
     /// # Errors
     /// [`WeightsError::Damaged`].
@@ -127,7 +127,7 @@ impl Cache {
         })
     }
 
-    /// Reads the file of a model, if it is there, and compares it with its record.
+    /// Reads the file of a model, if it exists, and compares it with its record.
     ///
     /// # Errors
     /// [`WeightsError::Write`] if the file cannot be read.
@@ -141,7 +141,7 @@ impl Cache {
         Ok(if is_whole { Health::Whole } else { Health::Damaged })
     }
 
-    /// All entries of the catalogue with what their records say.
+    /// All entries of the catalogue with their records.
     pub fn list<'a>(
         &self,
         catalogue: &'a Catalogue,
@@ -163,7 +163,8 @@ impl Cache {
     }
 }
 
-/// brainreel's folder in the place for caches. Relative paths there are ignored, as the XDG standard asks.
+/// brainreel's folder in the system's cache folder. Relative paths in the variables are ignored, as the XDG
+/// standard requires.
 fn user_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     if let Some(folder) = variable(CACHE_VARIABLE) {
         return Some(folder);

@@ -1,10 +1,10 @@
-//! The published weights that a program knows.
+//! Catalogue of known published weights.
 
 use brainreel_checkpoint::Published;
 
 use crate::WeightsError;
 
-/// The published weights that a program knows, by name. The crates of the networks provide the entries.
+/// Known published weights, by name. The crates of the networks provide the entries.
 #[derive(Debug, Clone)]
 pub struct Catalogue(Vec<Published>);
 
@@ -12,7 +12,7 @@ impl Catalogue {
     /// A catalogue of these entries, in this order.
     ///
     /// # Panics
-    /// If it has no entry, or two of one name.
+    /// If there is no entry, or two entries have the same name.
     #[must_use]
     pub fn new(entries: impl IntoIterator<Item = Published>) -> Self {
         let entries: Vec<Published> = entries.into_iter().collect();

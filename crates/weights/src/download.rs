@@ -1,4 +1,4 @@
-//! A file over HTTPS, into memory, bounded in size and time.
+//! Downloads a file over HTTPS into memory, bounded in size and time.
 
 use std::io::Read;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use ureq::http::header::{CONTENT_LENGTH, LOCATION};
 
 use crate::{FetchEvent, WeightsError};
 
-/// Most addresses that one leads to.
+/// Largest number of redirections.
 const MAX_REDIRECTS: usize = 5;
-/// Longest wait for a connection, for an answer and for the next bytes.
+/// Timeout for the connection, the response and the next bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest download.
+/// Timeout of the whole download.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Bytes read at a time.
 const PIECE: usize = 1 << 16;
 
-/// What is to be downloaded.
+/// A download request.
 pub(crate) struct Request<'a> {
     /// The model, for messages.
     pub(crate) name: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Request<'a> {
     pub(crate) max_bytes: u64,
 }
 
-/// Downloads a file. `progress` hears whom we wait for, then how many bytes there are.
+/// Downloads a file. `progress` receives the server that is contacted, then the number of bytes.
 pub(crate) fn download(
     request: &Request<'_>,
     progress: &mut dyn FnMut(FetchEvent<'_>),
@@ -39,7 +39,7 @@ pub(crate) fn download(
     if length.is_some_and(|length| length > request.max_bytes) {
         return Err(too_large());
     }
-    // One byte more than allowed tells a file that is too large from one that just fits.
+    // Read one byte more than allowed, to distinguish a file that is too large from one that just fits.
     let mut reader = response.into_body().into_reader().take(request.max_bytes + 1);
     let mut bytes = Vec::new();
     let mut piece = vec![0; PIECE];
@@ -67,7 +67,7 @@ pub(crate) fn download(
 
 type Response = ureq::http::Response<ureq::Body>;
 
-/// The first answer that is no redirection, and the address it came from. Every address on the way is checked.
+/// The first response that is not a redirection, and its URL. Every URL on the way is checked.
 fn answer(first: &str, progress: &mut dyn FnMut(FetchEvent<'_>)) -> Result<(String, Response), WeightsError> {
     let mut url = first.to_owned();
     for _ in 0..=MAX_REDIRECTS {
@@ -90,7 +90,7 @@ fn answer(first: &str, progress: &mut dyn FnMut(FetchEvent<'_>)) -> Result<(Stri
     Err(WeightsError::Redirects { url: first.to_owned(), limit: MAX_REDIRECTS })
 }
 
-/// HTTPS only; plain HTTP only to this very machine, which is for tests and mirrors behind a tunnel.
+/// Allows HTTPS, and plain HTTP only to localhost, for tests and tunnelled mirrors.
 fn checked(url: &str) -> Result<Uri, WeightsError> {
     let uri: Option<Uri> = url.parse().ok();
     let may = |uri: &Uri| match uri.scheme_str() {
@@ -120,7 +120,7 @@ fn agent(uri: &Uri) -> Agent {
     config.build().new_agent()
 }
 
-/// The address that a redirection leads to: a whole one, or one on the same server.
+/// The target URL of a redirection: absolute, or on the same server.
 fn resolved(from: &Uri, target: &str) -> String {
     match (from.scheme_str(), from.authority()) {
         (Some(scheme), Some(authority)) if target.starts_with('/') && !target.starts_with("//") => {

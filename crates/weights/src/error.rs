@@ -1,11 +1,11 @@
-//! What can go wrong with weights.
+//! Errors of finding and installing weights.
 
 use std::path::PathBuf;
 
 use brainreel_artifact::ArtifactError;
 use brainreel_checkpoint::CheckpointError;
 
-/// Why weights cannot be had.
+/// Why weights are not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -14,7 +14,7 @@ pub enum WeightsError {
     Unknown {
         /// The name.
         name: String,
-        /// The names there are.
+        /// The known names.
         known: String,
     },
     /// They are not in the cache.
@@ -27,9 +27,9 @@ pub enum WeightsError {
     Missing {
         /// The model.
         name: &'static str,
-        /// Where the file would be.
+        /// The expected path.
         path: PathBuf,
-        /// Where its authors keep it.
+        /// The published URL.
         url: &'static str,
     },
     /// The network may not be used.
@@ -47,7 +47,7 @@ pub enum WeightsError {
         /// The address.
         url: String,
     },
-    /// The server sends us around in circles.
+    /// Too many redirections.
     #[error("{url} leads to more than {limit} other addresses")]
     Redirects {
         /// The first address.
@@ -55,7 +55,7 @@ pub enum WeightsError {
         /// How many are followed.
         limit: usize,
     },
-    /// The server says no.
+    /// The server returned an error status.
     #[error(
         "{url} answers with status {status}, expected 200; try again later, or import a file that you have"
     )]
@@ -76,12 +76,12 @@ pub enum WeightsError {
         #[source]
         source: Box<ureq::Error>,
     },
-    /// The connection breaks off.
+    /// The connection broke.
     #[error("the download of {url} broke off after {got_bytes} bytes")]
     BrokenOff {
         /// The address.
         url: String,
-        /// What had arrived.
+        /// Number of bytes received.
         got_bytes: u64,
         /// The cause.
         #[source]
@@ -92,9 +92,9 @@ pub enum WeightsError {
     Truncated {
         /// The address.
         url: String,
-        /// What arrived.
+        /// Number of bytes received.
         got_bytes: u64,
-        /// What the server announced.
+        /// Number of bytes announced.
         expected_bytes: u64,
     },
     /// The file is larger than any weights of the model.
@@ -112,12 +112,12 @@ pub enum WeightsError {
     Hash {
         /// The address.
         origin: String,
-        /// Digest of what arrived.
+        /// Digest of the received bytes.
         got: String,
         /// The published digest.
         expected: String,
     },
-    /// Another file was trusted before.
+    /// The file differs from the one that was trusted first.
     #[error(
         "{origin} has SHA-256 {got}, but the file that was trusted first had {expected}; \
          if the change is right, repeat with --replace"
@@ -164,7 +164,7 @@ pub enum WeightsError {
         #[source]
         source: std::io::Error,
     },
-    /// There is no place for the cache.
+    /// The cache folder cannot be determined.
     #[error("no folder for the cache: set {variable} to one")]
     NoFolder {
         /// The variable that names one.

@@ -1,4 +1,4 @@
-//! What PyTorch has downloaded before.
+//! Weights that PyTorch has already downloaded.
 
 use std::env;
 use std::path::PathBuf;

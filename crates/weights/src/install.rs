@@ -1,4 +1,4 @@
-//! Weights on their way into the cache.
+//! Installs weights into the cache.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,39 +12,39 @@ use crate::WeightsError;
 use crate::cache::{Cache, Cached, Health, Record};
 use crate::download::{Request, download};
 
-/// What the record says of a file that the user brought.
+/// Record source of a file imported by the user.
 const IMPORTED: &str = "import";
-/// What the record says of a file that PyTorch had downloaded.
+/// Record source of a file that PyTorch had downloaded.
 const FROM_TORCH_HUB: &str = "torch hub";
 
-/// How to fetch.
+/// Options of [`fetch`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FetchOptions<'a> {
-    /// Another address than the authors': a mirror.
+    /// URL of a mirror, instead of the authors' URL.
     pub url: Option<&'a str>,
     /// Do not touch the network.
     pub offline: bool,
-    /// Fetch again, and take a file that differs from the one that was trusted first (never one that differs
-    /// from a published digest).
+    /// Fetch again, and accept a file that differs from the one trusted first. A file that differs from a
+    /// published digest is never accepted.
     pub replace: bool,
-    /// Folders in which PyTorch may have the file already ([`torch_hub_folders`](crate::torch_hub_folders)).
-    /// They are looked into before the network is used, unless `url` or `replace` asks for a download; only
-    /// files with a published digest are taken from there.
+    /// Folders in which PyTorch may have the file ([`torch_hub_folders`](crate::torch_hub_folders)). They are
+    /// searched before downloading, unless `url` or `replace` asks for a download. Only files with a
+    /// published digest are accepted from there.
     pub hub_folders: &'a [PathBuf],
 }
 
-/// How fetching goes.
+/// Progress events of fetching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchEvent<'a> {
-    /// PyTorch has a file of this name, but not the published one; it is not taken.
+    /// PyTorch has a file of this name that is not the published one. It is ignored.
     RefusedHubFile {
         /// The file.
         path: &'a Path,
         /// Its SHA-256.
         sha256: &'a str,
     },
-    /// A server is called; it may take this long to answer.
+    /// A server is contacted.
     Connecting {
         /// The server.
         host: &'a str,
@@ -55,12 +55,12 @@ pub enum FetchEvent<'a> {
     Received {
         /// Bytes so far.
         n_bytes: u64,
-        /// Bytes in all, if that is known.
+        /// Total number of bytes, if known.
         total_bytes: Option<u64>,
     },
 }
 
-/// Where weights in the cache came from this time.
+/// Source of the installed weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -70,23 +70,23 @@ pub enum Origin {
     TorchHub(PathBuf),
     /// They were downloaded.
     Network,
-    /// The user brought them.
+    /// The user imported them.
     Import,
 }
 
-/// Weights that are in the cache now.
+/// Installed weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installed {
     /// The file.
     pub cached: Cached,
-    /// Where they came from.
+    /// Their source.
     pub origin: Origin,
 }
 
-/// Downloads the weights of a model into the cache, unless they are there and whole, or PyTorch has them.
+/// Downloads the weights of a model into the cache, unless an intact copy is there or PyTorch has one.
 ///
 /// # Errors
-/// [`WeightsError`]; nothing enters the cache that is not the network, or not the published file where its
+/// [`WeightsError`]. Only files that hold the network enter the cache, and only the published file if its
 /// digest is known.
 pub fn fetch(
     cache: &Cache,
@@ -119,7 +119,7 @@ pub fn fetch(
     Ok(Installed { cached, origin: Origin::Network })
 }
 
-/// Takes the file of a model from PyTorch's folders, if it is there and the published one.
+/// Copies the file of a model from PyTorch's folders, if it is the published one.
 fn take_from_hub(
     cache: &Cache,
     model: &Published,
@@ -130,7 +130,7 @@ fn take_from_hub(
         return Ok(None);
     }
     for path in folders.iter().map(|folder| folder.join(model.file_name)).filter(|path| path.is_file()) {
-        // A file that cannot be read, or is too large, is as good as none.
+        // Treat a file that is unreadable or too large as missing.
         let Ok(Some(bytes)) = read_at_most(&path, model.max_bytes) else { continue };
         let sha256 = hash_bytes(&bytes).to_string();
         let is_right =
@@ -144,7 +144,7 @@ fn take_from_hub(
     Ok(None)
 }
 
-/// Copies a file of the user's into the cache. Its tensors show which of the `candidates` it is. A file of the
+/// Imports a user's file into the cache. Its tensors identify which of the `candidates` it is. A file of the
 /// right network that is not the published one is accepted too, and its record says so.
 ///
 /// # Errors
@@ -183,13 +183,13 @@ pub fn import<'a>(
     Ok((model, Installed { cached, origin: Origin::Import }))
 }
 
-/// The model whose network the file holds, or the most telling reason why it is none of them.
+/// The model whose network the file holds, or the most informative error.
 fn recognise<'a>(
     candidates: &'a [Published],
     bytes: &[u8],
     file: &Path,
 ) -> (Option<&'a Published>, Option<CheckpointError>) {
-    // A wrong value says more than a wrong shape, and that more than a name that is not there.
+    // A wrong value is more informative than a wrong shape, which is more informative than a missing name.
     let rank = |error: &CheckpointError| match error {
         CheckpointError::Value { .. } => 2,
         CheckpointError::Shape { .. } => 1,
@@ -241,7 +241,7 @@ fn install(
     cache.put(model, bytes, record)
 }
 
-/// Trust on first use: a second, different file is refused. A published digest is a better witness.
+/// Trust on first use: a second, different file is rejected. A published digest takes precedence.
 fn refuse_change(
     cache: &Cache,
     model: &Published,
@@ -268,7 +268,7 @@ fn not_the_network(model: &Published, source: CheckpointError) -> WeightsError {
     WeightsError::NotTheNetwork { names: model.name.to_owned(), source: Box::new(source) }
 }
 
-/// The file; nothing if it is larger than `limit_bytes`.
+/// Reads the file. `None` if it is larger than `limit_bytes`.
 fn read_at_most(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>, WeightsError> {
     let read = |source| WeightsError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Published weights: where they are, how they come here, and whether they are what they should be.
+//! Published weights: catalogue, download, cache and verification.
 //!
 //! A [`Published`] entry of the [`Catalogue`] says where the authors keep the weights, under which licence, and
 //! which bytes are right. The crates of the networks provide the entries. [`fetch`] downloads them, [`import`] takes a file that the user has; either way they enter the
@@ -17,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! This is the only crate that talks to a network, and only when [`fetch`] is called.
+//! This is the only crate that uses the internet, and only when [`fetch`] is called.
 
 mod cache;
 mod catalogue;

@@ -1,4 +1,4 @@
-//! From what a person writes as weights to a file.
+//! Resolves the user's name or path of weights to a file.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use crate::hub::published_file_in;
 use crate::{Cache, Catalogue, WeightsError, torch_hub_folders};
 
 impl Catalogue {
-    /// The weight file that `given` means: itself if it exists, else the file in the user's cache that was
-    /// fetched under this name (`kinetics400/r3d_18`), else the published file where PyTorch keeps it. A path
-    /// that is no name is returned as it is, for whoever opens it to name.
+    /// Resolves `given` to a weight file: the path itself if it exists, otherwise the file of this name
+    /// (`kinetics400/r3d_18`) in the user's cache, otherwise the published file in PyTorch's cache. A path
+    /// that is not a name is returned unchanged, so that the code that opens it reports the error.
     ///
     /// # Errors
     /// [`WeightsError::Missing`] if published weights are not on this machine, [`WeightsError::Unknown`] if
@@ -25,8 +25,8 @@ impl Catalogue {
         }
     }
 
-    /// As [`Catalogue::resolve`], with relative paths meant from `folder`, as in a file of settings that lies
-    /// there.
+    /// As [`Catalogue::resolve`], but relative paths are relative to `folder`, as in a settings file in that
+    /// folder.
     ///
     /// # Errors
     /// As [`Catalogue::resolve`].
@@ -35,8 +35,8 @@ impl Catalogue {
         if beside.exists() || self.published_name(given).is_none() { Ok(beside) } else { self.resolve(given) }
     }
 
-    /// The name, if `given` is written like that of published weights: known, or in a collection
-    /// (`kinetics400/`) that has known ones.
+    /// The name, if `given` has the form of a published name: a known one, or one in a collection
+    /// (`kinetics400/`) with known ones.
     fn published_name<'a>(&self, given: &'a Path) -> Option<&'a str> {
         let name = given.to_str()?;
         let collection = |name: &str| name.split_once('/').map(|(collection, _)| collection.to_owned());
@@ -46,8 +46,8 @@ impl Catalogue {
     }
 }
 
-/// The file of a model: in the cache, compared with its record, or in one of PyTorch's folders, compared with
-/// the published digest.
+/// The file of a model: in the cache, checked against its record, or in one of PyTorch's folders, checked
+/// against the published digest.
 fn located(model: &Published, cache: &Cache, hub_folders: &[PathBuf]) -> Result<PathBuf, WeightsError> {
     match cache.find(model) {
         Ok(cached) => {
