@@ -1,10 +1,10 @@
-//! What can go wrong with a weight file.
+//! Errors of weight files.
 
 use std::path::PathBuf;
 
 use crate::TorchError;
 
-/// What can go wrong with a weight file.
+/// Errors of weight files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -97,7 +97,7 @@ pub enum CheckpointError {
         got: f32,
         /// Its position in C order.
         index: usize,
-        /// What is allowed there.
+        /// The allowed values.
         expected: &'static str,
     },
 }

@@ -14,7 +14,7 @@ named! {
     /// How a three-channel stem or patch embedding becomes a one-channel one.
     #[derive(Default)]
     pub enum StemConversion {
-        /// Sum of the three kernels: what feeding the grey volume three times would compute.
+        /// Sum of the three kernels, equivalent to feeding the grey volume in all three channels.
         #[default]
         Sum = "sum",
         /// Their mean.
@@ -24,18 +24,18 @@ named! {
     }
 }
 
-/// How published weights are fitted to a network with one input channel and its own classes.
+/// Rules that adapt published weights to a network with one input channel and its own classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ImportRules {
     /// Conversion of an input layer with three channels.
     pub stem: StemConversion,
-    /// Seed of the tensors that are drawn afresh: the classifier, a random stem.
+    /// Seed of newly initialised tensors: the classifier, a random stem.
     pub seed: u64,
 }
 
 impl ImportRules {
-    /// Converts the input layer if it has three channels, and replaces the classifier by a fresh one if it has
-    /// other classes. The input layer's kernel is the first of `specs`, the classifier's weight and bias are
+    /// Converts the input layer if it has three channels, and reinitialises the classifier if it has other
+    /// classes. The kernel of the input layer is the first of `specs`; weight and bias of the classifier are
     /// the last two.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ mod tests {
         ]
     }
 
-    /// The same network for colour films and other classes.
+    /// The same network for colour video and other classes.
     fn published(specs: &[TensorSpec], classes: usize) -> Vec<TensorSpec> {
         let mut published = specs.to_vec();
         published[0].shape[1] = N_COLOURS;

@@ -1,9 +1,9 @@
 //! Weight files as named tensors in host memory.
 //!
-//! It reads PyTorch checkpoints (`.pt`, `.pth`, the zip format and the older one) without running anything
-//! that is in them, and safetensors files. [`read_tensors`] gives the tensors as they are;
-//! [`StateDict::from_tensors`] checks them against a network's [`TensorSpec`]s; [`ImportRules`] converts a
-//! colour input layer and replaces the classifier of another task.
+//! It reads safetensors files and PyTorch checkpoints (`.pt`, `.pth`, the zip format and the older one)
+//! without executing anything in them. [`read_tensors`] returns the tensors unchanged;
+//! [`StateDict::from_tensors`] checks them against the [`TensorSpec`]s of a network; [`ImportRules`] converts
+//! a colour input layer and replaces the classifier of another task.
 //!
 //! ```
 //! use brainreel_checkpoint::{Role, StateDict, TensorSpec};
@@ -13,7 +13,7 @@
 //! assert_eq!(weights.tensor("fc.weight").values.len(), 1024);
 //! ```
 //!
-//! It knows no network, no Burn and no device.
+//! This crate is independent of networks, Burn and devices.
 
 mod error;
 mod import;

@@ -14,7 +14,7 @@ pub enum Digest {
     Sha256(&'static str),
     /// The first digits of its SHA-256 are published, as in the file names of torchvision.
     Prefix(&'static str),
-    /// Nothing is published: the first file is trusted, and no other one after it.
+    /// No digest is published. The first file is trusted, and later different files are not.
     FirstUse,
 }
 
@@ -44,11 +44,11 @@ impl Digest {
 pub struct Published {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is, for people.
+    /// Description for users.
     pub title: &'static str,
     /// Name of the file in the cache.
     pub file_name: &'static str,
-    /// Its address.
+    /// Its URL.
     pub url: &'static str,
     /// The licence of the weights, and where it is stated.
     pub licence: &'static str,
@@ -60,7 +60,8 @@ pub struct Published {
     pub max_bytes: u64,
     /// The network, for messages.
     pub network: &'static str,
-    /// Prefixes of the network's tensors; other tensors in the file are ignored. Empty if all belong to it.
+    /// Prefixes of the network's tensors. Other tensors in the file are ignored. Empty if all tensors belong
+    /// to it.
     pub prefixes: &'static [&'static str],
     /// The tensors that the file holds.
     pub tensors: fn() -> Vec<TensorSpec>,

@@ -14,9 +14,9 @@ use crate::{CheckpointError, HostTensor};
 /// Largest weight file that is opened: any of the networks in double precision with optimizer state fits.
 pub const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Reads those tensors of a safetensors file or a checkpoint of PyTorch (`.pt`, `.pth`: the zip format and
-/// the older one) whose names `select` accepts, in single precision. Which of them it is shows in its first
-/// bytes. Nothing in the file is executed.
+/// Reads the tensors whose names `select` accepts, in single precision, from a safetensors file or a PyTorch
+/// checkpoint (`.pt`, `.pth`: the zip format and the older one). The first bytes determine the format.
+/// Nothing in the file is executed.
 ///
 /// # Errors
 /// [`CheckpointError`] names the file and what is wrong with it.
@@ -27,7 +27,7 @@ pub fn read_tensors(
     decode_tensors(&read_bytes(path)?, path, select)
 }
 
-/// As [`read_tensors`], of a file that is in memory; `path` is what messages call it.
+/// As [`read_tensors`], for a file in memory. `path` is for messages.
 ///
 /// # Errors
 /// As [`read_tensors`].

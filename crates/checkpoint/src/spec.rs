@@ -1,6 +1,6 @@
 //! The tensors that a network has.
 
-/// What a tensor is for. It decides how the tensor is initialised and checked.
+/// Role of a tensor, which determines its initialisation and checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Convolution kernel `[out, in, d, h, w]`, initialised normal with variance `2 / fan_out` (Kaiming).
@@ -16,14 +16,14 @@ pub enum Role {
     /// Weight of a residual network's final linear layer `[classes, features]`, initialised as a fresh
     /// `torch.nn.Linear`.
     LinearWeight,
-    /// Bias of the same.
+    /// Bias of that layer.
     LinearBias {
         /// Inputs of the layer.
         fan_in: usize,
     },
     /// Kernel `[out, in / groups, d, h, w]`, initialised as a fresh `torch.nn.Conv3d`.
     PatchKernel,
-    /// Bias of the same.
+    /// Bias of that layer.
     PatchBias {
         /// Inputs of one output: channels times taps of the kernel.
         fan_in: usize,
@@ -43,7 +43,7 @@ pub struct TensorSpec {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// What it is for.
+    /// Its role.
     pub role: Role,
 }
 
@@ -60,7 +60,7 @@ impl TensorSpec {
         self.shape.iter().product()
     }
 
-    /// Whether it is a parameter and not a buffer.
+    /// Whether it is a parameter rather than a buffer.
     #[must_use]
     pub fn is_parameter(&self) -> bool {
         !matches!(self.role, Role::RunningMean | Role::RunningVar)

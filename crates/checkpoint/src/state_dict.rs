@@ -24,8 +24,8 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// Checks that every tensor of the network is there, has its shape and holds finite numbers (variances not
-    /// negative). Tensors that the network does not have are dropped.
+    /// Checks that every tensor of the network exists, has the right shape and holds finite numbers
+    /// (variances not negative). Tensors that the network does not have are dropped.
     ///
     /// # Errors
     /// [`CheckpointError::MissingTensor`], [`CheckpointError::Shape`] or [`CheckpointError::Value`], with
@@ -47,7 +47,7 @@ impl StateDict {
         Ok(Self { tensors })
     }
 
-    /// Tensors that come out of a network and therefore need no check.
+    /// Wraps tensors that come from a network and therefore need no check.
     #[must_use]
     pub const fn from_network(tensors: BTreeMap<String, HostTensor>) -> Self {
         Self { tensors }
@@ -56,7 +56,7 @@ impl StateDict {
     /// Random weights, each tensor drawn as its [`Role`] says.
     ///
     /// # Determinism
-    /// The same seed gives the same bits on every machine; each tensor has a stream of its own.
+    /// The same seed gives the same bits on every machine. Each tensor has its own random stream.
     #[must_use]
     pub fn random(specs: &[TensorSpec], seed: u64) -> Self {
         let drawn = specs.iter().map(|spec| (spec.name.clone(), random_tensor(spec, seed)));
@@ -103,8 +103,8 @@ impl StateDict {
         parts.finish()
     }
 
-    /// Writes a safetensors file that PyTorch's network with these tensors loads with `strict=True`. Each batch
-    /// norm gets the counter `num_batches_tracked` that PyTorch expects.
+    /// Writes a safetensors file that the PyTorch network with these tensors loads with `strict=True`. Each
+    /// batch norm gets the counter `num_batches_tracked` that PyTorch expects.
     ///
     /// # Errors
     /// [`ArtifactError::Write`] names the path.
@@ -168,7 +168,7 @@ fn draw_normal(random: &mut Random, deviation: f64, n: usize) -> Vec<f32> {
     (0..n).map(|_| (deviation * random.normal()) as f32).collect()
 }
 
-/// Uniform within one over the root of the number of inputs.
+/// Uniform within ±1/sqrt(number of inputs).
 #[expect(clippy::cast_possible_truncation, reason = "weights are single precision")]
 fn draw_uniform(random: &mut Random, fan_in: usize, n: usize) -> Vec<f32> {
     let bound = 1.0 / (fan_in as f64).sqrt();
@@ -268,7 +268,7 @@ mod tests {
         weights.write_safetensors(&path).unwrap();
         let found = crate::read_tensors(&path, |name| !name.ends_with("num_batches_tracked")).unwrap();
         assert_eq!(StateDict::from_tensors(found, &specs(), "w").unwrap(), weights);
-        // The counter of the batch norm is an integer, refused only where it is asked for.
+        // The counter of the batch norm is an integer, which is an error only if it is requested.
         let counters = crate::read_tensors(&path, |name| name.ends_with("num_batches_tracked"));
         assert!(matches!(counters, Err(CheckpointError::DataType { ref got, .. }) if got == "I64"));
     }

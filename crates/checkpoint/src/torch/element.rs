@@ -45,7 +45,7 @@ impl Element {
         }
     }
 
-    /// How a number of this type becomes one of single precision; none for integers.
+    /// Conversion of this type to single precision. `None` for integers.
     #[expect(clippy::cast_possible_truncation, reason = "weights are computed with in single precision")]
     pub(super) const fn to_f32(self) -> Option<fn(&[u8]) -> f32> {
         match self {

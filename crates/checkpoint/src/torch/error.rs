@@ -1,4 +1,4 @@
-//! Why a checkpoint of PyTorch is not read.
+//! Errors of reading PyTorch checkpoints.
 
 /// What is wrong with a checkpoint of PyTorch. Positions are bytes from the start of the pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -10,15 +10,15 @@ pub enum TorchError {
         /// Where more bytes were needed.
         at: usize,
     },
-    /// An instruction that no state dict needs.
+    /// An unsupported pickle instruction.
     #[error("its pickle has the instruction 0x{code:02x} at byte {at}, which no state dict needs")]
     Opcode {
         /// The instruction.
         code: u8,
-        /// Where it stands.
+        /// Its position.
         at: usize,
     },
-    /// A class or function that no state dict needs. Nothing of the kind is ever loaded or called.
+    /// An unsupported class or function. Nothing is ever loaded or called.
     #[error(
         "its pickle asks for `{name}`, which is refused: brainreel reads tensors and runs no code from files"
     )]
@@ -26,22 +26,22 @@ pub enum TorchError {
         /// Module and name.
         name: String,
     },
-    /// An instruction met something else than it works on.
+    /// An instruction has an operand of the wrong type.
     #[error("its pickle has {found} at byte {at}, expected {expected}")]
     Unexpected {
         /// What was found.
         found: &'static str,
-        /// What makes sense there.
+        /// What was expected.
         expected: &'static str,
-        /// Where.
+        /// The position.
         at: usize,
     },
-    /// More of something than any network has.
+    /// A limit was exceeded.
     #[error("it has more than {limit} {what}")]
     Limit {
-        /// What there is too much of.
+        /// The limited quantity.
         what: &'static str,
-        /// The most that is accepted.
+        /// The limit.
         limit: usize,
     },
     /// The zip archive around the tensors is damaged or not one of PyTorch's.
@@ -60,7 +60,7 @@ pub enum TorchError {
         /// Bytes that the pickle announces.
         expected: usize,
     },
-    /// The stored bytes are not those that were written.
+    /// The checksum of the stored bytes is wrong.
     #[error("storage {key} is damaged: its checksum is {got:08x}, expected {expected:08x}")]
     Checksum {
         /// The key of the storage.
@@ -70,7 +70,7 @@ pub enum TorchError {
         /// CRC-32 in the archive.
         expected: u32,
     },
-    /// A tensor lies outside of its storage, or is larger than it.
+    /// A tensor is outside its storage, or larger than it.
     #[error("a tensor of shape {shape:?} does not fit its storage of {n_elements} elements")]
     View {
         /// Shape of the tensor.
@@ -84,7 +84,7 @@ pub enum TorchError {
         /// What it holds.
         found: &'static str,
     },
-    /// Numbers in the byte order of another kind of machine.
+    /// Unsupported byte order.
     #[error("its numbers are big-endian, expected little-endian")]
     BigEndian,
 }

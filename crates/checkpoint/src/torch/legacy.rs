@@ -1,4 +1,4 @@
-//! The files that PyTorch wrote before 1.6: five pickles in a row, then the storages.
+//! Files of PyTorch before 1.6: five consecutive pickles, then the storages.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ const MAGIC: [u8; 15] = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 
 /// The second: the version of the format.
 const VERSION: i64 = 1001;
 
-/// Whether a file starts like one of these.
+/// Whether a file starts like this format.
 pub(super) fn is_legacy(file: &[u8]) -> bool {
     file.starts_with(&MAGIC)
 }
@@ -38,14 +38,14 @@ pub(super) fn open(file: &[u8]) -> Result<Legacy<'_>, TorchError> {
     Ok(Legacy { pickled, root, storages })
 }
 
-/// Reads one pickle and goes on behind it.
+/// Reads one pickle and advances past it.
 fn next<'a>(rest: &mut &'a [u8], pickled: &mut Pickled<'a>) -> Result<Value<'a>, TorchError> {
     let (value, length) = read(rest, pickled)?;
     *rest = &rest[length..];
     Ok(value)
 }
 
-/// The third pickle says what kind of machine wrote the numbers.
+/// The third pickle describes the machine that wrote the numbers.
 fn check_byte_order(rest: &mut &[u8]) -> Result<(), TorchError> {
     let mut pickled = Pickled::default();
     let Value::Dict(system) = next(rest, &mut pickled)? else { return Ok(()) };
@@ -53,7 +53,7 @@ fn check_byte_order(rest: &mut &[u8]) -> Result<(), TorchError> {
     if pickled.dicts[system].contains(&big) { Err(TorchError::BigEndian) } else { Ok(()) }
 }
 
-/// Behind the pickles: for each key a count of elements and their bytes.
+/// After the pickles: for each key a count of elements and their bytes.
 fn storages<'a>(
     mut bytes: &'a [u8],
     keys: Value<'a>,

@@ -1,9 +1,8 @@
-//! Tensors out of checkpoints of PyTorch, without running anything that is in them.
+//! Reads tensors from PyTorch checkpoints without executing anything in them.
 //!
-//! Both formats are read: the zip archive of PyTorch 1.6 and later, and the row of pickles before that.
-//! A pickle is a program; here only its instructions for dicts, tuples and tensors are followed, and a
-//! fixed list of names is known. Sizes are checked against the bytes that are there before anything is
-//! allocated.
+//! Both formats are supported: the zip archive of PyTorch 1.6 and later, and the sequence of pickles before
+//! that. A pickle is a program. Only its instructions for dicts, tuples and tensors are interpreted, with a
+//! fixed list of names. Sizes are checked against the available bytes before anything is allocated.
 
 mod element;
 mod error;
@@ -22,16 +21,16 @@ use zip::Archive;
 
 use crate::HostTensor;
 
-/// Most numbers that are decoded in all: eight times those of R3D-18.
+/// Largest total number of decoded elements: eight times those of R3D-18.
 const MAX_VALUES: usize = 1 << 28;
-/// Where training scripts put the state dict beside other things.
+/// Keys under which training scripts store the state dict.
 const STATE_KEYS: [&str; 3] = ["model_state_dict", "state_dict", "model"];
 
-/// Why a tensor of a readable checkpoint is not taken.
+/// Why a tensor of a readable checkpoint is rejected.
 #[derive(Debug)]
 pub(crate) enum Refused {
     Torch(TorchError),
-    /// The numbers of the named tensor are no floating-point ones.
+    /// The named tensor does not hold floating-point numbers.
     DataType {
         name: String,
         got: String,
@@ -82,7 +81,7 @@ pub(crate) fn decode(
     gather(&pickled, root, bytes_of, select)
 }
 
-/// The bytes, if there are as many as the storage's elements take.
+/// The bytes, if their number matches the storage's elements.
 fn sized<'a>(storage: &Storage<'_>, bytes: &'a [u8]) -> Result<&'a [u8], TorchError> {
     let expected = storage.n_elements.saturating_mul(storage.element.width());
     if bytes.len() == expected {
@@ -126,7 +125,7 @@ fn gather<'a>(
 
 type Item<'a> = (Value<'a>, Value<'a>);
 
-/// The dict of tensors: the root itself, or what it has under one of the usual keys.
+/// The dict of tensors: the root itself, or its value under one of the usual keys.
 fn state_dict<'p, 'a>(pickled: &'p Pickled<'a>, root: Value<'a>) -> Result<&'p [Item<'a>], TorchError> {
     let Value::Dict(root) = root else {
         return Err(TorchError::NoStateDict { found: "something else than a dict" });

@@ -1,31 +1,31 @@
 //! A pickle reader that builds dicts, tuples and descriptions of tensors, and nothing else.
 //!
-//! No class is looked up and no function called: the few names that PyTorch writes into state dicts are
-//! known, every other one is refused. Containers live in one arena and refer to each other by index, so
-//! that neither nesting nor cycles can exhaust the stack, and memory is bounded by the number of
-//! instructions, which is bounded itself.
+//! No class is looked up and no function is called. The few names that PyTorch writes into state dicts are
+//! known, and all others are rejected. Containers live in one arena and refer to each other by index, so that
+//! neither nesting nor cycles can exhaust the stack. Memory is bounded by the number of instructions, which
+//! is itself bounded.
 
 use std::collections::BTreeMap;
 
 use super::TorchError;
 use super::element::Element;
 
-/// Longest pickle that is read; that of R3D-18 with its optimizer state has about 100,000 bytes.
+/// Size limit of a pickle. That of R3D-18 with its optimizer state has about 100,000 bytes.
 const MAX_PICKLE_BYTES: usize = 8 << 20;
-/// Most instructions that are followed.
+/// Largest number of instructions.
 const MAX_INSTRUCTIONS: usize = 1 << 20;
-/// Most axes of a tensor.
+/// Largest number of axes of a tensor.
 const MAX_AXES: usize = 8;
-/// Characters of a refused name that go into the message.
+/// Largest number of characters of a rejected name in the message.
 const SHOWN_NAME: usize = 80;
 
-/// What a pickle can hold.
+/// Values in a pickle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value<'a> {
     None,
     Bool(bool),
     Int(i64),
-    /// A number that nobody asks for: floats, long integers.
+    /// A number that is not used: floats, long integers.
     Number,
     Text(&'a str),
     Bytes,
@@ -35,11 +35,11 @@ pub(super) enum Value<'a> {
     Tensor(usize),
     Storage(usize),
     Known(Known),
-    /// An object without a part in a network, such as a NumPy scalar; its content is forgotten.
+    /// An object that is irrelevant for a network, such as a NumPy scalar. Its content is dropped.
     Inert,
 }
 
-/// The names that are understood.
+/// The known names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     OrderedDict,
@@ -52,7 +52,7 @@ pub(super) enum Known {
     Inert,
 }
 
-/// The numbers that a tensor is a view of.
+/// The storage that a tensor is a view of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Storage<'a> {
     pub(super) key: &'a str,
@@ -60,7 +60,7 @@ pub(super) struct Storage<'a> {
     pub(super) n_elements: usize,
 }
 
-/// A tensor: a strided view of a storage, known to lie inside of it.
+/// A tensor: a strided view of a storage, verified to be inside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tensor {
     /// Index of the storage.
@@ -70,7 +70,7 @@ pub(super) struct Tensor {
     pub(super) strides: Vec<usize>,
 }
 
-/// What a pickle was read into.
+/// The content of a pickle.
 #[derive(Debug, Default)]
 pub(super) struct Pickled<'a> {
     pub(super) sequences: Vec<Vec<Value<'a>>>,
@@ -79,7 +79,7 @@ pub(super) struct Pickled<'a> {
     pub(super) storages: Vec<Storage<'a>>,
 }
 
-/// Reads one pickle from the start of `bytes`; gives the object and how many bytes it took.
+/// Reads one pickle from the start of `bytes`. Returns the object and the number of bytes consumed.
 pub(super) fn read<'a>(bytes: &'a [u8], pickled: &mut Pickled<'a>) -> Result<(Value<'a>, usize), TorchError> {
     let bytes = &bytes[..bytes.len().min(MAX_PICKLE_BYTES)];
     let mut machine =
@@ -111,7 +111,7 @@ const fn unexpected(found: &'static str, expected: &'static str, at: usize) -> T
 }
 
 impl<'a> Machine<'a, '_> {
-    /// Follows one instruction. The codes are those of `pickletools`.
+    /// Executes one instruction. The opcodes are those of `pickletools`.
     fn step(&mut self, code: u8, at: usize) -> Result<(), TorchError> {
         match code {
             0x80 => self.protocol(at)?,
@@ -335,7 +335,7 @@ impl<'a> Machine<'a, '_> {
         Ok(())
     }
 
-    /// What a known name makes of its arguments.
+    /// Result of calling a known name with its arguments.
     fn call(&mut self, at: usize) -> Result<(), TorchError> {
         let Value::Sequence(arguments) = self.pop(at)? else {
             return Err(unexpected("something else", "a tuple of arguments", at));
@@ -431,7 +431,7 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// Whether every element lies in a storage of `n` elements, and there are no more of them than that.
+    /// Whether all elements are inside a storage of `n` elements, and there are at most `n`.
     fn fits(&self, n: usize) -> bool {
         let count = self.shape.iter().try_fold(1_usize, |count, axis| count.checked_mul(*axis));
         let Some(count) = count.filter(|count| *count <= n) else { return false };

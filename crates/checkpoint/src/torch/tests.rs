@@ -1,4 +1,4 @@
-//! Checkpoints that PyTorch wrote, and ones that nobody should open.
+//! Checkpoints written by PyTorch, and malicious ones.
 
 use brainreel_testkit::{Golden, Tolerance, assert_close};
 
@@ -61,7 +61,7 @@ fn a_file_cut_anywhere_is_an_error() {
     for name in ["zip", "legacy", "legacy_trained"] {
         let bytes = file(&golden, name);
         for length in 0..bytes.len() {
-            // The numbers of the last storage may go missing unnoticed only if nobody asks for them.
+            // Missing data of the last storage may go unnoticed only if nothing reads it.
             assert!(decode(&bytes[..length], |_| true).is_err(), "{name} cut to {length} bytes");
         }
     }

@@ -1,7 +1,7 @@
-//! The zip archives that PyTorch writes since 1.6, read by hand.
+//! Parser of the zip archives that PyTorch writes since 1.6.
 //!
-//! PyTorch stores its entries uncompressed, each in one piece: an entry is a slice of the file, and no
-//! number in the archive makes anything grow. Compressed or encrypted entries are refused.
+//! PyTorch stores its entries uncompressed and contiguous. An entry is a slice of the file, and no number in
+//! the archive causes an allocation. Compressed or encrypted entries are rejected.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use flate2::Crc;
 
 use super::TorchError;
 
-/// Most entries that are listed.
+/// Largest number of entries.
 const MAX_ENTRIES: usize = 1 << 16;
 /// Shortest end record; a comment of up to 65,535 bytes may follow it.
 const END_BYTES: usize = 22;
@@ -60,7 +60,7 @@ impl<'a> Archive<'a> {
         entry.checked("data.pkl")
     }
 
-    /// The numbers of a storage, if it is there.
+    /// The bytes of a storage, if it exists.
     pub(super) fn storage(&self, key: &str) -> Option<Entry<'a>> {
         self.entry(&format!("data/{key}"))
     }
@@ -71,7 +71,7 @@ impl<'a> Archive<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// The bytes, if they have the checksum of the archive.
+    /// The bytes, if their checksum matches the archive.
     pub(super) fn checked(&self, key: &str) -> Result<&'a [u8], TorchError> {
         let mut crc = Crc::new();
         crc.update(self.bytes);
@@ -152,7 +152,7 @@ fn central_entry<'a>(file: &'a [u8], list: &'a [u8]) -> Result<(&'a str, Entry<'
     Ok((name, entry, n_record))
 }
 
-/// The 64-bit numbers that stand in for 32-bit ones which are all ones.
+/// The 64-bit values that replace 32-bit fields of all ones.
 fn long_fields(mut extra: &[u8]) -> impl Iterator<Item = u64> {
     let mut found: &[u8] = &[];
     while let [a, b, c, d, rest @ ..] = extra {
@@ -167,7 +167,7 @@ fn long_fields(mut extra: &[u8]) -> impl Iterator<Item = u64> {
     found.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word))
 }
 
-/// `length` bytes from `start`, if they are there.
+/// `length` bytes from `start`, if they exist.
 fn slice(bytes: &[u8], start: u64, length: usize) -> Result<&[u8], TorchError> {
     let outside = damaged("points beyond its end: the file is cut off or damaged");
     let start = usize::try_from(start).map_err(|_| outside.clone())?;
@@ -175,7 +175,7 @@ fn slice(bytes: &[u8], start: u64, length: usize) -> Result<&[u8], TorchError> {
     bytes.get(start..end).ok_or(outside)
 }
 
-/// Little-endian numbers at fixed places.
+/// Little-endian numbers at fixed offsets.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
