@@ -1,4 +1,4 @@
-//! Evaluates made-up predictions by scan and by subject.
+//! Evaluates simulated predictions by scan and by subject.
 //!
 //! `cargo run --release -p brainreel-statistics --example evaluate_predictions`
 #![expect(clippy::print_stdout, reason = "an example shows its result")]

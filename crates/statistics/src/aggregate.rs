@@ -1,4 +1,4 @@
-//! From scans to subjects.
+//! Aggregates predictions from scans to subjects.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{StatisticsError, check_predictions};
 /// The prediction for one subject.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SubjectPrediction {
-    /// Who.
+    /// The subject.
     pub subject: String,
     /// True class of the scans that are averaged.
     pub label: bool,
@@ -21,11 +21,11 @@ pub struct SubjectPrediction {
 
 /// Averages the probabilities of each subject's scans.
 ///
-/// A subject who converts has scans of both classes, which must not be averaged with each other: it
-/// gives one row for each class. Rows are in the order of the subjects' names, negative class first.
+/// A converter has scans of both classes, which must not be averaged together, and gives one row per class.
+/// Rows are in the order of subject ids, negative class first.
 ///
 /// # Errors
-/// Lengths that differ, no scan, or a probability that is none.
+/// Returns an error for different lengths, no scans, or an invalid probability.
 #[expect(clippy::cast_precision_loss, reason = "counts of scans are far below 2^52")]
 pub fn aggregate_by_subject<S: AsRef<str>>(
     labels: &[bool],
@@ -40,7 +40,7 @@ pub fn aggregate_by_subject<S: AsRef<str>>(
         *n_scans += 1;
     }
     let rows = sums.into_iter().map(|((subject, label), (mut values, n_scans))| {
-        // Summed by size, so that the order of the scans does not change the last bit.
+        // Sum in ascending order, so that the order of the scans does not change the last bit.
         values.sort_by(f64::total_cmp);
         let probability = (values.iter().sum::<f64>() / n_scans as f64).clamp(0.0, 1.0);
         SubjectPrediction { subject: subject.to_owned(), label, probability, n_scans }

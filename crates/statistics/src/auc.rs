@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::Interval;
 use crate::interval::Z_95;
 
-/// Area under the ROC curve: the chance that a positive scores higher than a negative, ties counting
-/// half. `None` if a class is missing or a score is not a number. `O(n log n)`.
+/// Area under the ROC curve: the probability that a positive scores higher than a negative, with ties
+/// counting half. `None` if a class is missing or a score is NaN. `O(n log n)`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -19,7 +19,7 @@ pub fn roc_auc(labels: &[bool], scores: &[f64]) -> Option<f64> {
     SortedScores::new(labels, scores).auc(&vec![1; labels.len()])
 }
 
-/// Labels in the order of their scores, so that many resamples need one sort.
+/// Labels sorted by score, so that many resamples need one sort.
 pub(crate) struct SortedScores {
     /// Groups of tied scores, ascending: original index and label of each member.
     groups: Vec<Vec<(usize, bool)>>,
@@ -41,10 +41,10 @@ impl SortedScores {
         Self { groups }
     }
 
-    /// The AUC where scan `i` counts `weights[i]` times.
+    /// The AUC in which scan `i` counts `weights[i]` times.
     #[expect(clippy::cast_precision_loss, reason = "pairs of scans are far below 2^52")]
     pub(crate) fn auc(&self, weights: &[u64]) -> Option<f64> {
-        // Twice the number of pairs in the right order, so that a tie counts 1.
+        // Twice the number of correctly ordered pairs, so that a tie counts 1.
         let (mut doubled_pairs, mut n_positive, mut n_negative) = (0_u64, 0_u64, 0_u64);
         for group in &self.groups {
             let (mut positive, mut negative) = (0, 0);
@@ -67,12 +67,12 @@ pub struct DeLong {
     pub auc: f64,
     /// Its standard error.
     pub standard_error: f64,
-    /// Normal 95 % interval, cut to 0..1.
+    /// Normal 95 % interval, clipped to 0..1.
     pub interval: Interval,
 }
 
-/// The AUC with DeLong's standard error, which takes scans as independent: use it on one prediction
-/// for each subject. `None` with fewer than two scans of a class.
+/// The AUC with DeLong's standard error, which assumes independent scans. Use it with one prediction per
+/// subject. `None` with fewer than two scans of a class.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -112,7 +112,7 @@ fn ascending(scores: &[f64]) -> Vec<usize> {
     order
 }
 
-/// Ranks from 1, tied values sharing the mean of theirs.
+/// Ranks from 1. Tied values share their mean rank.
 #[expect(clippy::cast_precision_loss, reason = "counts of scans are far below 2^52")]
 pub(crate) fn midranks(values: &[f64]) -> Vec<f64> {
     let order = ascending(values);

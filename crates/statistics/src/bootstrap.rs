@@ -1,14 +1,15 @@
-//! The bootstrap over subjects: scans of one person are not independent, so people are resampled.
+//! Bootstrap over subjects. Scans of one subject are not independent, so subjects are resampled.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Interval;
 
-/// How many resamples, from which seed.
+/// Settings of the bootstrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BootstrapConfig {
-    /// Number of resamples. At 2,000 the ends of an interval are good to about a hundredth of its width.
+    /// Number of resamples. With 2,000 the ends of an interval are accurate to about a hundredth of its
+    /// width.
     pub n_resamples: usize,
     /// Seed of the draws.
     pub seed: u64,
@@ -22,16 +23,16 @@ impl Default for BootstrapConfig {
 
 /// 95 % percentile intervals of `N` statistics over resampled clusters.
 ///
-/// `cluster_of[i]` is the cluster (subject) of scan `i`, from 0 to `n_clusters - 1`. `statistics` gets,
-/// for each scan, how many times it counts in the resample, and says `None` where one is not defined
-/// (a resample without a class); such resamples are left out. An interval is `None` if fewer than half
-/// of the resamples define it, or if they all agree: then they say nothing about how far off it may be.
+/// `cluster_of[i]` is the cluster (subject) of scan `i`, from 0 to `n_clusters - 1`. `statistics` receives
+/// the count of each scan in the resample, and returns `None` for undefined statistics (a resample without a
+/// class). Such resamples are excluded. An interval is `None` if fewer than half of the resamples define it,
+/// or if all resamples agree, because they then say nothing about the uncertainty.
 ///
 /// # Panics
 /// If a cluster is out of range.
 ///
 /// # Determinism
-/// A function of its arguments.
+/// The result depends only on the arguments.
 pub fn cluster_bootstrap<const N: usize>(
     cluster_of: &[usize],
     n_clusters: usize,
@@ -85,8 +86,8 @@ fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     sorted[below] + (position - below as f64) * (sorted[above] - sorted[below])
 }
 
-/// SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195): fixed for good, whatever a crate of
-/// random numbers does in its next version.
+/// SplitMix64 (Steele et al. 2014, doi:10.1145/2714064.2660195). Implemented here so that the stream never
+/// changes with a version of a random number crate.
 pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
@@ -103,7 +104,7 @@ impl SplitMix {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`; its bias, `n / 2^64`, does not matter here.
+    /// A number below `n`. The bias of `n / 2^64` does not matter here.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         let wide = u128::from(self.next()) * n as u128;
         usize::try_from(wide >> 64).expect("below n, which is a usize")

@@ -1,24 +1,24 @@
-//! The confusion matrix and what follows from it.
+//! The confusion matrix and its rates.
 
 use serde::{Deserialize, Serialize};
 
 use crate::ratio;
 
-/// Counts of decisions by truth. A measure whose denominator is 0 is `None`.
+/// Counts of decisions by true class. A rate with denominator 0 is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
-    /// Positive and called positive.
+    /// Positive, classified as positive.
     pub true_positive: u64,
-    /// Negative but called positive.
+    /// Negative, classified as positive.
     pub false_positive: u64,
-    /// Negative and called negative.
+    /// Negative, classified as negative.
     pub true_negative: u64,
-    /// Positive but called negative.
+    /// Positive, classified as negative.
     pub false_negative: u64,
 }
 
 impl ConfusionMatrix {
-    /// Counts decisions: positive where the probability is at least `threshold`.
+    /// Counts decisions. A scan is classified as positive if its probability is at least `threshold`.
     ///
     /// # Panics
     /// If the lengths differ.
@@ -47,37 +47,37 @@ impl ConfusionMatrix {
         self.positives() + self.negatives()
     }
 
-    /// Number of scans that are positive in truth.
+    /// Number of scans whose true class is positive.
     #[must_use]
     pub fn positives(&self) -> u64 {
         self.true_positive + self.false_negative
     }
 
-    /// Number of scans that are negative in truth.
+    /// Number of scans whose true class is negative.
     #[must_use]
     pub fn negatives(&self) -> u64 {
         self.true_negative + self.false_positive
     }
 
-    /// Fraction of decisions that are right.
+    /// Accuracy: fraction of correct decisions.
     #[must_use]
     pub fn accuracy(&self) -> Option<f64> {
         ratio(self.true_positive + self.true_negative, self.total())
     }
 
-    /// Mean of sensitivity and specificity; `None` if either is.
+    /// Mean of sensitivity and specificity. `None` if either is `None`.
     #[must_use]
     pub fn balanced_accuracy(&self) -> Option<f64> {
         Some(0.5 * (self.sensitivity()? + self.specificity()?))
     }
 
-    /// Fraction of the positives that is found (recall).
+    /// Sensitivity (recall): fraction of positives classified as positive.
     #[must_use]
     pub fn sensitivity(&self) -> Option<f64> {
         ratio(self.true_positive, self.positives())
     }
 
-    /// Fraction of the negatives that is left alone.
+    /// Specificity: fraction of negatives classified as negative.
     #[must_use]
     pub fn specificity(&self) -> Option<f64> {
         ratio(self.true_negative, self.negatives())

@@ -1,5 +1,4 @@
-//! How good a binary classifier is, how sure one can be of it, and what goes together with what, on plain
-//! slices.
+//! Metrics of binary classifiers with confidence intervals, and tests of association, on plain slices.
 //!
 //! ```
 //! use brainreel_statistics::{EvaluateConfig, evaluate};
@@ -15,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! The positive class is `true` (here: AD). What is not defined, for example the AUC of one class, is
-//! `None`, never a number that looks like one. It reads and writes no file.
+//! The positive class is `true` (here: AD). Undefined values, for example the AUC of one class, are `None`.
+//! This crate reads and writes no files.
 
 pub mod association;
 
@@ -36,24 +35,24 @@ pub use interval::{Interval, wilson};
 pub use probability::{brier_score, log_loss};
 pub use report::{Estimate, EvaluateConfig, IntervalMethod, MetricsReport, evaluate};
 
-/// Input that no statistic can be computed from.
+/// Invalid input.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatisticsError {
     /// Two slices that describe the same scans have different lengths.
     #[error("{got} {what} for {expected} labels")]
     Length {
-        /// What there is too much or too little of.
+        /// The input with the wrong length.
         what: &'static str,
         /// Its length.
         got: usize,
         /// The number of labels.
         expected: usize,
     },
-    /// There is nothing to evaluate.
+    /// The input is empty.
     #[error("no predictions to evaluate")]
     Empty,
-    /// A probability that is none.
+    /// A value that is not a probability.
     #[error("the probability of scan {idx} is {got}, expected a number from 0 to 1")]
     Probability {
         /// Zero-based position.
@@ -61,7 +60,7 @@ pub enum StatisticsError {
         /// The value.
         got: f64,
     },
-    /// A decision threshold outside of the probabilities.
+    /// A decision threshold outside 0..1.
     #[error("the threshold is {got}, expected a number from 0 to 1")]
     Threshold {
         /// The value.
@@ -87,7 +86,7 @@ pub(crate) fn check_predictions<S>(
     wrong.map_or(Ok(()), |idx| Err(StatisticsError::Probability { idx, got: probabilities[idx] }))
 }
 
-/// `numerator / denominator`, or `None` if there is nothing to divide by.
+/// `numerator / denominator`, or `None` if the denominator is 0.
 #[expect(clippy::cast_precision_loss, reason = "counts of scans are far below 2^52")]
 pub(crate) fn ratio(numerator: u64, denominator: u64) -> Option<f64> {
     (denominator > 0).then(|| numerator as f64 / denominator as f64)

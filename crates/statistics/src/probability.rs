@@ -1,7 +1,7 @@
-//! Scores of probabilities: how far they are from what happened.
+//! Scores of predicted probabilities against outcomes.
 
-/// Mean negative log-likelihood, in nats. Probabilities are kept off 0 and 1 by the machine epsilon,
-/// so that one confident mistake gives a large number and not infinity. `None` without scans.
+/// Mean negative log-likelihood, in nats. Probabilities are clipped by the machine epsilon at 0 and 1, so
+/// that one confident mistake gives a large number rather than infinity. `None` without scans.
 ///
 /// # Panics
 /// If the lengths differ.

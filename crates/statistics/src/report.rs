@@ -14,13 +14,13 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntervalMethod {
-    /// Wilson's interval; takes scans as independent, so it is too narrow where subjects have several.
+    /// Wilson's interval. It assumes independent scans, so it is too narrow if subjects have several.
     Wilson,
     /// Percentile bootstrap over subjects.
     ClusterBootstrap,
 }
 
-/// A metric with its 95 % interval; either is `None` where it is not defined.
+/// A metric with its 95 % interval. Each is `None` if undefined.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The point estimate.
@@ -31,11 +31,11 @@ pub struct Estimate {
     pub method: IntervalMethod,
 }
 
-/// Where to decide, and how to resample.
+/// Settings of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateConfig {
-    /// A scan is called positive if its probability is at least this.
+    /// Decision threshold: a scan is classified as positive if its probability is at least this.
     pub threshold: f64,
     /// The bootstrap over subjects.
     pub bootstrap: BootstrapConfig,
@@ -47,12 +47,12 @@ impl Default for EvaluateConfig {
     }
 }
 
-/// What an evaluation found.
+/// Results of an evaluation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricsReport {
-    /// Number of predictions. (After aggregation to subjects: number of those.)
+    /// Number of predictions: scans, or subjects after aggregation.
     pub n_scans: usize,
-    /// Number of different subjects among them.
+    /// Number of distinct subjects.
     pub n_subjects: usize,
     /// Predictions whose true class is positive.
     pub n_positive: u64,
@@ -62,17 +62,17 @@ pub struct MetricsReport {
     pub threshold: f64,
     /// Number of bootstrap resamples.
     pub n_resamples: usize,
-    /// Decisions by truth.
+    /// The confusion matrix.
     pub confusion: ConfusionMatrix,
     /// Area under the ROC curve.
     pub auc: Estimate,
-    /// Fraction of right decisions.
+    /// Accuracy: fraction of correct decisions.
     pub accuracy: Estimate,
-    /// Mean of sensitivity and specificity.
+    /// Balanced accuracy: mean of sensitivity and specificity.
     pub balanced_accuracy: Estimate,
-    /// Fraction of positives found.
+    /// Sensitivity: fraction of positives classified as positive.
     pub sensitivity: Estimate,
-    /// Fraction of negatives left alone.
+    /// Specificity: fraction of negatives classified as negative.
     pub specificity: Estimate,
     /// Positive predictive value.
     pub ppv: Estimate,
@@ -92,10 +92,11 @@ pub struct MetricsReport {
 /// subjects; sensitivity, specificity and predictive values get Wilson's.
 ///
 /// # Errors
-/// Lengths that differ, no prediction, a probability or threshold outside 0..1.
+/// Returns an error for different lengths, no predictions, or a probability or threshold outside 0..1.
 ///
 /// # Determinism
-/// A function of the arguments; the order of the predictions matters only to the last bits of the means.
+/// The result depends only on the arguments. The order of the predictions affects only the last bits of the
+/// means.
 pub fn evaluate<S: AsRef<str>>(
     labels: &[bool],
     probabilities: &[f64],
@@ -158,7 +159,7 @@ fn proportion(n_successes: u64, n_trials: u64) -> Estimate {
     }
 }
 
-/// Numbers subjects in the order of their names, so that the order of the scans does not matter.
+/// Numbers subjects in the order of their ids, so that the order of the scans does not matter.
 fn number_clusters<S: AsRef<str>>(subjects: &[S]) -> (Vec<usize>, usize) {
     let names: BTreeSet<&str> = subjects.iter().map(AsRef::as_ref).collect();
     let numbers: BTreeMap<&str, usize> =
@@ -205,7 +206,7 @@ mod tests {
 
     #[test]
     fn scans_of_one_subject_are_not_independent() {
-        // The same 40 predictions, as 40 subjects and as 8 subjects with 5 alike scans each.
+        // The same 40 predictions, as 40 subjects and as 8 subjects with 5 equal scans each.
         let labels: Vec<bool> = (0..40).map(|idx| idx / 5 % 2 == 0).collect();
         let probabilities: Vec<f64> = (0..40).map(|idx| if idx / 5 % 3 == 0 { 0.8 } else { 0.4 }).collect();
         let subjects: Vec<String> = (0..40).map(|idx| format!("s{}", idx / 5)).collect();

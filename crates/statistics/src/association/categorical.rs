@@ -1,4 +1,4 @@
-//! Two categories.
+//! Association of two categorical variables.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ use crate::bootstrap::SplitMix;
 /// Permutations of a table with rare cells.
 const N_PERMUTATIONS: u64 = 9_999;
 
-/// Of a large table fewer are made, so that no more than so many people are dealt in all: a second or two.
+/// Limit on subjects times permutations, so that a large table takes one or two seconds.
 const MOST_DEALT: u64 = 200_000_000;
 
-/// Seed of the permutations: the same table always gets the same answer.
+/// Seed of the permutations, so that the same table always gives the same result.
 const SEED: u64 = 0x5eed_ab1e;
 
-/// Two probabilities are one if they differ by less than this share: sums of logarithms are not exact.
+/// Relative tolerance for equal probabilities, because sums of logarithms are not exact.
 const SAME: f64 = 1e-7;
 
-/// How often each value of one category goes with each of another. Values that never occur are not in it.
+/// Contingency table of two categorical variables. Values that never occur are not included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContingencyTable {
     counts: Vec<Vec<u64>>,
 }
 
 impl ContingencyTable {
-    /// A table of counts, row by row; rows and columns without any count are left out.
+    /// Creates a table from counts, row by row. Empty rows and columns are dropped.
     #[must_use]
     pub fn from_counts(counts: &[Vec<u64>]) -> Self {
         let n_columns = counts.iter().map(Vec::len).max().unwrap_or(0);
@@ -37,7 +37,7 @@ impl ContingencyTable {
         Self { counts: rows.map(|row| columns.iter().map(|&column| at(row, column)).collect()).collect() }
     }
 
-    /// Counts pairs of values, one pair a person.
+    /// Counts pairs of values, one pair per subject.
     #[must_use]
     pub fn of<R: Ord, C: Ord>(pairs: impl IntoIterator<Item = (R, C)>) -> Self {
         let pairs: Vec<(R, C)> = pairs.into_iter().collect();
@@ -69,10 +69,9 @@ impl ContingencyTable {
         self.counts.iter().flatten().sum()
     }
 
-    /// Test and strength. The test is chosen by the table's form, not by its result: Fisher's exact one of two
-    /// by two; else chi-squared, against permutations where Cochran's rule advises against the
+    /// Test and effect size. The shape of the table, not the result, determines the test: Fisher's exact test
+    /// for two by two; otherwise chi-squared, with permutations if Cochran's rule advises against the
     /// asymptotic distribution (an expected count below 1, or more than a fifth of them below 5).
-    /// `None` for a table of one row or one column.
     #[must_use]
     pub fn association(&self) -> Option<Association> {
         let test = if self.is_two_by_two() {
@@ -99,14 +98,15 @@ impl ContingencyTable {
         })
     }
 
-    /// Pearson's chi-squared against tables of the same margins: the values of one category are dealt anew
-    /// `n_permutations` times. The observed table counts as one of them, so the probability is never 0.
+    /// Pearson's chi-squared against permuted tables with the same margins: the values of one variable are
+    /// permuted `n_permutations` times. The observed table counts as one of them, so the probability is never
+    /// 0.
     ///
     /// # Reference
     /// Hope 1968, doi:10.1111/j.2517-6161.1968.tb00759.x.
     ///
     /// # Determinism
-    /// A function of the table, the number and the seed.
+    /// The result depends only on the table, the number and the seed.
     #[must_use]
     pub fn chi_squared_permutation(&self, n_permutations: u64, seed: u64) -> Option<TestResult> {
         let (statistic, dof) = (self.statistic()?, self.dof()?);
@@ -141,8 +141,8 @@ impl ContingencyTable {
         })
     }
 
-    /// Fisher's exact test, two-sided: the probability of all tables of these margins that are no more likely
-    /// than this one. `None` for any table but one of two by two.
+    /// Two-sided Fisher's exact test: the probability of all tables with these margins that are no more
+    /// likely than the observed one. `None` unless the table is two by two.
     #[must_use]
     pub fn fisher_exact(&self) -> Option<TestResult> {
         if !self.is_two_by_two() {
@@ -168,8 +168,8 @@ impl ContingencyTable {
         })
     }
 
-    /// Cramer's V with Bergsma's correction; the interval is that of V in the population, by inverting the
-    /// noncentral chi-squared distribution. `None` for a table of one row or one column.
+    /// Cramer's V with Bergsma's correction. The interval is for the population's V, by inverting the
+    /// noncentral chi-squared distribution. `None` for a table with one row or one column.
     ///
     /// # Reference
     /// Bergsma 2013, doi:10.1016/j.jkss.2012.10.002; the interval: Smithson 2003, doi:10.4135/9781412983761,

@@ -1,4 +1,4 @@
-//! Tails of distributions, and the noncentralities that an observed statistic is compatible with.
+//! Tail probabilities of distributions, and confidence intervals of noncentrality parameters.
 
 use statrs::function::beta::{beta_reg, ln_beta};
 use statrs::function::erf::erfc;
@@ -6,7 +6,7 @@ use statrs::function::gamma::{gamma_lr, gamma_ur, ln_gamma};
 
 use crate::Interval;
 
-/// Terms of a Poisson mixture below this do not count.
+/// Terms of a Poisson mixture below this are neglected.
 const NEGLIGIBLE: f64 = 1e-18;
 
 /// Relative width at which bisection ends.
@@ -37,7 +37,7 @@ pub(super) fn ln_choose(n: f64, k: f64) -> f64 {
     ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0)
 }
 
-/// Hedges's factor that takes the bias out of a standardised difference.
+/// Hedges's bias-correction factor for a standardised difference.
 ///
 /// # Reference
 /// Hedges 1981, doi:10.3102/10769986006002107, equation 6e.

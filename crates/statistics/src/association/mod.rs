@@ -1,7 +1,7 @@
-//! Whether two properties of people go together, and how strongly: tests, and effect sizes with intervals.
+//! Association of two variables: tests, and effect sizes with intervals.
 //!
-//! Two categories: [`ContingencyTable`]. A number in groups: [`compare_means`], [`compare_ranks`]. Each gives
-//! an [`Association`]: a test, and an effect size with its 95 % interval.
+//! Two categorical variables: [`ContingencyTable`]. A numeric variable in groups: [`compare_means`],
+//! [`compare_ranks`]. Each returns an [`Association`]: a test, and an effect size with its 95 % interval.
 //!
 //! ```
 //! use brainreel_statistics::association::{ContingencyTable, EffectKind, TestKind, compare_means};
@@ -15,7 +15,7 @@
 //! # Ok::<(), &'static str>(())
 //! ```
 //!
-//! Every test takes its rows as independent: give one row a person, not one a scan.
+//! Every test assumes independent rows: pass one row per subject, not one per scan.
 
 mod categorical;
 mod distributions;
@@ -50,12 +50,12 @@ pub enum TestKind {
     ChiSquared,
     /// Pearson's chi-squared against permutations of the same margins: for tables with rare cells.
     ChiSquaredPermutation,
-    /// Fisher's exact test of a table of two by two. The statistic is the odds ratio of the sample.
+    /// Fisher's exact test of a two-by-two table. The statistic is the sample odds ratio.
     FisherExact,
 }
 
 impl TestKind {
-    /// What people call it.
+    /// The usual name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -76,14 +76,14 @@ impl fmt::Display for TestKind {
     }
 }
 
-/// What a test says.
+/// Result of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
-    /// Which test.
+    /// The test.
     pub kind: TestKind,
-    /// Its statistic; `None` if that is infinite (an odds ratio with nothing to divide by).
+    /// The statistic. `None` if it is infinite (an odds ratio with a zero denominator).
     pub statistic: Option<f64>,
-    /// Degrees of freedom, where there are any; of F those between groups.
+    /// Degrees of freedom, if any. For F those between groups.
     pub dof: Option<f64>,
     /// Degrees of freedom of F within groups.
     pub dof_within: Option<f64>,
@@ -91,7 +91,7 @@ pub struct TestResult {
     pub p_value: f64,
 }
 
-/// A measure of strength.
+/// A measure of effect size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -99,18 +99,18 @@ pub enum EffectKind {
     /// Difference of two means in pooled standard deviations, corrected for small samples. Positive if the
     /// first group has the larger mean.
     HedgesG,
-    /// Share of pairs in which the first group is larger, less the share in which it is smaller: -1 to 1.
+    /// Share of pairs in which the first group is larger minus the share in which it is smaller: -1 to 1.
     RankBiserial,
-    /// Share of the variance that lies between groups: 0 to 1.
+    /// Share of the variance between groups: 0 to 1.
     EtaSquared,
-    /// The same of ranks.
+    /// The same for ranks.
     EpsilonSquared,
     /// Cramer's V with Bergsma's correction of its bias: 0 to 1.
     CramersV,
 }
 
 impl EffectKind {
-    /// What people call it.
+    /// The usual name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -129,24 +129,24 @@ impl fmt::Display for EffectKind {
     }
 }
 
-/// How strong an association is.
+/// Effect size of an association.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EffectSize {
-    /// Which measure.
+    /// The measure.
     pub kind: EffectKind,
     /// The estimate.
     pub value: f64,
-    /// Its 95 % interval, where one is known.
+    /// Its 95 % interval, if available.
     pub interval: Option<Interval>,
 }
 
-/// A test and the strength of what it tests.
+/// A test with its effect size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Association {
-    /// Rows (people) that it rests on.
+    /// Number of rows (subjects).
     pub n: u64,
     /// The test.
     pub test: TestResult,
-    /// The strength.
+    /// The effect size.
     pub effect: EffectSize,
 }

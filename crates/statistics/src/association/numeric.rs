@@ -1,4 +1,4 @@
-//! A number in groups.
+//! Numeric values in groups.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::auc::{delong, midranks, roc_auc};
 use crate::interval::Z_95;
 use crate::{DeLong, Interval};
 
-/// Up to so many pairs, and without ties, the distribution of U is counted out.
+/// Largest number of pairs for the exact distribution of U, without ties.
 const MOST_EXACT_PAIRS: usize = 400;
 
 /// Number, mean, spread and range of a sample.
@@ -47,9 +47,9 @@ impl Summary {
     }
 }
 
-/// Compares the means of groups without taking their variances as equal: Welch's t and Hedges g of two groups,
-/// Welch's ANOVA and eta squared of more. Groups of fewer than two values are left out; `None` if fewer than
-/// two are left, or if all values of a group are the same.
+/// Compares the means of groups without assuming equal variances: Welch's t and Hedges g for two groups,
+/// Welch's ANOVA and eta squared for more. Groups with fewer than two values are excluded. `None` if fewer
+/// than two groups remain, or if all values of a group are equal.
 #[must_use]
 pub fn compare_means(groups: &[&[f64]]) -> Option<Association> {
     let groups = large_enough(groups);
@@ -62,8 +62,8 @@ pub fn compare_means(groups: &[&[f64]]) -> Option<Association> {
     Some(Association { n, test, effect })
 }
 
-/// Compares the ranks of groups: Mann-Whitney's U and the rank-biserial correlation of two groups,
-/// Kruskal-Wallis and epsilon squared of more. Otherwise as [`compare_means`].
+/// Compares the ranks of groups: Mann-Whitney's U and the rank-biserial correlation for two groups,
+/// Kruskal-Wallis and epsilon squared for more. Otherwise as [`compare_means`].
 #[must_use]
 pub fn compare_ranks(groups: &[&[f64]]) -> Option<Association> {
     let groups = large_enough(groups);
@@ -172,8 +172,8 @@ pub fn welch_anova(groups: &[&[f64]]) -> Option<TestResult> {
     })
 }
 
-/// Share of the variance that lies between groups; the interval inverts the noncentral F, which takes the
-/// variances of the groups as equal. `None` with fewer than two groups or without variance within groups.
+/// Eta squared: share of the variance between groups. The interval inverts the noncentral F distribution,
+/// which assumes equal variances. `None` with fewer than two groups or without variance within groups.
 ///
 /// # Reference
 /// Steiger 2004, doi:10.1037/1082-989X.9.2.164.
@@ -201,9 +201,9 @@ pub fn eta_squared(groups: &[&[f64]]) -> Option<EffectSize> {
     })
 }
 
-/// Mann-Whitney's test of two samples; U of the first. Counted out where there are few values and no ties, else
-/// by the normal distribution with corrections for ties and continuity. `None` if a sample is empty or all
-/// values are the same.
+/// Mann-Whitney's test of two samples, with U of the first. Exact for few values without ties, otherwise by
+/// the normal approximation with corrections for ties and continuity. `None` if a sample is empty or all
+/// values are equal.
 ///
 /// # Reference
 /// Mann and Whitney 1947, doi:10.1214/aoms/1177730491.
