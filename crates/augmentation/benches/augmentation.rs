@@ -1,4 +1,4 @@
-//! Transforms on a network input of 128 voxels a side, in voxels per second.
+//! Speed of transforms on a network input of 128³ voxels, in voxels per second.
 
 use brainreel_augmentation::{AugmentationConfig, Axis, Draw, Transform};
 use brainreel_volume::{Affine, Grid, Volume};

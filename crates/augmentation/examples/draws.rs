@@ -1,4 +1,5 @@
-//! Draws of a configuration as JSON, one a line: `draws NUMBER [CONFIG.json]`.
+//! Draws of a configuration as JSON, one per line: `draws NUMBER [CONFIG.json]`. `reference/augmentation.py`
+//! compares their distributions with those of TorchIO's sampler.
 //!
 //! `reference/augmentation.py` compares their distributions with those of TorchIO's sampler.
 #![expect(clippy::print_stdout, reason = "a program of its own")]

@@ -3,8 +3,8 @@
 use brainreel_volume::{Affine, AffineError, Grid, Volume};
 use rayon::prelude::*;
 
-/// Scales and rotates what the image shows, in the world's millimetres; the grid stays. Where nothing
-/// is known, the image's minimum is put.
+/// Scales and rotates the image content in world millimetres. The grid does not change. Unknown voxels get
+/// the minimum of the image.
 ///
 /// # Units
 /// `degrees` about the world's axes, counter-clockwise; scales above 1 make things larger.
@@ -32,7 +32,7 @@ pub(crate) fn transform(
     Ok(())
 }
 
-/// From a voxel of the result to the place in the image that it shows.
+/// Maps a voxel of the result to its position in the image.
 fn source_of_voxel(grid: &Grid, scales: [f64; 3], degrees: [f64; 3]) -> Result<Affine, AffineError> {
     let middle = grid.dims().map(|n| (n as f64 - 1.0) / 2.0);
     let centre = grid.affine().apply(middle);
@@ -54,8 +54,8 @@ fn rotation(axis: usize, degrees: f64) -> Affine {
     Affine::new(rows).unwrap_or(Affine::IDENTITY)
 }
 
-/// Linear interpolation; half a voxel beyond the outermost centres their values go on, further out
-/// there is nothing.
+/// Linear interpolation. Up to half a voxel beyond the outermost centres their values are extended; further
+/// out the result is `None`.
 #[expect(clippy::cast_possible_truncation, reason = "voxels are single precision, indices inside the grid")]
 #[expect(clippy::cast_sign_loss, reason = "clamped to the grid")]
 fn sample(from: &[f32], [nx, ny, nz]: [usize; 3], point: [f64; 3]) -> Option<f32> {

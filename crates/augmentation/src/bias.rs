@@ -13,11 +13,11 @@ pub(crate) const fn n_coefficients(order: usize) -> usize {
     (order + 1) * (order + 2) * (order + 3) / 6
 }
 
-/// Multiplies the image by the exponential of a polynomial of the voxel's place, which runs from -1 to
-/// 1 along each axis. `coefficients` come in the order of their powers of x, then y, then z.
+/// Multiplies the image by the exponential of a polynomial of the voxel position, which runs from -1 to 1
+/// along each axis. `coefficients` are in the order of their powers of x, then y, then z.
 ///
 /// # Panics
-/// If there are other than [`n_coefficients`] of them.
+/// If their number is not [`n_coefficients`].
 ///
 /// # Reference
 /// Van Leemput et al. 1999, doi:10.1109/42.811268, as in TorchIO's `BiasField`.
@@ -36,7 +36,7 @@ pub(crate) fn multiply(volume: &mut Volume<f32>, order: usize, coefficients: &[f
     });
 }
 
-/// The polynomial for one row: its coefficients of powers of x.
+/// The polynomial of one row: coefficients of the powers of x.
 fn in_x(order: usize, coefficients: &[f64], y: f64, z: f64) -> [f64; MAX_ORDER + 1] {
     let mut polynomial = [0.0; MAX_ORDER + 1];
     let mut rest = coefficients.iter();
@@ -54,7 +54,7 @@ fn in_x(order: usize, coefficients: &[f64], y: f64, z: f64) -> [f64; MAX_ORDER +
     polynomial
 }
 
-/// Place of voxel `i` of `n`, from -1 to 1.
+/// Position of voxel `i` of `n`, from -1 to 1.
 fn place(i: usize, n: usize) -> f64 {
     let half = (n as f64 - 1.0) / 2.0;
     (i as f64 - half) / if half > 0.0 { half } else { 1.0 }

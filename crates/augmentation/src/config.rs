@@ -152,9 +152,9 @@ pub struct AugmentationConfig {
 }
 
 impl Default for AugmentationConfig {
-    /// The thesis's sizes and probabilities, and TorchIO's sizes of what the thesis does not use. With
-    /// a pool of 4 about half the variants are the plain image, so that a scan has about three
-    /// different ones.
+    /// The thesis's sizes and probabilities, and TorchIO's sizes for transforms that the thesis does not use.
+    /// With a pool of 4, about half the variants are unaugmented, so a scan has about three distinct
+    /// variants.
     fn default() -> Self {
         Self {
             preset: AugmentationPreset::Default,
@@ -185,7 +185,7 @@ impl Default for AugmentationConfig {
     }
 }
 
-/// What comes before noise, gamma and z-normalisation unless an order is given.
+/// Transforms before noise, gamma and z-normalisation in the default order.
 const ABLATION: [TransformName; 6] = [
     TransformName::Flip,
     TransformName::Rotate90,
@@ -202,7 +202,7 @@ impl AugmentationConfig {
         Self { preset: AugmentationPreset::None, ..Self::default() }
     }
 
-    /// How many different epochs there are as far as draws go; `None` if each is new.
+    /// Number of distinct draws per scan. `None` if each epoch has new draws.
     #[must_use]
     pub fn n_variants(&self) -> Option<usize> {
         match (self.preset, self.pool) {
@@ -244,7 +244,7 @@ impl AugmentationConfig {
     /// Checks every setting.
     ///
     /// # Errors
-    /// [`AugmentError::Config`] names the setting, its value and what it may be.
+    /// [`AugmentError::Config`] names the setting, its value and the allowed values.
     pub fn validate(&self) -> Result<(), AugmentError> {
         let probability = |field, value: f64| in_range(field, value, 0.0..=1.0, "a probability");
         probability("augmentation.noise_probability", self.noise_probability)?;

@@ -1,4 +1,4 @@
-//! Concrete transforms, and how they are applied.
+//! Drawn transforms and their application.
 
 use std::fmt;
 
@@ -12,34 +12,34 @@ use crate::filter::{MAX_RADIUS, gaussian_radius};
 use crate::intensity::{add_noise, apply_gamma, z_normalize};
 use crate::{AugmentError, affine, bias, filter, turn};
 
-/// One transform with everything it needs.
+/// One transform with its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "transform", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Transform {
     /// Mirrors along axes.
     Flip {
-        /// Which.
+        /// The axes.
         axes: Vec<Axis>,
     },
-    /// Turns a cube.
+    /// Rotates a cube by quarter turns.
     Rotate90 {
-        /// About which axis.
+        /// The rotation axis.
         axis: Axis,
-        /// How many quarter turns, counter-clockwise.
+        /// Number of quarter turns, counter-clockwise.
         quarters: u8,
     },
     /// Rotates and scales about the centre.
     Affine {
-        /// Along each axis; above 1 for larger.
+        /// Scale along each axis. Above 1 enlarges.
         scales: [f64; 3],
-        /// About each axis.
+        /// Angle about each axis, in degrees.
         degrees: [f64; 3],
     },
-    /// Multiplies with the exponential of a polynomial.
+    /// Multiplies by the exponential of a polynomial.
     BiasField {
         /// Order of the polynomial.
         order: usize,
-        /// Its coefficients, by powers of x, then y, then z.
+        /// Its coefficients, ordered by powers of x, then y, then z.
         coefficients: Vec<f64>,
     },
     /// Gaussian blur.
@@ -47,15 +47,15 @@ pub enum Transform {
         /// Standard deviation along each axis, in mm.
         std_mm: [f64; 3],
     },
-    /// Ghosts as of periodic motion.
+    /// Ghosting, as from periodic motion.
     Ghosting {
-        /// How many; each plane of k-space with a multiple of this number is weakened.
+        /// Number of ghosts. Every k-space plane at a multiple of this number is weakened.
         number: usize,
-        /// Along which axis.
+        /// The axis.
         axis: Axis,
-        /// How much is taken from these planes, from 0 to 1.
+        /// Attenuation of these planes, from 0 to 1.
         intensity: f64,
-        /// Share of k-space around its centre that is kept; without it the central plane.
+        /// Central fraction of k-space that is restored. Without it only the central plane.
         restore: Option<f64>,
     },
     /// Adds normal noise.
@@ -64,10 +64,10 @@ pub enum Transform {
         mean: f64,
         /// Standard deviation.
         std: f64,
-        /// Decides the noise of every voxel; below 2^53.
+        /// Seed of the noise, below 2^53.
         seed: u64,
     },
-    /// Raises to a power.
+    /// Raises voxels to a power.
     Gamma {
         /// The exponent.
         gamma: f64,
@@ -76,7 +76,7 @@ pub enum Transform {
     ZNormalization,
 }
 
-/// What is done to a scan: transforms, first to last. The default is z-normalisation alone.
+/// The transforms of a scan, in order. The default is only z-normalisation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Draw {
@@ -90,13 +90,13 @@ impl Default for Draw {
 }
 
 impl Draw {
-    /// These transforms, first to last.
+    /// Creates a draw of these transforms, in order.
     #[must_use]
     pub const fn new(transforms: Vec<Transform>) -> Self {
         Self { transforms }
     }
 
-    /// The transforms, first to last.
+    /// The transforms, in order.
     #[must_use]
     pub fn transforms(&self) -> &[Transform] {
         &self.transforms
@@ -108,12 +108,12 @@ impl Draw {
         self.transforms == [Transform::ZNormalization]
     }
 
-    /// Does it, in place.
+    /// Applies the transforms in place.
     ///
     /// # Errors
-    /// [`AugmentError`]: voxels that are not finite, before or after a transform; an image without
-    /// contrast; a parameter out of range; a quarter turn of what is no cube. Voxels may have changed
-    /// by then.
+    /// [`AugmentError`] for voxels that are not finite, before or after a transform; an image without
+    /// contrast; a parameter out of range; a quarter turn of an image that is not a cube. The image may
+    /// already be modified.
     ///
     /// # Determinism
     /// The same bits for any number of threads.
@@ -130,7 +130,7 @@ impl Draw {
 }
 
 impl Transform {
-    /// Which transform it is.
+    /// The kind of transform.
     #[must_use]
     pub const fn name(&self) -> TransformName {
         match self {
@@ -177,7 +177,7 @@ impl Transform {
         Ok(())
     }
 
-    /// Whether the parameters are ones that can be drawn, more or less: a draw may come from a file.
+    /// Checks that the parameters are plausible, because a draw may come from a file.
     fn check(&self) -> Result<(), AugmentError> {
         let number = |value: f64, least: f64, most: f64, expected| {
             if (least..=most).contains(&value) {
@@ -245,7 +245,7 @@ impl fmt::Display for Draw {
     }
 }
 
-/// For people; what is to be replayed is serialised.
+/// For messages. Serialise a draw to replay it.
 impl fmt::Display for Transform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.name().title())?;

@@ -1,10 +1,10 @@
-//! What can go wrong with augmentation.
+//! Errors of augmentation.
 
 use brainreel_volume::AffineError;
 
 use crate::TransformName;
 
-/// What can go wrong with augmentation.
+/// Errors of augmentation.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AugmentError {
@@ -15,17 +15,17 @@ pub enum AugmentError {
         field: &'static str,
         /// Its value.
         got: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// A transform of a draw that was read from somewhere has a parameter that it cannot have.
+    /// A transform of a deserialised draw has an invalid parameter.
     #[error("the {} has {got}, expected {expected}", transform.title())]
     Parameter {
         /// The transform.
         transform: TransformName,
         /// The parameter and its value.
         got: String,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
     /// A voxel is not a finite number.
@@ -38,10 +38,10 @@ pub enum AugmentError {
         value: f32,
         /// Where.
         voxel: [usize; 3],
-        /// The transform that made it so; `None` if the image came with it.
+        /// The transform that caused it. `None` if the input image had it.
         after: Option<TransformName>,
     },
-    /// All voxels are equal, so that there is no standard deviation to divide by.
+    /// All voxels are equal, so the standard deviation is 0.
     #[error("no contrast, all {n_voxels} voxels are {value}; expected voxels that are not all equal")]
     Flat {
         /// The value.
@@ -49,13 +49,13 @@ pub enum AugmentError {
         /// Number of voxels.
         n_voxels: usize,
     },
-    /// Only cubes can be turned by 90 degrees and keep their shape.
+    /// Only cubes keep their shape under rotation by 90 degrees.
     #[error("the image has {dims:?} voxels, expected a cube to be turned by 90 degrees")]
     NotACube {
         /// Voxels along each axis.
         dims: [usize; 3],
     },
-    /// The image has no place in the world.
+    /// The affine of the image is invalid.
     #[error(transparent)]
     Affine(#[from] AffineError),
 }

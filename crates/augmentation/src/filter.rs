@@ -5,19 +5,19 @@ use std::f64::consts::PI;
 use brainreel_volume::Volume;
 use rayon::prelude::*;
 
-/// Lines that are worked on side by side.
+/// Number of lines processed together.
 const WIDTH: usize = 16;
-/// Standard deviations at which the Gaussian is cut off, as scipy does.
+/// Truncation of the Gaussian in standard deviations, as in scipy.
 const TRUNCATE: f64 = 4.0;
 /// Widest blur, in voxels to one side.
 pub(crate) const MAX_RADIUS: f64 = 4096.0;
 
-/// What lies beyond the ends of a line.
+/// Boundary mode of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beyond {
-    /// The line mirrored, its end voxel twice.
+    /// Mirrored, with the end voxel repeated.
     Mirror,
-    /// The line again.
+    /// Periodic.
     Wrap,
 }
 
@@ -63,11 +63,11 @@ fn gaussian(std: f64) -> Vec<f32> {
     side.iter().map(|weight| (weight / total) as f32).collect()
 }
 
-/// Weakens every `n_ghosts`-th plane of k-space across `axis` by `intensity`, but for those around its
-/// centre: the central one, or the share `restore` of all.
+/// Weakens every `n_ghosts`-th plane of k-space across `axis` by `intensity`, except around its centre: the
+/// central plane, or the central fraction `restore`.
 ///
-/// Only the position along `axis` decides what becomes of a plane, so that this is a circular
-/// convolution along that axis, with a kernel in closed form.
+/// The effect depends only on the position along `axis`, so this is a circular convolution along that axis,
+/// with a kernel in closed form.
 ///
 /// # Reference
 /// TorchIO's `Ghosting`.
@@ -92,7 +92,7 @@ fn ghost_kernel(n: usize, n_ghosts: usize, intensity: f64, restore: Option<f64>)
     let weakened: Vec<usize> = (0..n).step_by(n_ghosts).filter(|plane| !restored.contains(plane)).collect();
     let weight = |shift: usize| {
         let waves = weakened.iter().map(|&plane| {
-            // Whole turns are left out, which keeps the angle small and exact.
+            // Full turns are dropped, which keeps the angle small and exact.
             let turns = (plane.abs_diff(centre) * shift) % n;
             libm::cos(2.0 * PI * turns as f64 / n as f64)
         });
@@ -157,8 +157,8 @@ fn filter(volume: &mut Volume<f32>, axis: usize, kernel: &[f32], beyond: Beyond)
     });
 }
 
-/// Filters `n_lines` lines that lie side by side, and gives `write` the results of sixteen at a time:
-/// `write(place along the line, first line, values)`.
+/// Filters `n_lines` adjacent lines, and passes the results of sixteen at a time to `write(position along the
+/// line, first line, values)`.
 fn convolve(
     lines: &[f32],
     n_lines: usize,
@@ -236,7 +236,7 @@ mod tests {
         blur(&mut volume, [1.5, 0.0, 7.0]);
         assert!((mean(&volume) - before).abs() < 1e-4);
         for axis in 0..3 {
-            // The central plane of k-space, which holds the mean, is kept.
+            // The central plane of k-space, which holds the mean, is unchanged.
             ghosts(&mut volume, axis, 3, 0.8, None);
             assert!((mean(&volume) - before).abs() < 1e-4);
         }

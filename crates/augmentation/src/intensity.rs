@@ -5,18 +5,18 @@ use rayon::prelude::*;
 
 use crate::maths::{exp, ln, sin_cos_of_turns};
 
-/// Values in a block whose partial sum is formed by one thread.
+/// Block size of a partial sum, computed by one thread.
 const BLOCK: usize = 1 << 16;
-/// Sums that are formed side by side within a block.
+/// Number of parallel sums (lanes) within a block.
 const LANES: usize = 8;
-/// Pairs of voxels whose noise is drawn at a time.
+/// Voxel pairs whose noise is drawn together.
 const PAIRS: usize = 1 << 9;
 
 /// Subtracts the mean and divides by the sample standard deviation (n - 1) over all voxels.
-/// Returns `false`, leaving the voxels alone, if they are all equal or not all finite.
+/// Returns `false` and leaves the voxels unchanged if they are all equal or not all finite.
 ///
 /// # Determinism
-/// Sums in double precision over fixed blocks and lanes: the same bits for any number of threads.
+/// Sums fixed blocks and lanes in double precision, so the result is bit-identical for any number of threads.
 #[expect(clippy::cast_possible_truncation, reason = "voxels are single precision")]
 pub fn z_normalize(voxels: &mut [f32]) -> bool {
     let n = voxels.len() as f64;
@@ -56,7 +56,7 @@ fn blocked_sum(voxels: &[f32], term: impl Fn(f64) -> f64 + Sync) -> f64 {
 /// and `2 n + 1` of the stream of `seed`.
 ///
 /// # Determinism
-/// A voxel's noise depends on the seed and its place alone.
+/// The noise of a voxel depends only on the seed and its position.
 pub fn add_noise(voxels: &mut [f32], mean: f64, std: f64, seed: u64) {
     voxels.par_chunks_mut(2 * PAIRS).enumerate().for_each(|(idx, block)| {
         let (mut first, mut second) = ([0.0_f64; PAIRS], [0.0_f64; PAIRS]);
@@ -91,7 +91,7 @@ fn add_pairs(voxels: &mut [f32], even: &[f64], odd: &[f64]) {
 pub fn apply_gamma(voxels: &mut [f32], gamma: f64) {
     voxels.par_chunks_mut(BLOCK).for_each(|block| {
         for value in block {
-            // Zero is put aside, for which there is no logarithm.
+            // Zero has no logarithm and is handled separately.
             let size = f64::from(value.abs());
             let is_zero = size == 0.0;
             let power = exp(gamma * ln(if is_zero { 1.0 } else { size })) as f32;

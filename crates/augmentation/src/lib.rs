@@ -1,7 +1,6 @@
 //! Random transforms of training images with TorchIO's semantics.
 //!
-//! What is done to an image is drawn first and applied later, so that a [`Draw`] can be logged and
-//! replayed:
+//! Transforms are drawn first and applied later, so that a [`Draw`] can be logged and replayed:
 //!
 //! ```
 //! use brainreel_augmentation::{AugmentationConfig, Draw};
@@ -17,12 +16,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It knows nothing of files and networks. Volumes are RAS: along the first axis left and right, the
-//! second back and front, the third down and up.
+//! This crate is independent of files and networks. Volumes are RAS: the first axis runs from left to right,
+//! the second from posterior to anterior, the third from inferior to superior.
 //!
 //! # Determinism
-//! A draw depends on (run seed, scan, epoch) alone, and its result on the draw and the image alone:
-//! the same bits for any number of threads and on every platform.
+//! A draw depends only on (run seed, scan, epoch), and its result only on the draw and the image. The bits
+//! are the same for any number of threads and on every platform.
 
 mod affine;
 mod bias;

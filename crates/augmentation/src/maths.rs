@@ -1,8 +1,7 @@
-//! Elementary functions without branches or calls, so that the compiler can work on several numbers
-//! at a time, and with the same bits on every platform. Errors are below 1e-11, relative, which is
-//! far below what a single-precision voxel can tell.
+//! Elementary functions without branches or calls, so that the compiler can vectorise them, with the same
+//! bits on every platform. Relative errors are below 1e-11, far below single precision.
 
-/// Adding this to a number below 2^51 in size leaves its nearest integer in the low bits.
+/// Adding this to a number of magnitude below 2^51 leaves its nearest integer in the low bits.
 const ROUNDER: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
 /// Bits of 2^52: or-ed with an integer below 2^52 they give 2^52 plus that integer.
 const TWO_52_BITS: u64 = 0x4330_0000_0000_0000;
@@ -27,7 +26,7 @@ pub(crate) fn ln(x: f64) -> f64 {
     exponent * std::f64::consts::LN_2 + 2.0 * s * polynomial(z, series)
 }
 
-/// `e^x`; between `e^-690` and `e^690` beyond these.
+/// `e^x`, clamped to `e^-690` and `e^690`.
 #[inline]
 pub(crate) fn exp(x: f64) -> f64 {
     let y = (x * std::f64::consts::LOG2_E).clamp(-996.0, 996.0);

@@ -1,4 +1,4 @@
-//! What is drawn for a training scan in an epoch.
+//! Draws the transforms of a training scan in an epoch.
 
 use brainreel_artifact::{Random, derive_seed};
 
@@ -7,11 +7,11 @@ use crate::config::{AugmentationConfig, AugmentationPreset, Axis, TransformName}
 use crate::draw::{Draw, Transform};
 
 impl AugmentationConfig {
-    /// What is done to `scan_id` in `epoch`.
+    /// Draws the transforms of `scan_id` in `epoch`.
     ///
     /// # Determinism
-    /// Depends on the arguments alone. What is drawn for one transform does not depend on the settings
-    /// of the others.
+    /// Depends only on the arguments. The draw of one transform does not depend on the settings of the
+    /// others.
     #[must_use]
     pub fn draw(&self, run_seed: u64, scan_id: &str, epoch: usize) -> Draw {
         if self.preset == AugmentationPreset::None {
@@ -22,7 +22,7 @@ impl AugmentationConfig {
         Draw::new(self.order().into_iter().filter_map(|name| self.sample(name, seed)).collect())
     }
 
-    /// A transform of that name, if it is drawn at all.
+    /// The transform of this name, if it is drawn.
     fn sample(&self, name: TransformName, seed: u64) -> Option<Transform> {
         let mut random = match name {
             TransformName::Noise => Random::new(seed),
@@ -58,7 +58,7 @@ impl AugmentationConfig {
         Transform::Noise { mean: symmetric(&mut random, self.noise_mean), std, seed }
     }
 
-    /// As TorchIO, a number is drawn for each of the three axes, whether it may be mirrored or not.
+    /// As in TorchIO, a number is drawn for each of the three axes, even if it may not be mirrored.
     fn flip(&self, random: &mut Random) -> Option<Transform> {
         let drawn = Axis::ALL.map(|axis| (axis, random.uniform() < self.flip_probability));
         let mirrored = |(axis, hit): (Axis, bool)| (hit && self.flip_axes.contains(&axis)).then_some(axis);
@@ -106,7 +106,7 @@ fn after(seed: u64, n: usize) -> Random {
     random
 }
 
-/// Uniform in plus and minus `bound`.
+/// Uniform between minus and plus `bound`.
 fn symmetric(random: &mut Random, bound: f64) -> f64 {
     bound * (2.0 * random.uniform() - 1.0)
 }

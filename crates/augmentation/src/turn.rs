@@ -1,11 +1,11 @@
-//! Flips and quarter turns: voxels change places, none is computed anew.
+//! Flips and quarter turns, without interpolation.
 
 use brainreel_volume::Volume;
 use rayon::prelude::*;
 
 use crate::{AugmentError, Axis};
 
-/// Mirrors the image along an axis. The grid stays where it is.
+/// Mirrors the image along an axis. The grid does not change.
 pub(crate) fn flip(volume: &mut Volume<f32>, axis: Axis) {
     let [nx, ny, _] = volume.dims();
     let voxels = volume.as_mut_slice();
@@ -16,7 +16,7 @@ pub(crate) fn flip(volume: &mut Volume<f32>, axis: Axis) {
     }
 }
 
-/// Puts the rows of `length` values into the opposite order.
+/// Reverses the order of rows of `length` values.
 fn reverse_rows(values: &mut [f32], length: usize) {
     let n_rows = values.len() / length;
     let (front, back) = values.split_at_mut(n_rows / 2 * length);
@@ -26,8 +26,8 @@ fn reverse_rows(values: &mut [f32], length: usize) {
         .for_each(|(first, last)| first.swap_with_slice(last));
 }
 
-/// Turns a cube by `quarters` times 90 degrees about an axis through its centre, counter-clockwise
-/// seen from the axis's positive end, as a positive angle of the affine transform does.
+/// Rotates a cube by `quarters` times 90 degrees about an axis through its centre, counter-clockwise seen
+/// from the positive end of the axis, like a positive angle of the affine transform.
 pub(crate) fn rotate90(volume: &mut Volume<f32>, axis: Axis, quarters: u8) -> Result<(), AugmentError> {
     let dims @ [n, ..] = volume.dims();
     if dims != [n; 3] {
