@@ -1,47 +1,47 @@
-//! Which algorithm a convolution gets.
+//! Selects the algorithm of a convolution.
 
 use brainreel_kernels::{
     ConvShape, DirectConv, InstructionSet, LANES, NarrowConv, PlanarConv, TileSize, WinogradConv,
     planar_scratch_len, suits_winograd, winograd_scratch_len,
 };
 
-/// What to favour where speed costs digits.
+/// Trade-off between speed and accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Policy {
-    /// About the rounding errors of direct convolutions in single precision.
+    /// Rounding errors similar to direct convolution in single precision.
     Accurate,
     /// Up to three times those errors (still five digits), for a quarter to a third less time.
     #[default]
     Fast,
 }
 
-/// How transformed weights are held. They are up to eight times as many as those of the network.
+/// Storage of transformed weights, which are up to eight times as many as the network's weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum WeightFormat {
     /// In single precision.
     #[default]
     Single,
-    /// With eight bits of mantissa, and only with the smallest tiles: two bytes a number. Of R3D-18's output
-    /// the RMS error is 0.6 %, the largest 4 % of its RMS (measured with `engine_bench`).
+    /// With an 8-bit mantissa (two bytes per number), and only with the smallest tiles. For the output of
+    /// R3D-18 the RMS error is 0.6 % and the largest error 4 % of its RMS (measured with `engine_bench`).
     Bf16,
 }
 
-/// How a convolution is computed.
+/// Algorithm of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Algorithm {
-    /// From the planar input: one channel, or few.
+    /// Direct, from the planar input with one or few channels.
     Planar,
-    /// Every product for itself.
+    /// Direct convolution.
     Direct,
-    /// Winograd's, with tiles of this size.
+    /// Winograd convolution with tiles of this size.
     Winograd(TileSize),
-    /// To few output channels.
+    /// For few output channels.
     Narrow,
 }
 
-/// Output channels up to which [`Algorithm::Narrow`] pays.
+/// Largest number of output channels for which [`Algorithm::Narrow`] is faster.
 const NARROW: usize = 2;
-/// Input channels up to which the errors of larger tiles are small enough for [`Policy::Accurate`].
+/// Largest number of input channels for which larger tiles are accurate enough for [`Policy::Accurate`].
 const SHORT_SUM: usize = 64;
 /// Cost of transforming one number of a tile, in multiply-adds of a matrix product.
 const TRANSFORM_COST: f64 = 14.0;
@@ -53,7 +53,7 @@ const CACHED_WEIGHTS: usize = 16 << 20;
 impl Algorithm {
     /// The cheapest algorithm that `policy` allows for an output of `dims`.
     ///
-    /// `planar` tells that the input is the network's; `last` that the output is wanted planar.
+    /// `planar` means that the input is the network input; `last` means that the output must be planar.
     #[must_use]
     pub fn choose(
         shape: &ConvShape,
@@ -88,7 +88,7 @@ impl Algorithm {
         best.0
     }
 
-    /// Multiplications of an output of `dims`, and other work in the same unit.
+    /// Number of multiplications for an output of `dims`, with other work in the same unit.
     pub(crate) fn cost(self, shape: &ConvShape, dims: [usize; 3], n_images: usize) -> f64 {
         match self {
             Self::Winograd(size) => winograd_cost(shape, dims, n_images, size),
@@ -96,7 +96,7 @@ impl Algorithm {
         }
     }
 
-    /// Numbers of scratch memory for an input of `dims`.
+    /// Scratch memory for an input of `dims`, in elements.
     pub(crate) fn scratch_len(
         self,
         shape: &ConvShape,
@@ -134,7 +134,7 @@ fn winograd_cost(shape: &ConvShape, dims: [usize; 3], n_images: usize, size: Til
     tiles * products * (c * k + TRANSFORM_COST * (c + k)) + reading
 }
 
-/// A convolution with its weights as its algorithm reads them.
+/// A convolution with weights packed for its algorithm.
 #[derive(Debug, Clone)]
 pub(crate) enum Packed {
     Planar(PlanarConv),

@@ -1,8 +1,8 @@
-//! Places for maps in one piece of memory.
+//! Memory planning: offsets of feature maps in one arena.
 
 use std::ops::Range;
 
-/// A map's place and the steps from which to which it is needed.
+/// Size of a map and its lifetime in steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Need {
     pub(crate) len: usize,
@@ -12,10 +12,12 @@ pub(crate) struct Need {
     pub(crate) to: usize,
 }
 
-/// Numbers to which places are aligned: a page.
+/// Alignment of offsets in elements: one page.
 const ALIGN: usize = 1024;
 
-/// A place for each need, so that maps needed at the same time do not overlap, and the length of it all.
+/// Assigns an offset to each need so that maps with overlapping lifetimes do not overlap in memory. Returns
+/// the offsets and the total length. Places the largest maps first, each at the lowest offset that is free
+/// during its lifetime.
 ///
 /// The largest come first, each at the lowest place that is free while it is needed.
 pub(crate) fn place(needs: &[Need]) -> (Vec<Range<usize>>, usize) {
@@ -44,10 +46,10 @@ pub(crate) fn place(needs: &[Need]) -> (Vec<Range<usize>>, usize) {
     (placed.into_iter().map(|(_, range)| range).collect(), end)
 }
 
-/// Borrows `write` to write and `reads` to read, all disjoint from `write`.
+/// Borrows `write` mutably and `reads` immutably. All `reads` must be disjoint from `write`.
 ///
 /// # Panics
-/// If a range to read overlaps the one to write, or one another without being equal.
+/// If a read range overlaps the write range, or overlaps another read range without being equal to it.
 pub(crate) fn carve<'a>(
     arena: &'a mut [f32],
     write: &Range<usize>,
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn maps_of_one_time_do_not_overlap() {
-        // A chain with a skip from the first to the last, and lengths that tempt to reuse.
+        // A chain with a skip connection from first to last, and lengths that invite reuse.
         let needs: Vec<Need> = (0..40)
             .map(|i| Need {
                 len: 1 + i * 7919 % 5000,

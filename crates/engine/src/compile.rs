@@ -1,4 +1,4 @@
-//! From a network to a program.
+//! Compiles a network to a program.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::program::{NormMode, Options, Output, Program};
 use crate::schedule::{Schedule, Task, Tiling};
 use crate::step::{ConvStep, Layer, Place, Source, Step, Target, Work};
 
-/// Sizes of maps, from the largest on, that may be computed slab by slab.
+/// Number of largest map sizes that may be computed slab by slab.
 const MOST_LEVELS: usize = 3;
 /// Planes of a slab: whole Winograd tiles.
 const SLABS: [usize; 5] = [64, 32, 16, 8, 4];
@@ -22,7 +22,8 @@ impl Program {
     /// Compiles the part of `network` that leads to `output`, for `n_images` of `dims` voxels.
     ///
     /// # Errors
-    /// [`EngineError`] if maps do not fit each other or the input, or need more memory than allowed.
+    /// [`EngineError`] if map sizes are inconsistent with each other or the input, or need more memory than
+    /// allowed.
     pub fn new(
         network: &Network,
         output: Node,
@@ -35,8 +36,8 @@ impl Program {
 }
 
 impl Compiler<'_> {
-    /// The program: as a whole, or, where that takes more memory than allowed, the cheapest way that does not
-    /// of computing the largest maps slab by slab.
+    /// Compiles with whole maps, or, if that exceeds the memory limit, with the cheapest slab-by-slab plan
+    /// for the largest maps that fits.
     pub(crate) fn compile(self) -> Result<Program, EngineError> {
         let whole = self.plan(&Tiling { tiled: vec![false; self.network.ops.len()], slab: 1 });
         let fits = |plan: &Plan| self.options.max_memory_bytes.is_none_or(|limit| plan.n_bytes() <= limit);
@@ -56,7 +57,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Ways to save memory. Statistics of the batch need whole maps.
+    /// Tilings that save memory. Batch statistics need whole maps.
     fn tilings(&self) -> Vec<Tiling> {
         if self.options.norm == NormMode::Batch && self.network.norms().next().is_some() {
             return Vec::new();
@@ -80,7 +81,7 @@ impl Compiler<'_> {
         tilings
     }
 
-    /// Places and cost of a tiling.
+    /// Memory layout and cost of a tiling.
     fn plan(&self, tiling: &Tiling) -> Plan {
         let schedule = Schedule::new(self, tiling);
         let mut halos = vec![([0; 3], [0; 3]); schedule.held.len()];
@@ -93,7 +94,7 @@ impl Compiler<'_> {
                 let planes = schedule.held[held].planes;
                 let (to_low, to_high) = &mut halos[held];
                 for axis in 0..3 {
-                    // Planes that are there anyway count.
+                    // Planes that exist anyway count.
                     let (before, behind) = if axis == 0 { (first, planes - first - n) } else { (0, 0) };
                     to_low[axis] = to_low[axis].max(low[axis].saturating_sub(before));
                     to_high[axis] = to_high[axis].max(high[axis].saturating_sub(behind));
@@ -159,7 +160,7 @@ impl Compiler<'_> {
         (first - task.held_from(source), n)
     }
 
-    /// Halo that a convolution needs around `n` planes of a source.
+    /// Halo of a convolution around `n` planes of a source.
     fn halo(
         &self,
         task: &Task,
@@ -188,7 +189,7 @@ impl Compiler<'_> {
                 task.node,
                 (task.depths.start - task.held_from(task.node), task.depths.len()),
             );
-            // A halo is cleared before the map is written; that of a map in slabs for every slab.
+            // A halo is cleared before its map is written; for a map in slabs, before every slab.
             let clear = plan.schedule.of(task, task.node).and_then(|held| {
                 let whole = plan.schedule.held[held].group.is_none();
                 let done = std::mem::replace(&mut cleared[held], true);
@@ -225,7 +226,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// What a task does. Slabs of a convolution share its packed weights.
+    /// The operation of a task. Slabs of a convolution share its packed weights.
     fn step(
         &self,
         plan: &Plan,
@@ -291,19 +292,19 @@ impl Compiler<'_> {
     }
 }
 
-/// A schedule with the places of its maps.
+/// A schedule with its memory layout.
 struct Plan {
     schedule: Schedule,
-    /// Of each piece of memory.
+    /// For each memory block.
     places: Vec<Place>,
     arena_len: usize,
     scratch_len: usize,
-    /// Multiplications, roughly.
+    /// Approximate number of multiplications.
     cost: f64,
 }
 
 impl Plan {
-    /// Planes of a node as a task sees it, if it has a map.
+    /// Planes of a node from the view of a task, if it has a map.
     fn slab(&self, task: &Task, node: usize, (first, n): (usize, usize)) -> Option<Place> {
         let place = &self.places[self.schedule.of(task, node)?];
         Some(Place { range: place.range.clone(), layout: place.layout.slab(first, n) })

@@ -1,4 +1,4 @@
-//! What is known of a network on the way to a program.
+//! Compiler state of a network.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::program::Options;
 
 /// Input channels up to which the first convolution reads the planar input.
 const PLANAR_CHANNELS: usize = 4;
-/// What is known of every node on the way to a program.
+/// Compiler state of all nodes.
 pub(crate) struct Compiler<'a> {
     pub(crate) network: &'a Network,
     pub(crate) options: &'a Options,
@@ -20,7 +20,7 @@ pub(crate) struct Compiler<'a> {
     pub(crate) used: Vec<bool>,
     /// The algorithm of each convolution.
     pub(crate) algorithms: Vec<Option<Algorithm>>,
-    /// Upsamplings that the convolutions behind them do on the way.
+    /// Virtual upsamplings, which the following convolutions perform.
     pub(crate) virtual_upsampling: Vec<bool>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// An upsampling is virtual if all that read it, themselves or through a concatenation, are Winograd
+    /// An upsampling is virtual if all its readers, direct or through a concatenation, are Winograd
     /// convolutions.
     fn find_virtual_upsampling(&mut self) {
         let mut winograd_only = vec![true; self.network.ops.len()];
@@ -101,7 +101,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The maps that make up a node, each with whether it is upsampled on the way.
+    /// The maps of a node, each with whether it is virtually upsampled.
     pub(crate) fn sources(&self, node: Node) -> Vec<(Node, bool)> {
         match &self.network.ops[node.0] {
             Op::Concat { inputs } => inputs.iter().flat_map(|&input| self.sources(input)).collect(),
@@ -148,7 +148,7 @@ impl<'a> Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    /// The maps that a node reads, each with whether it is upsampled on the way; the residual last.
+    /// The maps that a node reads, each with whether it is virtually upsampled. The residual is last.
     pub(crate) fn reads(&self, node: usize) -> Vec<(usize, bool)> {
         let op = self.op(node);
         let residual = op.residual().map(|residual| (residual.0, false));
@@ -189,13 +189,13 @@ impl Compiler<'_> {
         start.min(end)..stop.min(end)
     }
 
-    /// The maps read through the kernel, not as a residual.
+    /// The maps read by the kernel, without the residual.
     pub(crate) fn sources_of(&self, node: usize) -> Vec<(usize, bool)> {
         let sources = self.op(node).inputs().iter().flat_map(|&input| self.sources(input));
         sources.map(|(source, upsampled)| (source.0, upsampled)).collect()
     }
 
-    /// Whether a node can be held in slabs alone.
+    /// Whether a node can be stored only in slabs.
     pub(crate) fn can_be_tiled(&self, node: usize) -> bool {
         node != self.output() && self.has_slabs(node)
     }

@@ -1,4 +1,4 @@
-//! What a network computes, for maps of any size.
+//! Network graph, independent of the input size.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::EngineError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node(pub(crate) usize);
 
-/// Batch normalisation behind a convolution.
+/// Batch normalisation after a convolution.
 #[derive(Debug, Clone)]
 pub struct Norm {
     /// Scale of each channel.
@@ -21,12 +21,12 @@ pub struct Norm {
     pub mean: Vec<f32>,
     /// Running variance of each channel.
     pub variance: Vec<f32>,
-    /// Added to the variance before the root.
+    /// Epsilon, added to the variance before the square root.
     pub epsilon: f64,
 }
 
 impl Norm {
-    /// Scale and shift that normalising by `moments` (mean, variance) amounts to.
+    /// Scale and shift equivalent to normalisation with `moments` (mean, variance).
     pub(crate) fn affine(&self, moments: impl Iterator<Item = (f64, f64)>) -> (Vec<f32>, Vec<f32>) {
         moments
             .zip(self.gamma.iter().zip(&self.beta))
@@ -37,26 +37,25 @@ impl Norm {
             .unzip()
     }
 
-    /// Scale and shift by the running statistics.
+    /// Scale and shift from the running statistics.
     pub(crate) fn running(&self) -> (Vec<f32>, Vec<f32>) {
         let mean = self.mean.iter().map(|&x| f64::from(x));
         self.affine(mean.zip(self.variance.iter().map(|&x| f64::from(x))))
     }
 }
 
-/// A convolution and all that is done at its store: normalisation or bias, residual, activation, in
-/// this order.
+/// A convolution with its fused operations: normalisation or bias, residual, activation, in this order.
 #[derive(Debug, Clone)]
 pub struct Conv {
-    /// What it computes.
+    /// Its shape.
     pub shape: ConvShape,
     /// `[channels_out, channels_in, depth, height, width]`.
     pub weights: Arc<[f32]>,
-    /// One number an output channel, or nothing.
+    /// One number per output channel, or empty.
     pub bias: Vec<f32>,
-    /// Normalisation; not together with a bias.
+    /// Normalisation. Must not be combined with a bias.
     pub norm: Option<Norm>,
-    /// A map of the output's size that is added.
+    /// A map of the output's size to add (residual).
     pub residual: Option<Node>,
     /// Applied last.
     pub activation: Activation,
@@ -72,7 +71,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// The map added at the store.
+    /// The residual map.
     pub(crate) fn residual(&self) -> Option<Node> {
         match self {
             Self::Conv { conv, .. } => conv.residual,
@@ -80,7 +79,7 @@ impl Op {
         }
     }
 
-    /// The maps read through the kernel, not as a residual.
+    /// The maps read by the kernel, without the residual.
     pub(crate) fn inputs(&self) -> &[Node] {
         match self {
             Self::Input => &[],
@@ -94,7 +93,7 @@ impl Op {
 
 /// A network of convolutions, pooling, upsampling and skip connections.
 ///
-/// It is built node by node, each of earlier ones, and can be compiled for any size of input
+/// It is built node by node from earlier nodes, and can be compiled for any input size
 /// ([`crate::Program::new`]).
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -104,7 +103,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network that has only its input.
+    /// Creates a network with only an input.
     #[must_use]
     pub fn new(channels: usize) -> Self {
         Self { ops: vec![Op::Input], channels: vec![channels] }
@@ -122,7 +121,7 @@ impl Network {
         self.channels[node.0]
     }
 
-    /// The map in front of the last `n_convs` convolutions up to `node`, in the order in which they were added.
+    /// The map before the last `n_convs` convolutions up to `node`, in order of addition.
     ///
     /// # Panics
     /// If there are fewer convolutions, or `n_convs` is zero.
@@ -136,7 +135,7 @@ impl Network {
         first.expect("the network has that many convolutions")
     }
 
-    /// The convolutions with batch normalisation, in the order in which they were added.
+    /// The convolutions with batch normalisation, in order of addition.
     pub fn norms(&self) -> impl Iterator<Item = &Norm> {
         self.ops.iter().filter_map(|op| match op {
             Op::Conv { conv, .. } => conv.norm.as_ref(),
@@ -147,11 +146,11 @@ impl Network {
     /// Adds a convolution.
     ///
     /// # Errors
-    /// [`EngineError::Build`] if weights, bias, normalisation or residual do not fit its shape, or the shape has
-    /// a kernel or stride of size zero.
+    /// [`EngineError::Build`] if weights, bias, normalisation or residual do not match its shape, or the
+    /// shape has a kernel or stride of size zero.
     ///
     /// # Panics
-    /// As all that take a [`Node`], if it is of another, larger network.
+    /// Like all functions that take a [`Node`], if it belongs to another, larger network.
     pub fn conv(&mut self, input: Node, conv: Conv) -> Result<Node, EngineError> {
         let shape = conv.shape;
         let refuse = |what: &'static str, got: usize, expected: usize| {
@@ -176,7 +175,7 @@ impl Network {
         Ok(self.push(Op::Conv { input, conv: Box::new(conv) }, shape.channels_out))
     }
 
-    /// Adds a pooling: the largest of each `size` of voxels.
+    /// Adds a max pooling over `size` voxels.
     ///
     /// # Panics
     /// If a size is zero.
@@ -185,17 +184,17 @@ impl Network {
         self.push(Op::MaxPool { input, size }, self.channels(input))
     }
 
-    /// Adds an upsampling: every voxel twice along each axis.
+    /// Adds a nearest-neighbour upsampling by 2 along each axis.
     pub fn upsample(&mut self, input: Node) -> Node {
         self.push(Op::Upsample { input }, self.channels(input))
     }
 
-    /// Adds a map that has the channels of all `inputs`. It costs nothing: the convolution behind it
-    /// reads each of them where it lies.
+    /// Adds a concatenation of the channels of all `inputs`. It is free: the following convolution reads each
+    /// input in place.
     ///
     /// # Errors
-    /// [`EngineError::Build`] if there is no input, or one but the last has channels that are not a multiple of
-    /// sixteen.
+    /// [`EngineError::Build`] if there is no input, or any input except the last has a number of channels
+    /// that is not a multiple of sixteen.
     pub fn concat(&mut self, inputs: &[Node]) -> Result<Node, EngineError> {
         if inputs.is_empty() {
             return Err(EngineError::Build { what: "maps to concatenate", got: 0, expected: 1 });

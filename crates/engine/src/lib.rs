@@ -1,9 +1,9 @@
 //! Runs 3-D convolutional networks on the CPU.
 //!
 //! A [`Network`] is a list of convolutions, poolings, upsamplings and concatenations. A [`Program`] is a
-//! network compiled for a size of input: layouts with the halos that its convolutions read, an
-//! algorithm for each of them, packed weights, and one arena in which maps that are not needed any more
-//! make room for others.
+//! network compiled for one input size: layouts with the halos that its convolutions read, an algorithm for
+//! each convolution, packed weights, and one arena in which maps reuse the memory of maps that are no longer
+//! needed.
 //!
 //! ```
 //! use brainreel_engine::{Activation, Conv, ConvShape, Network, Options, Program};
@@ -27,7 +27,7 @@
 //! # }
 //! ```
 //!
-//! It knows neither files nor patients, and has no automatic differentiation: gradients of single
+//! This crate is independent of files and subjects, and has no automatic differentiation. Gradients of single
 //! convolutions are in `brainreel_kernels`.
 
 mod algorithm;
@@ -44,26 +44,26 @@ pub use brainreel_kernels::{Activation, ConvShape, InstructionSet, TileSize};
 pub use graph::{Conv, Network, Node, Norm};
 pub use program::{Moments, NormMode, Options, Program, Progress};
 
-/// What can go wrong when a network is built, compiled or run.
+/// Errors of building, compiling and running a network.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// A layer's parts do not fit each other.
+    /// The parts of a layer are inconsistent.
     #[error("{got} {what}, expected {expected}")]
     Build {
         /// The part.
         what: &'static str,
-        /// What was given.
+        /// The given value.
         got: usize,
-        /// What fits.
+        /// The expected value.
         expected: usize,
     },
     /// Two maps that are added or concatenated have different sizes.
     #[error("a map of {got:?} voxels beside one of {expected:?}")]
     Size {
-        /// Size of the one.
+        /// Size of one map.
         got: [usize; 3],
-        /// Size of the other.
+        /// Size of the other map.
         expected: [usize; 3],
     },
     /// The input is too small for the network.
@@ -75,25 +75,25 @@ pub enum EngineError {
     /// The input has another length than the program was compiled for.
     #[error("{got} numbers of input, expected {expected}")]
     Input {
-        /// What was given.
+        /// The given value.
         got: usize,
-        /// What the program takes.
+        /// The expected length.
         expected: usize,
     },
-    /// The caller asked to stop.
+    /// The caller cancelled the run.
     #[error("stopped at layer {layer} of {n_layers}")]
     Cancelled {
-        /// The layer that was next.
+        /// The next layer.
         layer: usize,
-        /// Layers in all.
+        /// Total number of layers.
         n_layers: usize,
     },
     /// The maps need more memory than allowed.
     #[error("the network's maps need {need_bytes} bytes, the limit is {limit_bytes}")]
     Memory {
-        /// What is needed.
+        /// Required bytes.
         need_bytes: usize,
-        /// What is allowed.
+        /// Allowed bytes.
         limit_bytes: usize,
     },
 }

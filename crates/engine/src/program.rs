@@ -1,4 +1,4 @@
-//! Networks compiled for a size of input, and their execution.
+//! Compiled networks and their execution.
 
 use std::ops::Range;
 
@@ -12,29 +12,29 @@ use crate::algorithm::{Algorithm, Packed, Policy, WeightFormat};
 use crate::arena::carve;
 use crate::step::{ConvStep, Place, Step, Target, Work};
 
-/// Which statistics batch normalisation uses.
+/// Statistics for batch normalisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum NormMode {
-    /// The running ones, folded into the weights.
+    /// Running statistics, folded into the weights.
     #[default]
     Running,
-    /// Those of the batch; the program hands them out ([`Program::moments`]).
+    /// Batch statistics, available from [`Program::moments`].
     Batch,
 }
 
-/// How a network is compiled.
+/// Compiler options.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Speed or digits.
+    /// Speed or accuracy.
     pub policy: Policy,
-    /// How transformed weights are held.
+    /// Storage of transformed weights.
     pub weights: WeightFormat,
     /// Statistics of batch normalisation.
     pub norm: NormMode,
-    /// The vector instructions.
+    /// The instruction set.
     pub isa: InstructionSet,
-    /// Most bytes of maps and scratch memory (not weights). Where whole maps take more, the largest are computed
-    /// slab by slab, which changes rounding errors only.
+    /// Memory limit in bytes for maps and scratch memory (without weights). If whole maps need more, the
+    /// largest are computed slab by slab, which changes only rounding errors.
     pub max_memory_bytes: Option<usize>,
 }
 
@@ -50,26 +50,26 @@ impl Default for Options {
     }
 }
 
-/// Mean and biased variance of each channel in front of a batch normalisation, and how many numbers
-/// of a channel they were taken over.
+/// Mean and biased variance of each channel before a batch normalisation, and the number of values per
+/// channel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     /// Mean and variance of each channel.
     pub channels: Vec<(f64, f64)>,
-    /// Numbers of a channel: images times voxels.
+    /// Values per channel: images times voxels.
     pub n: usize,
 }
 
-/// Where a running program is.
+/// Progress of a running program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The layer that comes next.
+    /// The next layer.
     pub layer: usize,
-    /// Layers in all.
+    /// Total number of layers.
     pub n_layers: usize,
 }
 
-/// A network compiled for a size of input and a number of images.
+/// A network compiled for one input size and number of images.
 #[derive(Debug)]
 pub struct Program {
     pub(crate) isa: InstructionSet,
@@ -90,30 +90,31 @@ pub struct Program {
 pub(crate) enum Output {
     /// A blocked map in the arena.
     Map(Place),
-    /// Planar numbers of a map of so many channels.
+    /// Planar size of a map with this many channels, in elements.
     Planar { values: Vec<f32>, channels: usize },
 }
 
 impl Program {
-    /// Runs the network on planar images `[image][channel][depth][height][width]` and gives back the
-    /// output in the same order.
+    /// Runs the network on planar images `[image][channel][depth][height][width]` and returns the output in
+    /// the same layout.
     ///
     /// # Errors
     /// [`EngineError::Input`] if the input has another length.
     ///
     /// # Determinism
-    /// The same bits for any number of threads; in [`NormMode::Running`] also for an image alone and in a batch
-    /// of a program with the same algorithms.
+    /// Bit-identical for any number of threads. In [`NormMode::Running`] also for an image alone and in a
+    /// batch, if the programs use the same algorithms.
     pub fn run(&mut self, input: &[f32]) -> Result<Vec<f32>, EngineError> {
         self.execute(input, |_| true)?;
         Ok(self.output())
     }
 
-    /// As [`Program::run`], but stops before the next layer when `go_on` says so, and leaves the output to
+    /// As [`Program::run`], but stops before the next layer when `go_on` returns false. Read the output with
     /// [`Program::output`] and [`Program::averaged`].
     ///
     /// # Errors
-    /// [`EngineError::Input`] if the input has another length, [`EngineError::Cancelled`] if `go_on` said no.
+    /// [`EngineError::Input`] if the input has another length, [`EngineError::Cancelled`] if `go_on` returned
+    /// false.
     pub fn execute(
         &mut self,
         input: &[f32],
@@ -163,8 +164,8 @@ impl Program {
         }
     }
 
-    /// Statistics of the batch in front of every batch normalisation that leads to the output, in the order of
-    /// [`Network::norms`]; empty unless compiled with [`NormMode::Batch`].
+    /// Batch statistics before every batch normalisation that leads to the output, in the order of
+    /// [`Network::norms`]. Empty unless compiled with [`NormMode::Batch`].
     #[must_use]
     pub fn moments(&self) -> &[Moments] {
         &self.moments
@@ -182,7 +183,7 @@ impl Program {
         self.output_channels
     }
 
-    /// Which algorithm each convolution got.
+    /// The algorithm of each convolution.
     #[must_use]
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms

@@ -1,8 +1,8 @@
-//! In which order maps are computed, and which of them slab by slab.
+//! Order of computation, and which maps are computed slab by slab.
 //!
-//! Where memory is short, the largest maps are never whole: a *group* computes a slab of its targets, a
-//! few planes of depth, together with the planes of the maps in front of them that the slab depends on,
-//! then the next slab. Planes near the border of two slabs are computed for both.
+//! If memory is short, the largest maps never exist as a whole. A *group* computes one slab of its targets (a
+//! few depth planes), together with the planes of the preceding maps that the slab depends on, then the next
+//! slab. Planes near the border of two slabs are computed twice.
 
 use std::ops::Range;
 
@@ -10,26 +10,26 @@ use crate::arena::Need;
 use crate::compiler::Compiler;
 use crate::graph::Op;
 
-/// Planes of a map, computed at one go.
+/// Planes of a map that are computed together.
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) node: usize,
     pub(crate) depths: Range<usize>,
-    /// The group; none for a map that is computed as a whole.
+    /// The group. `None` for a map that is computed as a whole.
     pub(crate) group: Option<usize>,
     /// First plane of each map of the group that is in memory, by node.
     pub(crate) held_from: Vec<(usize, usize)>,
 }
 
-/// A piece of memory for a map, or for a slab of one.
+/// A memory block for a map or a slab.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) node: usize,
-    /// The group that it belongs to, if it is for a slab.
+    /// The group, if the block is for a slab.
     pub(crate) group: Option<usize>,
-    /// Planes that fit.
+    /// Capacity in planes.
     pub(crate) planes: usize,
-    /// When it is needed.
+    /// Its lifetime.
     from: usize,
     to: usize,
 }
@@ -47,14 +47,14 @@ impl Held {
     }
 }
 
-/// All tasks in order, and the memory that they need.
+/// All tasks in order, with their memory blocks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Schedule {
     pub(crate) tasks: Vec<Task>,
     pub(crate) held: Vec<Held>,
 }
 
-/// Which maps are only held slab by slab.
+/// Selects the maps that are stored only in slabs.
 #[derive(Debug, Clone)]
 pub(crate) struct Tiling {
     pub(crate) tiled: Vec<bool>,
@@ -65,9 +65,9 @@ pub(crate) struct Tiling {
 /// Maps that are computed together, slab by slab.
 #[derive(Debug, Clone)]
 struct Group {
-    /// Maps that are made whole, all of the same size.
+    /// Maps that are produced whole, all of the same size.
     targets: Vec<usize>,
-    /// Maps that are held only in slabs, in order.
+    /// Maps that are stored only in slabs, in order.
     members: Vec<usize>,
 }
 
@@ -85,7 +85,7 @@ impl Schedule {
                     schedule.whole(compiler, node, time);
                     time += 1;
                 }
-                // A group is worked off when its last target is due.
+                // A group is executed when its last target is due.
                 Some(number) if groups[number].targets.last() == Some(&node) => {
                     schedule.group(compiler, tiling, &groups[number], number, time);
                     time += groups[number].members.len() + groups[number].targets.len();
@@ -99,12 +99,12 @@ impl Schedule {
         schedule
     }
 
-    /// The memory of a node.
+    /// The memory block of a node.
     pub(crate) fn find(&self, node: usize, group: Option<usize>) -> Option<usize> {
         self.held.iter().position(|held| held.node == node && held.group == group)
     }
 
-    /// The memory of a node as a task sees it.
+    /// The memory block of a node from the view of a task.
     pub(crate) fn of(&self, task: &Task, node: usize) -> Option<usize> {
         task.group.and_then(|_| self.find(node, task.group)).or_else(|| self.find(node, None))
     }
@@ -184,7 +184,8 @@ impl Schedule {
     }
 }
 
-/// Groups of maps that read tiled ones. A map joins the group before it if nothing in between waits for that.
+/// Groups maps that read tiled maps. A map joins the preceding group if nothing in between depends on that
+/// group.
 fn groups(compiler: &Compiler<'_>, tiling: &Tiling) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for node in compiler.computed() {
@@ -234,7 +235,7 @@ fn needed(
         let node = order[place];
         let upsampled = compiler.reads(node).iter().any(|(_, upsampled)| *upsampled);
         let step = if upsampled || matches!(compiler.op(node), Op::Upsample { .. }) { 2 } else { 1 };
-        // Both planes that one of a smaller map stands for.
+        // Both planes that one plane of the smaller map represents.
         let depths = needed[place].clone().unwrap_or(0..0);
         let depths = depths.start / step * step..depths.end.next_multiple_of(step);
         needed[place] = Some(depths.clone());

@@ -1,4 +1,4 @@
-//! What a program does, map by map or slab by slab.
+//! Steps of a program, map by map or slab by slab.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use brainreel_kernels::{Activation, Layout};
 use crate::algorithm::Packed;
 use crate::graph::Norm;
 
-/// A map's place in the arena.
+/// Location of a map in the arena.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) range: Range<usize>,
@@ -19,7 +19,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     pub(crate) place: Place,
-    /// Whether every voxel stands for two on each axis.
+    /// Whether the map is virtually upsampled by 2 on each axis.
     pub(crate) upsampled: bool,
 }
 
@@ -28,28 +28,28 @@ pub(crate) struct Source {
 pub(crate) enum Step {
     /// The input in the blocked layout.
     Load { to: Place },
-    /// A convolution with all that is done at its store.
+    /// A convolution with its fused operations.
     Conv(Box<ConvStep>),
-    /// The largest of each `size` of voxels.
+    /// Max pooling over `size` voxels.
     MaxPool { from: Place, size: [usize; 3], to: Place },
-    /// Every voxel twice along each axis.
+    /// Nearest-neighbour upsampling by 2 along each axis.
     Upsample { from: Place, to: Place },
 }
 
-/// A step and what is done before it.
+/// A step with its preparation.
 #[derive(Debug, Clone)]
 pub(crate) struct Work {
-    /// A map whose halo is set to zero.
+    /// A map whose halo is zeroed first.
     pub(crate) clear: Option<Place>,
     pub(crate) step: Step,
 }
 
-/// A convolution, which may be run on many slabs.
+/// A convolution, which may run on many slabs.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) packed: Packed,
     pub(crate) bias: Vec<f32>,
-    /// Normalisation by the batch's own statistics.
+    /// Normalisation with batch statistics.
     pub(crate) batch_norm: Option<Norm>,
     pub(crate) activation: Activation,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Layer {
 #[derive(Debug, Clone)]
 pub(crate) struct ConvStep {
     pub(crate) layer: Arc<Layer>,
-    /// None for a convolution that reads the planar input.
+    /// `None` for a convolution that reads the planar input.
     pub(crate) sources: Vec<Source>,
     pub(crate) to: Target,
     /// First plane of the output that is computed.
