@@ -1,4 +1,4 @@
-//! Finds the brain in one NIfTI file: `bet IN.nii.gz MASK.nii.gz [CONFIG_JSON]`.
+//! Extracts the brain from one NIfTI file: `bet IN.nii.gz MASK.nii.gz [CONFIG_JSON]`.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Preprocesses one NIfTI file as a whole head and writes what came of each step:
-//! `preprocess_nifti IN.nii.gz OUT_FOLDER`. `reference/preprocess.py` compares it with nibabel and scipy.
+//! Preprocesses one NIfTI file as a whole head and writes the result of each step: `preprocess_nifti
+//! IN.nii.gz OUT_FOLDER`. `reference/preprocess.py` compares it with nibabel and scipy.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,49 +1,49 @@
-//! Finding the brain.
+//! Brain extraction.
 
 use brainreel_volume::{AffineError, Mask, Volume};
 
-/// Finds the brain in a head.
+/// Extracts the brain from a head.
 pub trait BrainExtractor: Sync {
-    /// Name and version, for the record.
+    /// Name and version for the record.
     fn name(&self) -> &str;
 
-    /// The brain's mask, on the grid of `head`.
+    /// The brain mask, on the grid of `head`.
     ///
     /// # Shapes
     /// `head`: closest-canonical, at its native spacing.
     ///
     /// # Errors
-    /// [`ExtractionError`] if there is no brain to be found.
+    /// [`ExtractionError`] if no brain is found.
     fn extract(&self, head: &Volume<f32>) -> Result<Mask, ExtractionError>;
 }
 
-/// Why no brain mask could be made.
+/// Errors of brain extraction.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExtractionError {
-    /// The mask holds no voxel.
+    /// The mask is empty.
     #[error("brain extraction by {extractor} found no voxel of brain")]
     Empty {
         /// Name of the extractor.
         extractor: String,
     },
-    /// The head is nothing that the extractor can work on.
+    /// The extractor cannot process the head.
     #[error("brain extraction by {extractor}: {problem}")]
     Input {
         /// Name of the extractor.
         extractor: String,
-        /// What is wrong, and what was expected.
+        /// The problem, and what was expected.
         problem: String,
     },
-    /// The extractor's network cannot be run.
+    /// The extractor's network failed.
     #[error("the network of {extractor} cannot be run: {problem}")]
     Network {
         /// Name of the extractor.
         extractor: String,
-        /// Why.
+        /// The cause.
         problem: String,
     },
-    /// The mask is not on the head's grid.
+    /// The mask has other dimensions than the head.
     #[error("brain mask by {extractor} has {got:?} voxels, expected those of the head, {expected:?}")]
     Shape {
         /// Name of the extractor.
@@ -53,7 +53,7 @@ pub enum ExtractionError {
         /// Dimensions of the head.
         expected: [usize; 3],
     },
-    /// A voxel that is not a number.
+    /// A voxel is not finite.
     #[error("brain extraction by {extractor}: voxel {first:?} is not finite, expected finite intensities")]
     NonFinite {
         /// Name of the extractor.
@@ -61,7 +61,7 @@ pub enum ExtractionError {
         /// Indices of the first.
         first: [usize; 3],
     },
-    /// Nothing stands out.
+    /// The image has no contrast.
     #[error(
         "brain extraction by {extractor} found no contrast, expected a head brighter than its background"
     )]
@@ -78,10 +78,10 @@ pub enum ExtractionError {
         extractor: String,
         /// Edges of the field of view.
         extent_mm: [f64; 3],
-        /// Smallest that is possible.
+        /// Smallest plausible value.
         smallest_mm: f64,
     },
-    /// What was found is no brain.
+    /// The mask has an implausible volume.
     #[error(
         "brain extraction by {extractor} found {ml:.0} ml, expected {least_ml} to {most_ml} ml; are voxels too large to show the skull, or is the spacing in the header not in mm?"
     )]
@@ -90,12 +90,12 @@ pub enum ExtractionError {
         extractor: String,
         /// Volume of the mask.
         ml: f64,
-        /// Smallest that is possible.
+        /// Smallest plausible value.
         least_ml: f64,
-        /// Largest that is possible.
+        /// Largest plausible value.
         most_ml: f64,
     },
-    /// Voxels have no place in the world.
+    /// The affine is invalid.
     #[error(transparent)]
     Affine(#[from] AffineError),
 }

@@ -1,4 +1,4 @@
-//! Why a scan cannot be preprocessed.
+//! Errors of preprocessing.
 
 use brainreel_volume::crop::CropError;
 use brainreel_volume::resample::ResampleError;
@@ -7,16 +7,16 @@ use brainreel_volume::zoom::ZoomError;
 use crate::ExtractionError;
 use crate::n4::N4Error;
 
-/// Why a scan cannot be preprocessed; the caller adds which scan.
+/// Errors of preprocessing. The caller adds the scan.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreprocessError {
-    /// Voxels that are not numbers.
+    /// Voxels that are not finite.
     #[error(
         "{n_voxels} voxels are not finite, the first at {first:?}; expected finite intensities everywhere"
     )]
     NonFinite {
-        /// How many.
+        /// Their number.
         n_voxels: usize,
         /// Indices of the first.
         first: [usize; 3],
@@ -34,9 +34,9 @@ pub enum PreprocessError {
     FieldOfView {
         /// Edges of the field of view.
         extent_mm: [f64; 3],
-        /// Spacing asked for.
+        /// The requested spacing.
         spacing_mm: f64,
-        /// Voxels allowed.
+        /// The voxel limit.
         max_voxels: usize,
     },
     /// Nothing is brighter than the threshold.
@@ -47,10 +47,10 @@ pub enum PreprocessError {
         /// The largest intensity.
         brightest: f64,
     },
-    /// The configuration names an extractor that is made elsewhere.
+    /// The configuration names an extractor that the caller must provide.
     #[error("brain_extractor = \"{choice}\" needs an extractor, and none was given")]
     NoExtractor {
-        /// What the configuration says.
+        /// The configured extractor.
         choice: &'static str,
     },
     /// The brain mask is smaller than a voxel of the new grid.
@@ -71,26 +71,26 @@ pub enum PreprocessError {
     /// Cropping is impossible.
     #[error(transparent)]
     Crop(#[from] CropError),
-    /// The cropped image cannot be stretched to the network's size.
+    /// The cropped image cannot be zoomed to the size of the network input.
     #[error(transparent)]
     Zoom(#[from] ZoomError),
 }
 
-/// Why a configuration is not usable.
+/// Errors of the configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A number is out of its range.
+    /// A number is out of range.
     #[error("preprocess.{field} is {got}, expected {expected}")]
     Range {
         /// Name of the field.
         field: &'static str,
-        /// What it was.
+        /// Its value.
         got: f64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// Settings that do not go together.
+    /// Settings that contradict each other.
     #[error(
         "preprocess.bias_correction = \"n4\" with bias_region = \"brain\" needs a brain mask, but brain_extractor is \
          \"none\""

@@ -1,10 +1,10 @@
-//! From a native T1-weighted volume to the network input.
+//! Preprocesses a native T1-weighted volume to the network input.
 //!
 //! [`preprocess`] and [`preprocess_with_brain`] are pure functions: closest-canonical orientation, brain
-//! mask, cubic B-spline resampling to an isotropic spacing, N4 inside the brain, crop to it with a
-//! margin, zoom to a cube. Beside the image they return the one affine that leads back to the scan
-//! ([`NetworkTransform`]), the images between the steps ([`Intermediates`]) and a [`QcRecord`]. [`steps`]
-//! lists the steps. Files, batches and parallelism over scans are the caller's.
+//! mask, cubic B-spline resampling to an isotropic spacing, N4 inside the brain, crop to the brain with a
+//! margin, zoom to a cube. They return the image, one affine that maps back to the scan
+//! ([`NetworkTransform`]), the intermediate images ([`Intermediates`]) and a [`QcRecord`]. [`steps`] lists
+//! the steps. The caller handles files, batches and parallelism over scans.
 //!
 //! ```
 //! use brainreel_preprocess::{PreprocessConfig, preprocess};
@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The SynthStrip network is a [`BrainExtractor`] that lives in a crate of its own.
+//! The SynthStrip network is a [`BrainExtractor`] in its own crate.
 
 pub mod bet;
 mod brain;
@@ -42,6 +42,6 @@ pub use steps::qc::{
 };
 pub use steps::scan::BiasStage;
 
-/// Revision of what this crate computes. Raise it whenever the same scan and configuration give other
-/// numbers: network inputs that were made under another revision are then made again.
+/// Revision of the results of this crate. Raise it whenever the same scan and configuration give other
+/// numbers. Network inputs of another revision are then recomputed.
 pub const REVISION: u32 = 3;

@@ -1,10 +1,10 @@
-//! Small helpers: numbers in their range, voxels in a mask.
+//! Helpers: range checks of settings, voxels in a mask.
 
 use brainreel_volume::{Grid, Mask, Volume};
 
 use crate::ConfigError;
 
-/// Refuses a setting that is out of its range, or not a number.
+/// Returns an error for a setting that is out of range or NaN.
 pub(crate) fn check(
     field: &'static str,
     got: f64,
@@ -29,7 +29,7 @@ pub(crate) fn clear_outside(volume: &mut Volume<f32>, mask: &Mask) {
     }
 }
 
-/// The values inside a mask.
+/// Values inside a mask.
 pub(crate) fn values_inside(volume: &Volume<f32>, mask: &Mask) -> Vec<f32> {
     let pairs = volume.as_slice().iter().zip(mask.as_slice());
     pairs.filter(|(_, inside)| **inside).map(|(value, _)| *value).collect()

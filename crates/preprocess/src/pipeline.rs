@@ -1,4 +1,4 @@
-//! The public functions: plan the steps, run them.
+//! The public functions: plan and run the steps.
 
 use brainreel_volume::{Grid, Mask, NetworkTransform, Volume};
 
@@ -11,41 +11,41 @@ use crate::{BrainExtractor, ExtractorChoice, PreprocessError, ValidPreprocessCon
 /// A preprocessed scan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preprocessed {
-    /// The cube that the network sees.
+    /// The network input.
     pub network_input: Volume<f32>,
-    /// From network voxels back to the scan.
+    /// Maps network voxels back to the scan.
     pub transform: NetworkTransform,
-    /// What was done.
+    /// The quality-control record.
     pub qc: QcRecord,
-    /// Images between the steps.
+    /// Intermediate images.
     pub stages: Intermediates,
 }
 
-/// Images between the steps.
+/// Intermediate images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intermediates {
-    /// The head as it was read, closest-canonical.
+    /// The input head, closest-canonical.
     pub head: Volume<f32>,
     /// The brain, on the grid of `head`. `None` without brain extraction.
     pub brain_mask: Option<Mask>,
-    /// What the bias field was estimated from. `None` without bias correction.
+    /// The image before bias correction, with the field. `None` without bias correction.
     pub bias: Option<BiasStage>,
-    /// The whole field of view just before the crop: resampled, without the skull if the brain was
-    /// extracted, corrected.
+    /// The whole field of view before the crop: resampled, skull-stripped if the brain was extracted, and
+    /// corrected.
     pub uncropped: Volume<f32>,
-    /// What counted as foreground of `uncropped`.
+    /// Foreground of `uncropped`.
     pub foreground: Mask,
 }
 
-/// Makes the network input of a head, with what `config` names alone: a threshold instead of a mask,
-/// or the classical extractor.
+/// Computes the network input of a head without an external extractor: with a threshold instead of a mask, or
+/// with the classical extractor, as configured.
 ///
 /// # Errors
-/// [`PreprocessError`]: the image is constant, not finite or has no foreground, its field of view is
-/// absurd, or the configuration names an extractor that [`preprocess_with_brain`] has to be given.
+/// [`PreprocessError`] if the image is constant, not finite or has no foreground, its field of view is
+/// implausible, or the configuration names an extractor that must be passed to [`preprocess_with_brain`].
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 pub fn preprocess(
     volume: &Volume<f32>,
     config: &ValidPreprocessConfig,
@@ -57,8 +57,8 @@ pub fn preprocess(
     }
 }
 
-/// Makes the network input of the brain that `extractor` finds. The mask, not a threshold, then decides
-/// what is foreground.
+/// Computes the network input of the brain extracted by `extractor`. The mask, not a threshold, defines the
+/// foreground.
 ///
 /// # Errors
 /// As [`preprocess`], and [`PreprocessError::Extraction`].
@@ -88,7 +88,7 @@ fn run(
     Ok(finish(scan, volume.grid(), names))
 }
 
-/// The result, after the last of `steps`.
+/// Builds the result after the last step.
 fn finish(scan: Scan<'_>, native: &Grid, steps: Vec<String>) -> Preprocessed {
     let Scan { head, image, brain_mask, brain, bias, framing, summaries, .. } = scan;
     let Framing { uncropped, foreground, crop_box } =

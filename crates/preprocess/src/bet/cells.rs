@@ -1,19 +1,19 @@
-//! Maps that are coarser than the voxels: how bright tissue is, how deep a place lies in the brain.
+//! Coarse maps of tissue intensity and of depth inside the brain.
 
 use brainreel_volume::{Affine, Grid, Mask, Volume, morphology};
 
 use crate::numbers::as_f64;
 
-/// Edge of the cells over which intensities are averaged, in mm.
+/// Cell edge for averaging intensities, in mm.
 const BRIGHTNESS_MM: f64 = 8.0;
 
 /// Rounds of smoothing between neighbouring cells: a Gaussian of about 11 mm.
 const N_ROUNDS: usize = 4;
 
-/// Edge of the cells in which sulci are closed, in mm.
+/// Cell edge for closing sulci, in mm.
 const CLOSING_MM: f64 = 2.0;
 
-/// Blocks of voxels, some of them beyond the volume.
+/// Blocks of voxels, some of them outside the volume.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     /// Number of cells along each axis.
@@ -33,7 +33,7 @@ impl Layout {
         Self { dims, edge, margin }
     }
 
-    /// The cell that row `[j, k]` of voxels begins in.
+    /// The cell that contains the start of voxel row `[j, k]`.
     fn row(&self, [j, k]: [usize; 2]) -> usize {
         let [y, z] = [j / self.edge[1] + self.margin[1], k / self.edge[2] + self.margin[2]];
         self.margin[0] + self.dims[0] * (y + self.dims[1] * z)
@@ -49,7 +49,7 @@ fn whole(value: f64) -> usize {
     value as usize
 }
 
-/// A value for each cell, and between their middles.
+/// A value per cell, interpolated between cell centres.
 #[derive(Debug, Clone)]
 pub(super) struct Cells {
     values: Vec<f32>,
@@ -57,7 +57,7 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Mean of the voxels of `mask` that are above `threshold`, smooth over about 11 mm.
+    /// Mean of the voxels of `mask` above `threshold`, smoothed over about 11 mm.
     pub(super) fn brightness(volume: &Volume<f32>, mask: &Mask, threshold: f32) -> Self {
         let layout = Layout::new(volume.grid(), BRIGHTNESS_MM, 0.0);
         let (mut sums, mut counts) = (vec![0.0_f32; layout.n_cells()], vec![0.0_f32; layout.n_cells()]);
@@ -82,8 +82,8 @@ impl Cells {
         Self { values: means.collect(), layout }
     }
 
-    /// How deep a place lies in `mask` after growing by `radius_mm` and filling its holes, in mm.
-    /// `None` of a volume with millions of voxels that are far larger than a brain.
+    /// Depth in `mask` after dilation by `radius_mm` and hole filling, in mm. `None` for a volume with
+    /// millions of voxels that are far larger than a brain.
     pub(super) fn depth(mask: &Mask, radius_mm: f64) -> Option<Self> {
         let layout = Layout::new(mask.grid(), CLOSING_MM, radius_mm + 2.0 * CLOSING_MM);
         let mut held = vec![false; layout.n_cells()];
@@ -103,7 +103,7 @@ impl Cells {
         Some(Self { values, layout })
     }
 
-    /// The map along a row of voxels, between the middles of cells.
+    /// The map along a row of voxels, interpolated between cell centres.
     pub(super) fn row(&self, [j, k]: [usize; 2], out: &mut [f32]) {
         let ((y, dy), (z, dz)) = (self.place(1, j), self.place(2, k));
         let [nx, ny, _] = self.layout.dims;
@@ -126,7 +126,7 @@ impl Cells {
         }
     }
 
-    /// The last cell whose middle lies not beyond a voxel, and how far the voxel is on the way to the next.
+    /// The last cell whose centre is not beyond a voxel, and the fractional position towards the next.
     #[expect(clippy::cast_possible_truncation, reason = "a share")]
     fn place(&self, axis: usize, voxel: usize) -> (usize, f32) {
         let last = self.layout.dims[axis] - 1;
@@ -138,7 +138,7 @@ impl Cells {
     }
 }
 
-/// A quarter, a half and a quarter of three neighbours along every axis; nothing beyond the ends.
+/// Smooths with weights 1/4, 1/2, 1/4 along every axis, and zero beyond the ends.
 fn smooth(cells: &mut [f32], dims: [usize; 3]) {
     let mut stride = 1;
     for n in dims {

@@ -1,4 +1,4 @@
-//! What can be chosen about the brain extraction.
+//! Settings of brain extraction.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigError;
 use crate::numbers::check;
 
-/// How the brain's surface is found.
+/// Settings of the classical extractor.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BetConfig {
@@ -29,7 +29,7 @@ impl BetConfig {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] names the first field that is out of its range.
+    /// [`ConfigError::Range`] names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check("bet.fractional_intensity", self.fractional_intensity, 0.05, 0.95, "0.05 to 0.95")?;
         check("bet.gradient", self.gradient, -1.0, 1.0, "-1 to 1")?;

@@ -1,48 +1,48 @@
-//! What is known about a head before its surface is looked for: intensities, centre, size.
+//! Initial estimates of a head: intensities, centre and size.
 
 use super::samples::Samples;
 use super::vector::{Point, length, minus};
 use crate::numbers::as_f64;
 
-/// Share of all voxels that are darker than the robust minimum.
+/// Fraction of all voxels below the robust minimum.
 const DARK_SHARE: f64 = 0.02;
 
-/// Share of all voxels that are darker than the first guess of the robust maximum.
+/// Fraction of all voxels below the initial robust maximum.
 const BRIGHT_SHARE: f64 = 0.98;
 
-/// Share of the head's voxels that are darker than the robust maximum: about the same where a third of
-/// the field of view is head, but it does not depend on how much air there is.
+/// Fraction of the head's voxels below the robust maximum. It is similar if the head fills a third of the
+/// field of view, but it does not depend on the amount of air.
 const BRIGHT_SHARE_OF_HEAD: f64 = 0.94;
 
-/// Rounds of finding the maximum from the head and the head from the maximum.
+/// Iterations of estimating the maximum from the head and the head from the maximum.
 const N_ROUNDS: usize = 3;
 
-/// Where the threshold between head and air lies, from the robust minimum to the maximum.
+/// Threshold between head and air, as a fraction between the robust minimum and maximum.
 const HEAD_THRESHOLD: f64 = 0.1;
 
-/// What a head is like.
+/// Estimates of a head.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Head {
     /// Robust minimum of the intensities.
     pub(super) dark: f64,
     /// Robust maximum of the intensities.
     pub(super) bright: f64,
-    /// Between air and head.
+    /// Threshold between air and head.
     pub(super) threshold: f64,
-    /// Median within the sphere: about that of grey and white matter.
+    /// Median within the sphere, close to that of grey and white matter.
     pub(super) median: f64,
-    /// Centre of gravity of what is above the threshold, in mm.
+    /// Centre of gravity of voxels above the threshold, in mm.
     pub(super) centre: Point,
-    /// No brain lies below this height, in mm.
+    /// Lower limit of the brain, in mm.
     pub(super) floor_mm: f64,
     /// Radius of a sphere of the head's volume, in mm.
     pub(super) radius_mm: f64,
 }
 
-/// From the top of the head down to the bottom of the cerebellum of nearly all adults, in mm.
+/// Distance from the top of the head to the bottom of the cerebellum in nearly all adults, in mm.
 const BRAIN_HEIGHT_MM: f64 = 150.0;
 
-/// From the top of the head down to where no brain is any more, whatever the neck looks like, in mm.
+/// Distance from the top of the head below which there is no brain, regardless of the neck, in mm.
 const FLOOR_MM: f64 = 160.0;
 
 impl Head {
@@ -82,7 +82,7 @@ impl Head {
     }
 }
 
-/// The robust minimum and maximum. `None` if they are the same.
+/// The robust minimum and maximum. `None` if they are equal.
 fn robust_range(voxels: &[f32]) -> Option<(f64, f64)> {
     let mut sorted = voxels.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -106,7 +106,7 @@ fn percentile(sorted: &[f32], share: f64) -> Option<f64> {
     sorted.get(at as usize).map(|value| f64::from(*value))
 }
 
-/// Height of the top of the head: the highest level, 2 mm thick, in which the head covers 10 cm².
+/// Height of the top of the head: the highest 2 mm slab in which the head covers 10 cm².
 fn top(samples: &Samples, threshold: f64) -> Option<f64> {
     const LEVEL_MM: f64 = 2.0;
     const AREA_MM2: f64 = 1000.0;

@@ -1,23 +1,22 @@
-//! A classical brain extraction: a balloon that grows until it meets the border of the brain.
+//! Classical brain extraction: a deformable surface that grows until it meets the brain border.
 //!
-//! A tessellated sphere is put into the middle of the head and moved by three forces: one keeps its
-//! vertices apart evenly, one keeps it smooth, and one pushes it outwards as long as what lies under it
-//! is brain, judged from the darkest and the brightest intensity on the way in. It feels its way
-//! through a copy of the head in voxels of about 2 mm, in world space, so that spacing, orientation
-//! and handedness of the scan do not matter.
+//! A tessellated sphere starts in the centre of the head and is moved by three forces. One keeps its vertices
+//! evenly spaced, one keeps it smooth, and one pushes it outwards while the tissue under it is brain, judged
+//! by the smallest and largest intensity along the inward normal. It samples a copy of the head in voxels of
+//! about 2 mm, in world space, so that spacing, orientation and handedness of the scan do not matter.
 //!
-//! Added to the paper:
-//! - The neck does not draw the centre down: only the upper 150 mm of the head count for it.
+//! Additions to the paper:
+//! - Only the upper 150 mm of the head determine the centre, so that the neck does not pull it down.
 //! - The intensity range is that of the head, not of the field of view with its air.
 //! - The sphere grows with 642 vertices first and then with 2562.
-//! - Nothing more than 160 mm below the top of the head is taken in.
-//! - Where the surface bursts through the skull (thin bone, thick slices), the fractional intensity is
-//!   raised, as long as the surface comes to lie on a border of more contrast.
-//! - Muscle, fat and marrow that the surface takes in are parted from the brain by component.
-//! - A brain that was stripped before is kept as it is.
+//! - Nothing more than 160 mm below the top of the head is included.
+//! - If the surface leaks through the skull (thin bone, thick slices), the fractional intensity is increased
+//!   as long as the surface reaches a border with more contrast.
+//! - Enclosed muscle, fat and marrow are separated from the brain by connected components.
+//! - An image that is already skull-stripped is left unchanged.
 //!
-//! The mask reaches over sulci and ventricles, and a millimetre or so into the fluid on the surface: it
-//! is made not to cut into brains with atrophy.
+//! The mask includes sulci, ventricles and about one millimetre of surface fluid, so that it does not cut
+//! into brains with atrophy.
 //!
 //! ```
 //! use brainreel_preprocess::BrainExtractor;
@@ -66,42 +65,42 @@ use samples::Samples;
 use sphere::Sphere;
 use surface::{Surface, Surroundings};
 
-/// Name and version, for the record.
+/// Name and version for the record.
 const NAME: &str = "bet 1";
 
-/// Subdivisions of the sphere at first (642 vertices) and at last (2562).
+/// Initial (642 vertices) and final (2562 vertices) subdivisions of the sphere.
 const COARSE: usize = 3;
 
-/// Moves of the coarse surface, and of the fine one.
+/// Iterations of the coarse and of the fine surface.
 const N_COARSE: usize = 400;
 const N_FINE: usize = 150;
 
-/// How stiff the coarse surface is, in turn, as long as it folds onto itself.
+/// Stiffness values of the coarse surface, tried in turn while it folds onto itself.
 const STIFFNESS: [f64; 3] = [1.0, 3.0, 10.0];
 
-/// Smallest volume of what can be a human brain, in ml.
+/// Smallest plausible volume of a human brain, in ml.
 const LEAST_ML: f64 = 100.0;
 
-/// Largest volume of a brain with its fluid, in ml.
+/// Largest plausible volume of a brain with its fluid, in ml.
 const MOST_ML: f64 = 2200.0;
 
-/// Steps by which the fractional intensity is raised as long as the surface runs through the skull: in
-/// thick slices bone is no darker than fluid, and the temporal bone is thin.
+/// Increments of the fractional intensity while the surface runs through the skull. In thick slices bone is
+/// no darker than fluid, and the temporal bone is thin.
 const RAISE: f64 = 0.05;
 const N_RAISES: usize = 8;
 
-/// From one fractional intensity to the next the volume falls evenly. It falls by more than this share,
-/// and by more than so many times the next fall, where the surface has burst through the skull.
+/// The volume decreases steadily with the fractional intensity. A leak through the skull shows as a decrease
+/// by more than this fraction, and by more than this multiple of the next decrease.
 const BURST_SHARE: f64 = 0.06;
 const BURST_FALLS: f64 = 2.0;
 
-/// Share of the vertices that may lie on another part of the surface.
+/// Largest share of vertices that may touch another part of the surface.
 const MOST_FOLDED: f64 = 0.02;
 
-/// Smallest field of view along an axis in which there can be a brain, in mm.
+/// Smallest field of view along an axis that can contain a brain, in mm.
 const SMALLEST_MM: f64 = 40.0;
 
-/// Largest share of the brain that may shine outside of it if somebody has stripped the head before.
+/// Largest bright volume outside the brain, as a fraction of the brain, in a skull-stripped image.
 const STRIPPED_SHARE: f64 = 0.1;
 
 /// Brain extraction by a deformable surface.
@@ -114,10 +113,10 @@ pub struct Bet {
 }
 
 impl Bet {
-    /// An extractor with these settings.
+    /// Creates an extractor with these settings.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] names the first setting that is out of its range.
+    /// [`ConfigError::Range`] names the first setting that is out of range.
     pub fn new(config: BetConfig) -> Result<Self, ConfigError> {
         config.validate()?;
         Ok(Self { config })
@@ -129,7 +128,7 @@ impl Bet {
         BetConfig { fractional_intensity, ..self.config }
     }
 
-    /// What a surface encloses that is not larger than a brain.
+    /// The volume enclosed by a surface that is not larger than a brain.
     fn enclosed(
         &self,
         head: &Volume<f32>,
@@ -153,10 +152,10 @@ impl Bet {
             let [here, next, last] = [0, 1, 2].map(|more| grown[raise + more].volume_ml());
             let has_burst = here - next > (BURST_SHARE * here).max(BURST_FALLS * (next - last));
             smallest_ml = smallest_ml.min(here);
-            // A smaller surface must lie on a better border, or it falls into the brain.
+            // A smaller surface must reach a better border, otherwise it shrinks into the brain.
             let gains = weak_shares[raise + 1] <= weak_shares[raise];
             if here <= MOST_ML && !(has_burst && gains) {
-                // One step more after a burst: a bulge may be left.
+                // One more step after a leak, because a bulge may remain.
                 let raise = if raise > 0 && gains { raise + 1 } else { raise };
                 let config = self.raised(raise);
                 let surroundings = Surroundings { samples, head: measured, config: &config };
@@ -215,7 +214,7 @@ fn implausible(ml: f64) -> ExtractionError {
     ExtractionError::Volume { extractor: NAME.to_owned(), ml, least_ml: LEAST_ML, most_ml: MOST_ML }
 }
 
-/// The voxels inside the fine surface; grown again and stiffer, as long as it folds onto itself.
+/// The voxels inside the fine surface. It is grown again with more stiffness while it folds onto itself.
 fn refined(
     head: &Volume<f32>,
     grown: Surface<'_>,
@@ -239,7 +238,7 @@ fn refined(
     raster::fill(head.grid(), &surface.vertices, &fine.triangles)
 }
 
-/// Everything bright, if that is hardly more than what the surface encloses: then there is no skull.
+/// All bright voxels, if they are hardly more than the surface encloses, which means that there is no skull.
 fn stripped(head: &Volume<f32>, enclosed: &Mask, measured: &Head) -> Option<Mask> {
     let (mut n_inside, mut n_beyond) = (0, 0);
     let mut all = enclosed.clone();

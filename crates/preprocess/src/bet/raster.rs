@@ -1,4 +1,4 @@
-//! From a closed surface to the voxels inside it.
+//! Rasterises a closed surface to the voxels inside it.
 
 use brainreel_volume::{Grid, Mask, Volume};
 use rayon::prelude::*;
@@ -7,24 +7,24 @@ use super::samples::INVERTIBLE;
 use super::sphere::Triangle;
 use super::vector::Point;
 
-/// Steps of a voxel that corners are rounded to, so that edges can be walked in exact arithmetic.
+/// Subvoxel steps to which corners are rounded, so that edges can be evaluated in exact arithmetic.
 const STEPS: f64 = 65_536.0;
 
-/// Corners farther out than this, in voxels, are moved there: products of coordinates then fit 64 bits.
+/// Corners are clamped to this distance, in voxels, so that products of coordinates fit 64 bits.
 const FARTHEST_VOXELS: f64 = 8192.0;
 
-/// A corner: exact along the second and third axis, in steps; real along the first, in voxels.
+/// A corner: exact in steps along the second and third axis, real-valued in voxels along the first.
 #[derive(Debug, Clone, Copy)]
 struct Corner {
     along: f64,
     across: [i64; 2],
 }
 
-/// The voxels whose centres lie within the surface.
+/// The voxels whose centres are inside the surface.
 ///
-/// Lines of voxels along the first axis are cut by the triangles; a voxel is inside where the surface
-/// winds around it. Whether a line meets a triangle is decided in integers, ties by an infinitesimal
-/// shift of all lines, so that no line slips through an edge or a corner.
+/// Voxel lines along the first axis are intersected with the triangles. A voxel is inside if the winding
+/// number is not zero. Intersections are decided in integers, and ties by an infinitesimal shift of all
+/// lines, so that no line passes through an edge or corner.
 pub(super) fn fill(grid: &Grid, vertices: &[Point], triangles: &[Triangle]) -> Mask {
     let world_to_voxel = grid.affine().inverse().expect(INVERTIBLE);
     let corners: Vec<Corner> = vertices.iter().map(|vertex| corner(world_to_voxel.apply(*vertex))).collect();
@@ -53,7 +53,7 @@ fn to_steps(voxels: f64) -> i64 {
     (voxels * STEPS).round() as i64
 }
 
-/// The voxel centres between the smallest and the largest of three coordinates, given in steps.
+/// The voxel centres between the smallest and largest of three coordinates in steps.
 fn span(steps: [i64; 3], n: usize) -> std::ops::Range<usize> {
     let (low, high) = steps.iter().fold((i64::MAX, i64::MIN), |(low, high), &s| (low.min(s), high.max(s)));
     let first = usize::try_from((low.max(0) + 65_535) >> 16).unwrap_or(0);
@@ -68,7 +68,7 @@ fn fill_plane(
     triangles: &[Triangle],
     sign: i32,
 ) {
-    // By how much the winding number changes on arriving at a voxel.
+    // Change of the winding number at a voxel.
     let mut change = vec![0_i32; ni * nj];
     for triangle in triangles {
         for line in span(triangle.map(|vertex| corners[vertex].across[0]), nj) {
@@ -98,7 +98,7 @@ fn first_voxel_after(along: f64) -> usize {
     along.ceil().max(0.0) as usize
 }
 
-/// Where a line along the first axis enters (turn +1) or leaves (-1) through a triangle.
+/// Intersection of a line along the first axis with a triangle, entering (turn +1) or leaving (-1).
 fn crossing(corners: &[Corner], triangle: &Triangle, line: [usize; 2]) -> Option<(f64, i32)> {
     let [a, b, c] = *triangle;
     let (ab, bc, ca) = (side(corners, a, b, line), side(corners, b, c, line), side(corners, c, a, line));
@@ -124,7 +124,7 @@ fn side(corners: &[Corner], from: usize, to: usize, line: [usize; 2]) -> Side {
     let (dy, dz) = (end[0] - start[0], end[1] - start[1]);
     let [y, z] = line.map(|index| i64::try_from(index).unwrap_or(i64::MAX >> 20) << 16);
     let area = dy * (z - start[1]) - dz * (y - start[0]);
-    // The line is thought of as shifted by a little in y and by far less in z.
+    // The line is shifted by an infinitesimal amount in y and by a much smaller one in z.
     let is_left = match area.signum() {
         0 => dz < 0 || dz == 0 && dy > 0,
         sign => sign > 0,

@@ -1,4 +1,4 @@
-//! The copy of the head that the surface feels its way through.
+//! Downsampled copy of the head, in which the surface samples intensities.
 
 use brainreel_volume::{Affine, Grid, Volume};
 use rayon::prelude::*;
@@ -6,8 +6,7 @@ use rayon::prelude::*;
 use super::vector::Point;
 use crate::numbers::as_f64;
 
-/// Voxels of the copy are about this large: fine enough for a skull of 3 mm and more, and noise is
-/// averaged away.
+/// Voxel size of the copy: fine enough for a skull of at least 3 mm, and coarse enough to average noise.
 const SPACING_MM: f64 = 2.0;
 
 /// [`Affine::new`] checks it.
@@ -19,7 +18,7 @@ pub(super) struct Samples {
     grid: Grid,
     voxels: Vec<f32>,
     world_to_voxel: Affine,
-    /// What lies outside of the field of view.
+    /// Value outside the field of view.
     outside: f32,
 }
 
@@ -49,7 +48,7 @@ impl Samples {
         &self.voxels
     }
 
-    /// World position of every voxel, with its value.
+    /// World position and value of every voxel.
     pub(super) fn placed(&self) -> impl Iterator<Item = (Point, f32)> + '_ {
         let [ni, nj, _] = self.grid.dims();
         self.voxels.iter().enumerate().map(move |(at, &value)| {
@@ -57,8 +56,8 @@ impl Samples {
         })
     }
 
-    /// The darkest and the brightest value on the way from `start` along `direction`: the darkest of
-    /// `n_dark` steps of `step_mm`, the brightest of the first `n_bright`; the start itself counts.
+    /// Smallest and largest value along `direction` from `start`: the smallest of `n_dark` steps of
+    /// `step_mm`, the largest of the first `n_bright`. The start itself is included.
     pub(super) fn extremes(&self, start: Point, direction: Point, way: Way) -> (f64, f64) {
         let from = self.world_to_voxel.apply(start);
         let to = self.world_to_voxel.apply([0, 1, 2].map(|a| start[a] + way.step_mm * direction[a]));
@@ -74,8 +73,8 @@ impl Samples {
         (f64::from(dark), f64::from(bright))
     }
 
-    /// Trilinear interpolation at a voxel position; beyond the outermost centres the nearest of them
-    /// for half a voxel.
+    /// Trilinear interpolation at a voxel position. Up to half a voxel beyond the outermost centres the
+    /// nearest value is used.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -113,7 +112,7 @@ impl Samples {
     }
 }
 
-/// How far to look.
+/// Search distances.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
     pub(super) step_mm: f64,
@@ -121,7 +120,7 @@ pub(super) struct Way {
     pub(super) n_bright: usize,
 }
 
-/// Voxels along an axis that are averaged.
+/// Block size in voxels along an axis.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to the axis")]
 fn block(spacing_mm: f64, n: usize) -> usize {
     ((SPACING_MM / spacing_mm).round() as usize).clamp(1, n)

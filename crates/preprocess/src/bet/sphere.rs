@@ -1,10 +1,10 @@
-//! The tessellated sphere that a surface starts as.
+//! Tessellated sphere, the initial surface.
 
 use std::collections::BTreeMap;
 
 use super::vector::{Point, cross, dot, minus, plus, unit};
 
-/// Most neighbours of a vertex: the twelve corners of the icosahedron have five, all others six.
+/// Largest number of neighbours of a vertex. The twelve corners of the icosahedron have five, all others six.
 const MAX_NEIGHBOURS: usize = 6;
 
 /// Corners of a triangle, counter-clockwise seen from outside.
@@ -19,7 +19,7 @@ pub(super) struct Sphere {
     pub(super) triangles: Vec<Triangle>,
     /// Neighbours of each vertex, counter-clockwise seen from outside.
     pub(super) rings: Vec<Ring>,
-    /// The ends of the edges that the last vertices are the middles of.
+    /// The edges whose midpoints are the vertices added last.
     pub(super) halved: Vec<[usize; 2]>,
 }
 
@@ -37,8 +37,7 @@ impl Ring {
 }
 
 impl Sphere {
-    /// An icosahedron whose triangles are cut into four `n_subdivisions` times:
-    /// `10 * 4^n + 2` vertices, `20 * 4^n` triangles.
+    /// An icosahedron subdivided `n_subdivisions` times: `10 * 4^n + 2` vertices, `20 * 4^n` triangles.
     pub(super) fn new(n_subdivisions: usize) -> Self {
         let (directions, triangles) = icosahedron();
         let rings = rings(directions.len(), &triangles);
@@ -46,7 +45,7 @@ impl Sphere {
         (0..n_subdivisions).fold(sphere, |sphere, _| sphere.subdivided())
     }
 
-    /// Cuts every triangle into four at the middles of its edges, which come after the old vertices.
+    /// Splits every triangle into four at its edge midpoints, which are appended to the vertices.
     pub(super) fn subdivided(&self) -> Self {
         let mut directions = self.directions.clone();
         let (mut middles, mut halved) = (BTreeMap::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! The surface and the forces that move it.
+//! The deformable surface and its forces.
 
 use rayon::prelude::*;
 
@@ -9,31 +9,31 @@ use super::vector::{Point, cross, dot, length, minus, plus, times, unit};
 use crate::bet::BetConfig;
 use crate::numbers::as_f64;
 
-/// Radii of curvature between which smoothing sets in, in mm.
+/// Radii of curvature between which smoothing increases, in mm.
 const SMALLEST_RADIUS_MM: f64 = 3.33;
 const LARGEST_RADIUS_MM: f64 = 10.0;
 
-/// How far inwards the darkest and the brightest intensity are looked for, in mm.
+/// Inward search distances for the smallest and largest intensity, in mm.
 const DARK_DEPTH_MM: f64 = 20.0;
 const BRIGHT_DEPTH_MM: f64 = 10.0;
 const STEP_MM: f64 = 2.0;
 
-/// Share of the intensity force in a step, in edge lengths.
+/// Weight of the intensity force per step, in edge lengths.
 const SPEED: f64 = 0.05;
 
-/// Vertices nearer than this many edges, though far apart on the sphere, are a fold.
+/// Vertices closer than this many edges but far apart on the sphere are a fold.
 const FOLD_EDGES: f64 = 0.4;
 
-/// The border of the brain is weak where it is darker outside by less than this share of the median.
+/// The brain border is weak where the outside is darker by less than this fraction of the median.
 const WEAK: f64 = 0.3;
 
-/// How far to both sides of the surface its contrast is looked for.
+/// Distance to both sides of the surface at which contrast is measured.
 const BESIDE: Way = Way { step_mm: STEP_MM, n_dark: 3, n_bright: 3 };
 
-/// How far apart on the sphere, in edges.
+/// Smallest distance on the sphere of a fold, in edges.
 const APART_EDGES: f64 = 4.0;
 
-/// A closed surface on its way to the border of the brain.
+/// A closed surface that evolves towards the brain border.
 #[derive(Debug, Clone)]
 pub(super) struct Surface<'a> {
     sphere: &'a Sphere,
@@ -41,14 +41,14 @@ pub(super) struct Surface<'a> {
 }
 
 impl<'a> Surface<'a> {
-    /// A sphere in the middle of the head.
+    /// Creates a sphere in the centre of the head.
     pub(super) fn start(sphere: &'a Sphere, head: &Head) -> Self {
         let radius = 0.5 * head.radius_mm;
         let vertices = sphere.directions.iter().map(|d| plus(head.centre, times(*d, radius))).collect();
         Self { sphere, vertices }
     }
 
-    /// The same surface with four times the triangles; `sphere` is the subdivided one.
+    /// Subdivides the surface to four times the triangles. `sphere` is the subdivided sphere.
     pub(super) fn refined(self, sphere: &Sphere) -> Surface<'_> {
         let mut vertices = self.vertices;
         for [a, b] in &sphere.halved {
@@ -57,8 +57,8 @@ impl<'a> Surface<'a> {
         Surface { sphere, vertices }
     }
 
-    /// Moves the surface `n_iterations` times, on one thread: steps are too short to be shared out, and
-    /// other scans keep other threads busy.
+    /// Moves the surface `n_iterations` times, on one thread. Steps are too short for several threads, and
+    /// other scans keep the other threads busy.
     pub(super) fn evolve(&mut self, surroundings: &Surroundings<'_>, n_iterations: usize, stiffness: f64) {
         let mut moved = self.vertices.clone();
         for _ in 0..n_iterations {
@@ -71,7 +71,7 @@ impl<'a> Surface<'a> {
         }
     }
 
-    /// Mean distance of neighbours, in mm.
+    /// Mean edge length, in mm.
     fn mean_edge_mm(&self) -> f64 {
         let (mut sum, mut n) = (0.0, 0.0);
         for [a, b, c] in &self.sphere.triangles {
@@ -83,7 +83,7 @@ impl<'a> Surface<'a> {
         sum / n
     }
 
-    /// Volume of what the surface encloses.
+    /// Enclosed volume.
     pub(super) fn volume_ml(&self) -> f64 {
         let centre = self.vertices[0];
         let tetrahedron = |triangle: &Triangle| {
@@ -93,8 +93,8 @@ impl<'a> Surface<'a> {
         self.sphere.triangles.iter().map(tetrahedron).sum()
     }
 
-    /// Share of the vertices at which it is hardly darker outside of the surface than inside: where it
-    /// runs through bone into what lies beyond, or through a brain.
+    /// Share of vertices at which the outside is hardly darker than the inside. There the surface runs
+    /// through bone into tissue beyond, or through the brain.
     pub(super) fn weak_share(&self, surroundings: &Surroundings<'_>) -> f64 {
         let Surroundings { samples, head, .. } = surroundings;
         let weak = self.vertices.iter().zip(&self.sphere.rings).filter(|(here, ring)| {
@@ -106,7 +106,7 @@ impl<'a> Surface<'a> {
         as_f64(weak.count()) / as_f64(self.vertices.len())
     }
 
-    /// Outwards.
+    /// Outward normals.
     fn normal(&self, here: Point, ring: &Ring) -> Point {
         let neighbours = ring.vertices();
         let spokes = neighbours.iter().map(|neighbour| minus(self.vertices[*neighbour], here));
@@ -118,7 +118,7 @@ impl<'a> Surface<'a> {
         }))
     }
 
-    /// Share of the vertices that lie on another part of the surface.
+    /// Share of vertices that touch another part of the surface.
     pub(super) fn folded_share(&self) -> f64 {
         let n = self.vertices.len();
         let edge_mm = self.mean_edge_mm();
@@ -134,7 +134,7 @@ impl<'a> Surface<'a> {
     }
 }
 
-/// What the surface grows in.
+/// Environment of the surface.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) samples: &'a Samples,
@@ -149,7 +149,7 @@ struct Forces<'a> {
 }
 
 impl Forces<'_> {
-    /// By how much a vertex moves.
+    /// Displacement of a vertex.
     fn on(&self, vertices: &[Point], here: Point, ring: &Ring) -> Point {
         let neighbours = ring.vertices();
         let (mut normal, mut mean) = ([0.0; 3], [0.0; 3]);
@@ -168,8 +168,7 @@ impl Forces<'_> {
         plus(times(sideways, 0.5), times(normal, outwards))
     }
 
-    /// How much of the way to the mean of its neighbours a vertex goes, along the normal: little on a
-    /// smooth surface, nearly all of it on a spike.
+    /// Smoothing weight along the normal: small on a smooth surface, close to one on a spike.
     fn curvature(&self, height: f64) -> f64 {
         let radius = self.edge_mm * self.edge_mm / (2.0 * height.abs()).max(1e-9);
         let middle = 0.5 * (1.0 / SMALLEST_RADIUS_MM + 1.0 / LARGEST_RADIUS_MM);
@@ -178,7 +177,7 @@ impl Forces<'_> {
         (share * self.stiffness).min(1.0)
     }
 
-    /// Positive where what lies under the surface is brain, negative where it is not.
+    /// Positive where the tissue under the surface is brain, negative elsewhere.
     fn intensity(&self, here: Point, normal: Point) -> f64 {
         let Surroundings { samples, head, .. } = self.surroundings;
         if here[2] < head.floor_mm {

@@ -1,4 +1,4 @@
-//! The whole extraction on phantoms whose brain is known.
+//! The whole extraction on phantoms with a known brain.
 
 use brainreel_volume::{Affine, Grid};
 use rayon::ThreadPoolBuilder;

@@ -1,8 +1,8 @@
-//! Taking away what a surface may enclose besides the brain: muscle, fat and marrow behind thin bone.
+//! Removes tissue that the surface encloses besides the brain: muscle, fat and marrow behind thin bone.
 //!
-//! Muscle and fat hang together with the brain by little more than partial volume. Of all tissue
-//! inside the surface, shrunk a little, the largest component is the brain; grown again and closed over
-//! sulci and ventricles it bounds the mask.
+//! Muscle and fat are connected to the brain by little more than partial volume. The tissue inside the
+//! surface is eroded slightly; its largest component is the brain. This is dilated again and closed over
+//! sulci and ventricles, and bounds the mask.
 
 use brainreel_volume::crop::{crop, mask_box, pad};
 use brainreel_volume::morphology::{dilate, erode, fill_holes, largest_component};
@@ -12,29 +12,29 @@ use rayon::prelude::*;
 use super::cells::Cells;
 use super::head::Head;
 
-/// Tissue is brighter than this share of the way from dark to what tissue is like around: above fluid,
-/// below grey matter. Less if the fractional intensity asks for a larger brain.
+/// Tissue threshold as a fraction between dark and the local tissue intensity: above fluid, below grey
+/// matter. It is smaller if the fractional intensity requests a larger brain.
 const TISSUE_SHARE: f64 = 0.6;
 
-/// How far that share is above the fractional intensity at least.
+/// Smallest difference between that fraction and the fractional intensity.
 const ABOVE_FRACTION: f64 = 0.1;
 
-/// By how much tissue is shrunk to part it from muscle and fat, in mm. More would cut thin gyri.
+/// Erosion radius to separate the brain from muscle and fat, in mm. A larger one would cut thin gyri.
 const PART_MM: f64 = 1.3;
 
-/// By how much it is grown again.
+/// Dilation radius, in mm.
 const REGROW_MM: f64 = PART_MM + 1.0;
 
-/// Further steps by which it is grown in voxels larger than [`PART_MM`].
+/// Additional dilation steps for voxels larger than [`PART_MM`].
 const N_COARSE_REGROWTHS: usize = 2;
 
 /// Sulci of up to twice this width are closed.
 const CLOSE_MM: f64 = 10.0;
 
-/// How far the mask may reach beyond the closed brain: fluid, and partial volume.
+/// Largest distance of the mask from the closed brain: fluid and partial volume.
 const MARGIN_MM: f64 = 0.5;
 
-/// The part of `mask` that belongs to the brain.
+/// Restricts `mask` to the brain.
 pub(super) fn trim(volume: &Volume<f32>, mask: &Mask, head: &Head, fractional_intensity: f64) -> Mask {
     let share = TISSUE_SHARE.min(fractional_intensity + ABOVE_FRACTION);
     trimmed(volume, mask, head, share).unwrap_or_else(|| mask.clone())
@@ -48,7 +48,7 @@ fn trimmed(volume: &Volume<f32>, mask: &Mask, head: &Head, tissue_share: f64) ->
     let core = largest_component(&erode(&tissue, PART_MM.max(closest_mm)));
     let mut brain = both(&dilate(&core, REGROW_MM.max(2.0 * closest_mm)), &tissue);
     if closest_mm > PART_MM {
-        // Gyri are no thicker than what such voxels take away: they grow again along themselves.
+        // With such voxels the erosion removes whole gyri. They are restored by dilation within the tissue.
         for _ in 0..N_COARSE_REGROWTHS {
             brain = both(&dilate(&brain, 1.5 * closest_mm), &tissue);
         }
@@ -65,7 +65,7 @@ fn tissue(volume: &Volume<f32>, inside: &Mask, head: &Head, share: f64) -> Mask 
     where_cells(inside, &brightness, |at, brightness| values[at] > dark + share * (brightness - dark))
 }
 
-/// The voxels of `mask` of which `is_kept` holds, given their place in the data and a map's value there.
+/// The voxels of `mask` for which `is_kept` is true, given their index and the value of a map.
 fn where_cells(mask: &Mask, cells: &Cells, is_kept: impl Fn(usize, f32) -> bool + Sync) -> Mask {
     let mut kept = mask.clone();
     let [ni, nj, _] = mask.dims();

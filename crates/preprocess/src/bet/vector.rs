@@ -27,7 +27,7 @@ pub(super) fn length(a: Point) -> f64 {
     dot(a, a).sqrt()
 }
 
-/// The direction of `a`; zero if it has none.
+/// Normalises `a`. Zero stays zero.
 pub(super) fn unit(a: Point) -> Point {
     let norm = length(a);
     if norm > 0.0 { times(a, 1.0 / norm) } else { [0.0; 3] }

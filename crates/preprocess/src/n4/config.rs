@@ -1,4 +1,4 @@
-//! What can be chosen about the bias correction.
+//! Settings of bias correction.
 
 use brainreel_named::named;
 use schemars::JsonSchema;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ConfigError;
 use crate::numbers::{as_f64, check};
 
-/// How the bias field is estimated; the defaults are those of ANTs.
+/// Settings of N4. The defaults are those of ANTs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct N4Config {
@@ -46,46 +46,47 @@ impl Default for N4Config {
 }
 
 named! {
-    /// What becomes of voxels of the mask that are not positive.
+    /// Treatment of mask voxels that are not positive.
     #[derive(Default)]
     #[non_exhaustive]
     pub enum NonPositive {
         /// They are excluded.
         #[default]
         LeftOut = "left_out",
-        /// They take part with their intensity instead of its logarithm, as in ITK: for comparisons with it on
-        /// whole images, whose air has zeros.
+        /// They are included with their intensity instead of its logarithm, as in ITK, for comparisons on
+        /// whole images whose air has zeros.
         AsLogarithm = "as_logarithm",
     }
 }
 
 impl NonPositive {
-    /// Whether it is the default, which is not written: files from before the choice stay the same.
+    /// Whether it is the default. The default is not serialised, so that files from before this setting stay
+    /// unchanged.
     fn is_left_out(&self) -> bool {
         matches!(self, Self::LeftOut)
     }
 }
 
-/// How coarse the B-spline mesh of the first level is.
+/// Resolution of the first level's B-spline mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum N4Mesh {
     /// Mesh elements along each axis of the image.
     Elements([usize; 3]),
-    /// Edge of a mesh element in mm. As in ANTs the mesh then reaches over the edges of the image, by
-    /// whole voxels, so that elements have this size along every axis.
+    /// Edge of a mesh element in mm. As in ANTs, the mesh then extends beyond the image by whole voxels, so
+    /// that elements have this size along every axis.
     SplineDistanceMm(f64),
 }
 
-/// Finest mesh that is allowed in the first level.
+/// Finest allowed mesh of the first level.
 const MAX_ELEMENTS: usize = 64;
 
 impl N4Config {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] names the first field that is out of its range.
+    /// [`ConfigError::Range`] names the first field that is out of range.
     pub fn validated(self) -> Result<ValidN4Config, ConfigError> {
         check("n4.shrink_factor", as_f64(self.shrink_factor), 1.0, 32.0, "1 to 32")?;
         check("n4.n_iterations", as_f64(self.n_iterations.len()), 1.0, 8.0, "1 to 8 levels")?;
@@ -108,7 +109,7 @@ impl N4Config {
     }
 }
 
-/// Settings that were checked. Made by [`N4Config::validated`], read like an [`N4Config`].
+/// Validated settings, created by [`N4Config::validated`]. Dereferences to [`N4Config`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidN4Config(N4Config);
 

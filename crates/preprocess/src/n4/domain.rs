@@ -1,4 +1,4 @@
-//! How voxels, the samples that are fitted and the mesh lie on one another.
+//! Geometry of voxels, samples and mesh.
 
 use brainreel_kernels::{LatticeAxis, LatticeGrid};
 use brainreel_volume::Grid;
@@ -6,21 +6,21 @@ use brainreel_volume::Grid;
 use super::{N4Config, N4Error, N4Mesh};
 use crate::numbers::as_f64;
 
-/// The last sample of an axis lies this part of a step before the end of the domain, which is open
-/// (the B-spline epsilon of ITK).
+/// The last sample of an axis is this fraction of a step before the end of the half-open domain (the B-spline
+/// epsilon of ITK).
 const END_STEPS: f64 = 1e-3;
 
-/// A voxel so small that a mesh element holds more of them is not believed.
+/// Largest plausible number of voxels per mesh element.
 const MAX_DISTANCE_VOXELS: f64 = 1e5;
 
-/// More control points than this are not made: 4 million, 32 MiB.
+/// Largest number of control points: 4 million, 32 MiB.
 const MAX_CONTROL: usize = 1 << 22;
 
 /// One axis: the image, and around it the domain of the mesh.
 #[derive(Debug, Clone, Copy)]
 struct DomainAxis {
     n_voxels: usize,
-    /// Voxels that the domain has before the first one of the image.
+    /// Voxels of the domain before the first image voxel.
     n_before: usize,
     n_domain: usize,
     shrink: usize,
@@ -34,7 +34,7 @@ impl DomainAxis {
         Self { n_voxels, n_before: 0, n_domain: n_voxels, shrink, n_spans }
     }
 
-    /// A mesh of as few elements of `distance` voxels as cover the image, which lies in its middle.
+    /// The smallest mesh of elements of `distance` voxels that covers the image, which is centred in it.
     fn of_distance(n_voxels: usize, shrink: usize, distance: f64) -> Self {
         if n_voxels == 1 {
             return Self::of_elements(n_voxels, shrink, 1);
@@ -52,10 +52,10 @@ impl DomainAxis {
         (self.n_domain / self.shrink).max(1)
     }
 
-    /// The samples that lie on voxels of the image: their place in the domain and the voxel.
+    /// The samples on image voxels: position in the domain and voxel.
     fn samples(&self) -> impl Iterator<Item = (usize, usize)> {
         let (n, shrink) = (self.n_domain_samples(), self.shrink);
-        // The samples lie in the middle of the domain; halves are rounded up.
+        // The samples are centred in the domain. Halves are rounded up.
         let first = (self.n_domain - 1).saturating_sub(shrink * (n - 1)).div_ceil(2);
         let (n_before, n_voxels) = (self.n_before, self.n_voxels);
         (0..n)
@@ -63,7 +63,7 @@ impl DomainAxis {
             .filter(move |&(_, voxel)| voxel < n_voxels)
     }
 
-    /// Places `among` `n` evenly spaced ones that reach from end to end of the mesh.
+    /// Positions `among` `n` evenly spaced ones that span the mesh.
     fn lattice(&self, among: impl Iterator<Item = usize>, n: usize, level: usize) -> LatticeAxis {
         let n_spans = self.n_spans << level;
         let step = as_f64(n_spans) / as_f64((n - 1).max(1));
@@ -85,7 +85,7 @@ pub(super) struct Domain {
 }
 
 impl Domain {
-    /// Lays the mesh over the image.
+    /// Creates the mesh over the image.
     pub(super) fn new(grid: &Grid, config: &N4Config) -> Result<Self, N4Error> {
         let (dims, spacing_mm, shrink) = (grid.dims(), grid.spacing_mm(), config.shrink_factor);
         let axes = [0, 1, 2].map(|axis| match config.mesh {
@@ -102,7 +102,7 @@ impl Domain {
         Ok(Self { axes })
     }
 
-    /// The voxels along each axis that are sampled.
+    /// The sampled voxels along each axis.
     pub(super) fn sampled_voxels(&self) -> [Vec<usize>; 3] {
         self.axes.map(|axis| axis.samples().map(|(_, voxel)| voxel).collect())
     }
@@ -114,8 +114,8 @@ impl Domain {
         }))
     }
 
-    /// All voxels in the mesh of `level`. Like ITK and ANTs this puts the first and the last voxel at
-    /// the ends of the mesh, where at the fit the first and the last sample were.
+    /// All voxels in the mesh of `level`. As in ITK and ANTs, the first and last voxel are at the ends of the
+    /// mesh, where the first and last sample were during the fit.
     pub(super) fn voxel_grid(&self, level: usize) -> LatticeGrid {
         LatticeGrid::new(
             self.axes
@@ -132,7 +132,7 @@ mod tests {
         axis.samples().map(|(_, voxel)| voxel).collect()
     }
 
-    /// Voxels that `SimpleITK.Shrink` takes of 0, 1, 2 ...
+    /// Voxels that `SimpleITK.Shrink` selects from 0, 1, 2 ...
     #[test]
     fn samples_lie_in_the_middle() {
         assert_eq!(voxels(DomainAxis::of_elements(5, 1, 1)), [0, 1, 2, 3, 4]);

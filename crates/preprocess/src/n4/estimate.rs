@@ -1,4 +1,4 @@
-//! The iterations: sharpen, fit what is left over, add it to the field.
+//! The iterations: sharpen, fit the residual, add it to the field.
 
 use brainreel_kernels::{LatticeGrid, refine_lattice};
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use crate::numbers::as_f64;
 /// `f32::EPSILON`, as in ITK where weights are one.
 const LEAST_SUPPORT: f64 = 1.2e-8;
 
-/// The log field as control points of the finest mesh, and how it came about.
+/// The log field as control points of the finest mesh, with convergence data.
 #[derive(Debug)]
 pub(super) struct Estimate {
     pub(super) control: Vec<f64>,
@@ -65,7 +65,7 @@ impl<'a> Mesh<'a> {
         Self { samples, numerator: grid.cubed_over_squares(), support, least_support, grid }
     }
 
-    /// Fits what the sharpening lays to the field and adds it to the control points.
+    /// Fits the residual of the sharpening and adds it to the control points.
     ///
     /// # Reference
     /// B-spline approximation of Lee 1997, with weights as in `itk::BSplineScatteredDataPointSetToImageFilter`.
@@ -87,8 +87,8 @@ impl<'a> Mesh<'a> {
         }
     }
 
-    /// Brings the field on the samples up to date; how much it changed, as the coefficient of variation
-    /// of the ratio of the old field to the new one.
+    /// Updates the field at the samples. Returns its change as the coefficient of variation of the ratio of
+    /// the old field to the new one.
     fn update(&self, control: &[f64], log_field: &mut [f32]) -> f64 {
         let n = self.samples.plane_len();
         let planes: Vec<Moments> = log_field

@@ -1,12 +1,12 @@
-//! N4: taking the smooth bias field of coils and tissue out of a T1-weighted image.
+//! N4: removes the smooth bias field of coils and tissue from a T1-weighted image.
 //!
-//! A field that multiplies the image blurs the histogram of log intensities. Each iteration sharpens
-//! the histogram, lays what an intensity differs from its sharpened one to the field, fits a cubic
-//! B-spline to that, and adds it to the field; the mesh gets finer from level to level. Voxels and
-//! control points lie on grids, so that fit and evaluation go axis by axis.
+//! A multiplicative field blurs the histogram of log intensities. Each iteration sharpens the histogram,
+//! attributes the difference between intensity and sharpened intensity to the field, fits a cubic B-spline to
+//! that difference, and adds it to the field. The mesh becomes finer from level to level. Voxels and control
+//! points are on grids, so fit and evaluation work axis by axis.
 //!
-//! Where the paper and ITK's implementation differ, this is ITK's, as in ANTs and SimpleITK. Different
-//! from ITK, voxels of the mask that are not positive are left out of the estimate ([`NonPositive`]).
+//! Where the paper and ITK differ, this follows ITK, like ANTs and SimpleITK. Unlike ITK, mask voxels that
+//! are not positive are excluded from the estimate ([`NonPositive`]).
 //!
 //! ```
 //! use brainreel_preprocess::n4::{N4Config, correct_bias};
@@ -22,7 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It does not find the brain: on a whole head the field follows fat and air, so give it a brain mask.
+//! It does not extract the brain. On a whole head the field follows fat and air, so pass a brain mask.
 //!
 //! # Reference
 //! Tustison et al. 2010, doi:10.1109/TMI.2010.2046908.
@@ -47,32 +47,32 @@ use samples::Samples;
 /// An image without its bias field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct N4Output {
-    /// The image divided by the field, inside and outside of the mask.
+    /// The image divided by the field, inside and outside the mask.
     pub corrected: Volume<f32>,
-    /// The field: a gain, without unit and positive. It goes to one far outside of the mask.
+    /// The field: a positive gain without unit. It approaches one far outside the mask.
     pub field: Volume<f32>,
-    /// Iterations done at each level.
+    /// Number of iterations at each level.
     pub n_iterations: Vec<usize>,
-    /// The last change of the field at each level: the coefficient of variation of its ratio.
-    /// Infinite where no iteration was done.
+    /// The last change of the field at each level: the coefficient of variation of its ratio. Infinite
+    /// without iterations.
     pub convergence: Vec<f64>,
 }
 
 /// Estimates the bias field of `volume` and divides the image by it.
 ///
-/// The field is estimated from the positive voxels of `mask` (everywhere if there is none) whose
-/// weight is above zero. `weights` say how much a voxel counts in the fit of the field, not in the
-/// histogram. The field has a scale of its own: the brightness of the corrected image is arbitrary.
+/// The field is estimated from positive voxels of `mask` (everywhere without a mask) with a weight above
+/// zero. `weights` apply to the fit of the field, not to the histogram. The scale of the field is arbitrary,
+/// and so is the brightness of the corrected image.
 ///
 /// # Shapes
 /// Mask and weights have the dimensions of `volume`.
 ///
 /// # Errors
-/// [`N4Error`]: dimensions differ, a voxel is not finite, a weight is negative, mask and weights leave
-/// no voxel, none of them is positive, the mesh is too fine.
+/// [`N4Error`] if dimensions differ, a voxel is not finite, a weight is negative, mask and weights select no
+/// voxel, no selected voxel is positive, or the mesh is too fine.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 ///
 /// # Reference
 /// Tustison et al. 2010, doi:10.1109/TMI.2010.2046908; `itk::N4BiasFieldCorrectionImageFilter`.

@@ -1,4 +1,4 @@
-//! The voxels that the field is estimated from.
+//! Samples from which the field is estimated.
 
 use brainreel_volume::{Mask, Volume};
 use rayon::prelude::*;
@@ -6,20 +6,20 @@ use rayon::prelude::*;
 use super::domain::Domain;
 use super::{N4Config, N4Error, NonPositive};
 
-/// Log intensities and weights on the sampled grid, the first axis fastest.
+/// Log intensities and weights on the sampled grid, first axis fastest.
 #[derive(Debug)]
 pub(super) struct Samples {
     dims: [usize; 3],
     log_intensity: Vec<f32>,
-    /// Zero for samples that are left out.
+    /// Zero for excluded samples.
     weight: Vec<f32>,
 }
 
 impl Samples {
     /// Samples the image where the mask and the weights allow it and the intensity is positive.
     ///
-    /// ITK lets voxels that are not positive take part with the intensity in place of its logarithm,
-    /// which tells nothing of the field; here they are left out unless the configuration wants them.
+    /// ITK includes voxels that are not positive with their intensity instead of its logarithm, which says
+    /// nothing about the field. Here they are excluded unless the configuration includes them.
     pub(super) fn new(
         volume: &Volume<f32>,
         mask: Option<&Mask>,
@@ -90,7 +90,7 @@ impl Samples {
         f64::from(self.log_intensity[at]) - f64::from(log_field[at])
     }
 
-    /// Whether sample `at` takes part.
+    /// Whether sample `at` is included.
     pub(super) fn is_used(&self, at: usize) -> bool {
         self.weight[at] > 0.0
     }

@@ -1,4 +1,4 @@
-//! Sharpening the histogram of log intensities: what an intensity would be without the field's blur.
+//! Sharpens the histogram of log intensities: removes the blur of the field.
 //!
 //! # Reference
 //! Sled, Zijdenbos, Evans 1998, doi:10.1109/42.668698, section II-B; details as in
@@ -10,7 +10,7 @@ use super::N4Config;
 use super::samples::Samples;
 use crate::numbers::as_f64;
 
-/// Counts of corrected log intensities, each shared between the two nearest bins.
+/// Counts of corrected log intensities, each divided between the two nearest bins.
 #[derive(Debug)]
 pub(super) struct Histogram {
     low: f64,
@@ -86,7 +86,7 @@ pub(super) struct Sharpening {
 }
 
 impl Sharpening {
-    /// What of a log intensity is laid to the field: the intensity less the sharpened one.
+    /// The part of a log intensity attributed to the field: the intensity minus the sharpened one.
     pub(super) fn residual(&self, value: f64) -> f64 {
         let (bin, part) = self.histogram.place(value);
         let [here, next] = [self.expected[bin], self.expected[bin + 1]];
@@ -95,14 +95,15 @@ impl Sharpening {
     }
 }
 
-/// A Gaussian of unit sum about element 0, going round at the ends; `fwhm` in elements.
+/// A periodic Gaussian of unit sum around element 0. `fwhm` is in elements.
 fn gaussian(n: usize, fwhm: f64) -> Vec<f64> {
     let scale = 2.0 * (LN_2 / PI).sqrt() / fwhm;
     let at = |i: usize| as_f64(i.min(n - i)) / fwhm;
     (0..n).map(|i| scale * libm::exp(-4.0 * LN_2 * at(i) * at(i))).collect()
 }
 
-/// Takes `blur` out of `counts` by a Wiener filter; what comes out negative is zero. The scale is free.
+/// Deconvolves `blur` from `counts` with a Wiener filter. Negative results become zero. The scale is
+/// arbitrary.
 fn deconvolve(counts: &[f64], blur: &[f64], noise: f64) -> Vec<f64> {
     let transform = |values: &[f64]| {
         let mut complex: Vec<[f64; 2]> = values.iter().map(|&re| [re, 0.0]).collect();
@@ -120,7 +121,7 @@ fn deconvolve(counts: &[f64], blur: &[f64], noise: f64) -> Vec<f64> {
     sharp.into_iter().map(|[re, _]| re.max(0.0)).collect()
 }
 
-/// The discrete Fourier transform in place, of as many values as a power of two (Cooley and Tukey).
+/// In-place discrete Fourier transform of a power-of-two length (Cooley and Tukey).
 fn fourier(values: &mut [[f64; 2]]) {
     let n = values.len();
     for i in 0..n {
@@ -146,11 +147,11 @@ fn fourier(values: &mut [[f64; 2]]) {
     }
 }
 
-/// For each of the `n_bins` bins from `before` on, the mean bin of `sharp` that `blur` would bring
-/// there, in bins from `before`: E(u|v) of Sled 1998.
+/// For each of the `n_bins` bins from `before`, the mean bin of `sharp` that `blur` maps there, in bins from
+/// `before`: E(u|v) of Sled 1998.
 ///
-/// The sums are taken directly, not by transforms as in ITK: all terms are positive, so a bin far from
-/// every count gets a mean too, where the quotient of two transforms would be one of rounding errors.
+/// The sums are computed directly rather than by transforms as in ITK. All terms are positive, so a bin far
+/// from every count gets a valid mean too, where the quotient of two transforms would be rounding noise.
 fn expectation(sharp: &[f64], blur: &[f64], before: usize, n_bins: usize) -> Vec<f64> {
     let n = sharp.len();
     let around: Vec<f64> = blur.iter().chain(blur).copied().collect();

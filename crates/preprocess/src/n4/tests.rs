@@ -8,7 +8,7 @@ fn grid() -> Grid {
     Grid::new(DIMS, Affine::from_diagonal([5.0, 4.5, -6.0])).unwrap()
 }
 
-/// Where a voxel lies between the edges of the image, -1 to 1.
+/// Position of a voxel between the edges of the image, -1 to 1.
 fn position(at: [usize; 3]) -> [f64; 3] {
     [0, 1, 2].map(|axis| 2.0 * at[axis] as f64 / (DIMS[axis] - 1) as f64 - 1.0)
 }
@@ -239,7 +239,8 @@ fn inputs_that_cannot_be_used_are_named() {
     assert!(matches!(correct_bias(&image, None, None, &fine), Err(N4Error::Mesh { .. })));
 }
 
-/// `reference`: ANTsPy's field of a whole head is met to 0.001 % with `AsLogarithm` (`bench/parts/n4.py`).
+/// `reference`: the field agrees with ANTsPy's on a whole head to 0.001 % with `AsLogarithm`
+/// (`bench/parts/n4.py`).
 #[test]
 fn zeros_take_part_only_if_they_are_asked_to() {
     let image = shaded();

@@ -35,7 +35,7 @@ fn phantom(grid: Grid, landmark_mm: [f64; 3], radius_mm: f64) -> Volume<f32> {
     })
 }
 
-/// Sagittal, oblique, anisotropic, left-handed: nothing about it is convenient.
+/// Sagittal, oblique, anisotropic and left-handed.
 fn inconvenient_grid() -> Grid {
     let (c, s) = (0.12_f64.cos(), 0.12_f64.sin());
     let affine = Affine::new([
@@ -130,7 +130,7 @@ fn stripped_image_gives_the_same_box_above_zero_and_by_otsu() {
     assert_eq!((by_otsu.qc.crop_box.start(), by_otsu.qc.crop_box.end()), ([7, 9, 5], [41, 53, 44]));
 }
 
-/// Takes everything brighter than a value for brain.
+/// Treats everything brighter than a value as brain.
 struct Brighter(f32);
 
 impl BrainExtractor for Brighter {
@@ -201,7 +201,7 @@ fn shaded_head() -> (Volume<f32>, Mask) {
     (head, brain)
 }
 
-/// Knows the brain.
+/// An extractor that returns the known brain.
 struct Known(Mask);
 
 impl BrainExtractor for Known {

@@ -33,7 +33,7 @@ impl ClipConfig {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`ConfigError::Range`] names the first field that is out of its range.
+    /// [`ConfigError::Range`] names the first field that is out of range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         check("clip.low_percent", self.low_percent, 0.0, 100.0, "0 to 100")?;
         let (low, high) = (self.low_percent.next_up(), 100.0);
@@ -41,7 +41,7 @@ impl ClipConfig {
     }
 }
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct Clip {
     config: ClipConfig,
     foreground: ForegroundRule,
@@ -63,7 +63,7 @@ impl Step for Clip {
         let region = scan.region(self.foreground).into_owned();
         let percents = [self.config.low_percent, self.config.high_percent];
         let limits = percentiles(&mut values_inside(&scan.image, &region), &percents);
-        // An empty foreground is refused by the next step.
+        // The next step reports an empty foreground as an error.
         let [low, high] = limits[..] else { return Ok(()) };
         let (mut n_voxels, mut n_clipped) = (0, 0);
         let voxels = scan.image.to_mut().as_mut_slice().iter_mut().zip(region.as_slice());
@@ -88,15 +88,15 @@ const fn narrow(intensity: f64) -> f32 {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipSummary {
-    /// The least intensity that is left in the brain.
+    /// Smallest intensity in the brain after clipping.
     pub low: f64,
-    /// The largest.
+    /// Maximum.
     pub high: f64,
-    /// Share of the brain's voxels that were changed.
+    /// Fraction of the brain's voxels that changed.
     pub fraction: f64,
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(super) const METRICS: &[Metric] = &[
     Metric::new("clip_low", "scanner units", "Intensity that darker voxels were raised to", |qc| {
         Some(qc.summaries.clip?.low)
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::PreprocessConfig;
 
-    /// 3 x 3 x 3 voxels, of which the first nine are no brain.
+    /// 3 x 3 x 3 voxels. The first nine are not brain.
     fn scan() -> Volume<f32> {
         let grid = Grid::new([3; 3], Affine::from_diagonal([1.0; 3])).unwrap();
         Volume::from_fn(grid, |[x, y, z]| ((x * 37 + y * 11 + z * 53 + x * y * z * 7) % 29) as f32 * 2.5)

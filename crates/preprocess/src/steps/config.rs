@@ -1,4 +1,4 @@
-//! What can be chosen about preprocessing.
+//! Settings of preprocessing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::bet::{Bet, BetConfig};
 use crate::n4::{N4Config, ValidN4Config};
 use crate::numbers::{as_f64, check};
 
-/// How a scan becomes a network input.
+/// Settings of preprocessing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PreprocessConfig {
@@ -70,7 +70,7 @@ impl Default for PreprocessConfig {
 }
 
 impl PreprocessConfig {
-    /// Checks every setting, once, at the edge of the program.
+    /// Validates every setting once, before use.
     ///
     /// # Errors
     /// [`ConfigError::Range`] names the first field that is out of its range.
@@ -100,7 +100,7 @@ impl PreprocessConfig {
             && self.brain_extractor == ExtractorChoice::None
     }
 
-    /// The whole head without correction: no mask is made and intensities are only interpolated.
+    /// Settings for the whole head: no mask and no bias correction, only interpolation.
     #[must_use]
     pub fn whole_head() -> Self {
         Self {
@@ -111,8 +111,8 @@ impl PreprocessConfig {
     }
 }
 
-/// Settings that were checked: what the functions of this crate take. Made by
-/// [`PreprocessConfig::validated`], read like a [`PreprocessConfig`], serialised like one.
+/// Validated settings, required by the functions of this crate. Created by [`PreprocessConfig::validated`].
+/// Dereferences to [`PreprocessConfig`] and serialises like it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(into = "PreprocessConfig")]
 pub struct ValidPreprocessConfig {

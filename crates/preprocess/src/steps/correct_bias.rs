@@ -48,7 +48,7 @@ named! {
     }
 }
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct CorrectBias<'a> {
     n4: &'a ValidN4Config,
     foreground: ForegroundRule,
@@ -65,8 +65,8 @@ impl Step for CorrectBias<'_> {
         "correct_bias"
     }
 
-    /// Removes the field from the brain, or from the foreground if there is no mask. The field is scaled so
-    /// that the median of the region stays the same.
+    /// Corrects the brain, or the foreground if there is no mask. The field is scaled so that the median of
+    /// the region stays the same.
     fn apply(&self, scan: &mut Scan<'_>) -> Result<(), PreprocessError> {
         let region = scan.region(self.foreground).into_owned();
         let mut done = correct_bias(&scan.image, Some(&region), None, self.n4)?;
@@ -84,7 +84,7 @@ impl Step for CorrectBias<'_> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BiasSummary {
-    /// Least gain.
+    /// Smallest gain.
     pub minimum: f64,
     /// 1st percentile.
     pub p01: f64,
@@ -92,7 +92,7 @@ pub struct BiasSummary {
     pub p99: f64,
     /// Largest gain.
     pub maximum: f64,
-    /// Iterations done at each level.
+    /// Number of iterations at each level.
     pub n_iterations: Vec<usize>,
 }
 
@@ -120,7 +120,7 @@ const fn narrow(gain: f64) -> f32 {
     gain as f32
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(super) const METRICS: &[Metric] = &[
     Metric::new("field_p01", "gain", "1st percentile of the bias field, its median being one", |qc| {
         Some(qc.summaries.bias.as_ref()?.p01)

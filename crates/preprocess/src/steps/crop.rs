@@ -6,7 +6,7 @@ use super::qc::Metric;
 use super::scan::Scan;
 use crate::PreprocessError;
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct Crop {
     foreground: ForegroundRule,
     padding_voxels: usize,
@@ -30,7 +30,7 @@ impl Step for Crop {
     }
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(super) const METRICS: &[Metric] = &[
     Metric::new("fraction_kept", "1", "Share of the resampled voxels that the crop keeps", |qc| {
         Some(qc.fraction_kept)

@@ -42,7 +42,7 @@ impl Default for SynthStripSettings {
     }
 }
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct ExtractBrain<'a> {
     extractor: &'a dyn BrainExtractor,
 }
@@ -107,7 +107,7 @@ pub struct FaceArea {
     pub area_mm2: f64,
 }
 
-/// The forms that records have. Older records have pairs.
+/// Serialised forms of records. Older records have pairs.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum FaceAreaForm {
@@ -158,7 +158,7 @@ fn count_in_plane(mask: &Mask, axis: usize, at: usize) -> usize {
     }
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(super) const METRICS: &[Metric] = &[
     Metric::new("brain_ml", "ml", "Volume of the brain mask on the scan's own voxels", |qc| {
         Some(qc.summaries.brain.as_ref()?.volume_ml)

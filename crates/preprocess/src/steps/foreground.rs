@@ -1,4 +1,4 @@
-//! Separating tissue from air.
+//! Separates tissue from air.
 
 use brainreel_kernels::{otsu_threshold, percentiles};
 use brainreel_volume::crop::{BoundingBox, foreground_box, mask_box};
@@ -26,8 +26,8 @@ pub enum ForegroundRule {
     Above(f64),
 }
 
-/// Upper end of the range in which the threshold is searched. A few very bright voxels (inflowing blood,
-/// spikes) must not stretch it.
+/// Upper percentile of the range for the threshold, so that a few very bright voxels (inflowing blood,
+/// spikes) do not stretch it.
 const BRIGHT_PERCENT: f64 = 99.9;
 
 impl ForegroundRule {

@@ -1,8 +1,8 @@
-//! The steps of preprocessing: one file each, and this list of them.
+//! The preprocessing steps, one file each, and their list.
 //!
-//! A step's file holds its settings, its name, what it does ([`Step::apply`]), the numbers that it reports
-//! and the columns of `qc.tsv` made from them. This file lists the steps three times: [`plan`] puts them in
-//! order, [`StepSummaries`] has a field for the numbers of each, [`METRICS`] has the columns.
+//! The file of a step contains its settings, name, operation ([`Step::apply`]), reported numbers and `qc.tsv`
+//! columns. This file lists the steps three times: [`plan`] orders them, [`StepSummaries`] has a field for
+//! the numbers of each, and [`METRICS`] has the columns.
 
 pub mod clip;
 pub(crate) mod config;
@@ -36,20 +36,20 @@ pub(crate) trait Step {
     /// Its name in the quality-control record.
     fn name(&self) -> &'static str;
 
-    /// Refuses a scan that the step cannot work on, before the first step runs.
+    /// Checks before the first step runs that the step can process the scan.
     fn check(&self, _: &Volume<f32>) -> Result<(), PreprocessError> {
         Ok(())
     }
 
-    /// Does the step.
+    /// Runs the step.
     fn apply(&self, scan: &mut Scan<'_>) -> Result<(), PreprocessError>;
 }
 
-/// The steps that `config` asks for, in order.
+/// The configured steps, in order.
 ///
-/// Brain extraction comes before everything that looks at intensities. The bias field is removed inside the
-/// mask before anything depends on a threshold or a percentile. Only bias correction and resampling may
-/// change places.
+/// Brain extraction precedes every step that depends on intensities. The bias field is removed inside the
+/// mask before any step that depends on a threshold or percentile. Only bias correction and resampling may be
+/// swapped.
 pub(crate) fn plan<'a>(
     config: &'a ValidPreprocessConfig,
     extractor: Option<&'a dyn BrainExtractor>,
@@ -76,7 +76,7 @@ fn listed<'a>(step: Option<impl Step + 'a>) -> Option<Box<dyn Step + 'a>> {
     step.map(|step| Box::new(step) as Box<dyn Step + 'a>)
 }
 
-/// The numbers that steps report. A step that did not run has none.
+/// Numbers reported by the steps. `None` for steps that did not run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepSummaries {
     /// The brain mask.
@@ -88,7 +88,7 @@ pub struct StepSummaries {
     pub clip: Option<ClipSummary>,
 }
 
-/// The columns of the table of quality numbers, in order.
+/// The columns of the quality-control table, in order.
 pub const METRICS: &[&[Metric]] = &[
     extract_brain::METRICS,
     qc::FIELD_OF_VIEW,

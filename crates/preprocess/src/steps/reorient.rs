@@ -8,7 +8,7 @@ use super::Step;
 use super::scan::Scan;
 use crate::PreprocessError;
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct Reorient;
 
 impl Step for Reorient {

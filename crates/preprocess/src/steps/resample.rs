@@ -11,11 +11,11 @@ use crate::PreprocessError;
 use crate::numbers::as_f64;
 use crate::numbers::{clear_outside, extent_mm};
 
-/// Largest resampled volume, 512^3 voxels: larger than any head. A wrong spacing in a header cannot make
-/// us allocate more.
+/// Largest resampled volume, 512^3 voxels, larger than any head. Bounds the allocation for a wrong spacing in
+/// a header.
 const MAX_RESAMPLED_VOXELS: usize = 1 << 27;
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct Resample {
     spacing_mm: f64,
 }
@@ -41,8 +41,8 @@ impl Step for Resample {
         Ok(())
     }
 
-    /// Resamples the image and its mask. Everything outside the mask becomes zero again, so that neither
-    /// the skull nor the interpolation's ringing is left.
+    /// Resamples the image and its mask. Voxels outside the mask are set to zero again, which removes
+    /// remaining skull and ringing of the interpolation.
     fn apply(&self, scan: &mut Scan<'_>) -> Result<(), PreprocessError> {
         let spacing_mm = self.spacing_mm;
         let mut image = resample_to_spacing(&scan.image, [spacing_mm; 3])?;

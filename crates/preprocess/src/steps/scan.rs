@@ -1,4 +1,4 @@
-//! A scan on its way through the steps.
+//! State of a scan during preprocessing.
 
 use std::borrow::Cow;
 
@@ -13,35 +13,35 @@ use crate::PreprocessError;
 /// their ratio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BiasStage {
-    /// The image before.
+    /// The image before correction.
     pub before: Volume<f32>,
-    /// The field: a gain, without unit, its median in the region is one.
+    /// The field: a gain without unit, with median one in the region.
     pub field: Volume<f32>,
-    /// Where it was estimated.
+    /// Region in which the field was estimated.
     pub region: Mask,
 }
 
-/// A scan on its way through the steps.
+/// State of a scan during preprocessing.
 pub(crate) struct Scan<'a> {
-    /// The head as it was read, closest-canonical after the first step.
+    /// The input head, closest-canonical after the first step.
     pub(crate) head: Cow<'a, Volume<f32>>,
-    /// The image that the next step works on.
+    /// Input image of the next step.
     pub(crate) image: Cow<'a, Volume<f32>>,
     /// Name of the brain extractor.
     pub(crate) extractor: Option<String>,
     /// The brain on the grid of `head`.
     pub(crate) brain_mask: Option<Mask>,
-    /// The brain on the grid of `image`, as long as that is not framed.
+    /// The brain on the grid of `image`, before the crop.
     pub(crate) brain: Option<Mask>,
     /// The image before bias correction, and the field.
     pub(crate) bias: Option<BiasStage>,
-    /// The image before it was cropped, and its foreground.
+    /// The image before cropping, and its foreground.
     pub(crate) framing: Option<Framing>,
-    /// Numbers that the steps report.
+    /// Numbers reported by the steps.
     pub(crate) summaries: StepSummaries,
 }
 
-/// The whole field of view, and what was cut out of it.
+/// The whole field of view, and its crop box.
 pub(crate) struct Framing {
     pub(crate) uncropped: Volume<f32>,
     pub(crate) foreground: Foreground,
@@ -70,7 +70,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Finds the foreground and cuts out of the image the box that `choose` returns for it.
+    /// Finds the foreground and crops the image to the box that `choose` returns for it.
     pub(crate) fn frame(
         &mut self,
         rule: ForegroundRule,

@@ -10,7 +10,7 @@ use super::foreground::ForegroundRule;
 use super::scan::Scan;
 use crate::PreprocessError;
 
-/// The step.
+/// The preprocessing step.
 pub(super) struct Zoom {
     foreground: ForegroundRule,
     size_voxels: usize,

@@ -1,19 +1,19 @@
-//! One number of the record, as a column of a table.
+//! One quality metric, as a column of a table.
 
 use super::QcRecord;
 
-/// One number of a [`QcRecord`] with its name and meaning: a column of the table of all scans.
+/// One metric of a [`QcRecord`] with name and description: a column of the table of all scans.
 #[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Name of the column.
     pub name: &'static str,
     /// Unit, in the spelling of BIDS. `1` for plain numbers.
     pub unit: &'static str,
-    /// What it means.
+    /// Its description.
     pub description: &'static str,
-    /// Whether scans whose value stands out from the others are marked.
+    /// Whether outlier scans are flagged.
     pub marks_outliers: bool,
-    /// Whether the column is left out of a table in which no scan has a value: for steps that are off by
+    /// Whether the column is omitted from a table in which no scan has a value. For steps that are off by
     /// default.
     pub is_optional: bool,
     value: fn(&QcRecord) -> Option<f64>,
@@ -37,7 +37,7 @@ impl Metric {
         Self { is_optional: true, ..self }
     }
 
-    /// The value in a record, if the record has it.
+    /// Returns the value from a record, if present.
     #[must_use]
     pub fn value(&self, qc: &QcRecord) -> Option<f64> {
         (self.value)(qc)

@@ -1,4 +1,4 @@
-//! What was done to a scan, in numbers that show when it went wrong.
+//! Quality control: numbers that show whether preprocessing succeeded.
 
 mod metric;
 mod symmetry;
@@ -21,42 +21,42 @@ pub use tissue::TissueContrast;
 pub use warning::QcWarning;
 pub(crate) use warning::find_warnings;
 
-/// What was done to a scan.
+/// Quality-control record of a scan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QcRecord {
-    /// Names of the steps, in the order they were done.
+    /// Names of the steps, in order.
     pub steps: Vec<String>,
-    /// The scan as it was read.
+    /// The input scan.
     pub input: GridSummary,
     /// Extent of the scan from left to right, posterior to anterior, inferior to superior, in mm.
     pub field_of_view_mm: [f64; 3],
     /// After reorientation and resampling.
     pub resampled: GridSummary,
-    /// What was found to be head, or brain.
+    /// The foreground: head or brain.
     pub foreground: ForegroundSummary,
     /// The smallest box around the foreground, in voxels of the resampled volume.
     pub foreground_box: BoundingBox,
-    /// The box that was cut out: padded and clamped.
+    /// The crop box, padded and clamped.
     pub crop_box: BoundingBox,
-    /// Voxels of that box over voxels of the resampled volume.
+    /// Fraction of the resampled volume inside the crop box.
     pub fraction_kept: f64,
-    /// What cropping gained.
+    /// Gain in resolution by cropping.
     pub resolution: ResolutionGain,
     /// Intensities of the foreground, at the resampled spacing.
     pub foreground_intensity: IntensityPercentiles,
-    /// Numbers of the steps.
+    /// Numbers reported by the steps.
     #[serde(flatten)]
     pub summaries: StepSummaries,
     /// Contrast between the tissues of the brain. `None` without a brain mask or with fewer than three
     /// intensities.
     pub tissue: Option<TissueContrast>,
-    /// How much the foreground looks like its mirror images.
+    /// Symmetry of the foreground.
     pub symmetry: MirrorSymmetry,
-    /// What a person should look at.
+    /// Warnings for visual inspection.
     pub warnings: Vec<QcWarning>,
 }
 
-/// A grid in words.
+/// Summary of a grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridSummary {
@@ -68,7 +68,7 @@ pub struct GridSummary {
     pub orientation: String,
 }
 
-/// What was found to be head, or brain.
+/// The foreground: head or brain.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForegroundSummary {
@@ -78,26 +78,26 @@ pub struct ForegroundSummary {
     pub threshold: Option<f64>,
     /// Voxels of foreground, at the resampled spacing.
     pub n_voxels: usize,
-    /// The same over all voxels.
+    /// Fraction of all voxels.
     pub fraction: f64,
 }
 
-/// How much finer the network sees the head because it was cropped before it was stretched.
+/// Gain in resolution from cropping before the zoom.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolutionGain {
     /// Voxel size of the network input, in mm.
     pub network_spacing_mm: [f64; 3],
-    /// What it would have been without cropping, in mm.
+    /// Voxel size without cropping, in mm.
     pub uncropped_spacing_mm: [f64; 3],
-    /// Voxels per mm gained on each axis: 0.35 is 35 % more.
+    /// Gain in voxels per mm on each axis: 0.35 means 35 % more.
     pub gain_by_axis: [f64; 3],
     /// The same over the three axes (geometric mean).
     pub gain: f64,
 }
 
 impl ResolutionGain {
-    /// Compares stretching `cropped` voxels to `size` voxels with stretching all of `grid`.
+    /// Compares zooming `cropped` voxels to `size` voxels with zooming all of `grid`.
     pub(crate) fn of(grid: &Grid, cropped: [usize; 3], size: usize) -> Self {
         let spacing = grid.spacing_mm();
         let stretched = |dims: [usize; 3]| {
@@ -118,7 +118,7 @@ impl ResolutionGain {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntensityPercentiles {
-    /// The least.
+    /// Minimum.
     pub minimum: f64,
     /// 1st percentile.
     pub p01: f64,
@@ -134,7 +134,7 @@ pub struct IntensityPercentiles {
     pub p95: f64,
     /// 99th percentile.
     pub p99: f64,
-    /// The largest.
+    /// Maximum.
     pub maximum: f64,
 }
 
@@ -149,7 +149,7 @@ impl GridSummary {
 }
 
 impl IntensityPercentiles {
-    /// Of finite values, at least one; they are reordered.
+    /// Computes percentiles of at least one finite value. Reorders the values.
     pub(crate) fn of(values: &mut [f32]) -> Option<Self> {
         let percents = [0.0, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 100.0];
         let found = percentiles(values, &percents);
@@ -158,7 +158,7 @@ impl IntensityPercentiles {
     }
 }
 
-/// Columns of the scan as it was read.
+/// Columns of the input scan.
 pub(crate) const FIELD_OF_VIEW: &[Metric] = &[
     Metric::new("fov_lr_mm", "mm", "Field of view from left to right", |qc| Some(qc.field_of_view_mm[0])),
     Metric::new("fov_pa_mm", "mm", "Field of view from posterior to anterior", |qc| {

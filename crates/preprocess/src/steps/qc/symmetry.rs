@@ -1,4 +1,4 @@
-//! Whether the axes are what the header says: heads are symmetric from left to right.
+//! Checks the axes of the header: heads are symmetric from left to right.
 
 use brainreel_volume::{Mask, Volume};
 use serde::{Deserialize, Serialize};
@@ -6,27 +6,27 @@ use serde::{Deserialize, Serialize};
 use super::Metric;
 use crate::numbers::as_f64;
 
-/// Every how many voxels one is looked at.
+/// Sampling stride in voxels.
 const STRIDE: usize = 2;
 
 /// Correlation of the foreground with its mirror image across the plane through its centre.
 ///
-/// A head is most like its mirror image from left to right; if another axis is more symmetric, the axes
-/// of the header are likely wrong. Left and right themselves cannot be told apart by this, nor by any
-/// look at the image: there only the header can be believed.
+/// A head is most symmetric from left to right. If another axis is more symmetric, the axes of the header are
+/// likely wrong. Symmetry cannot distinguish left from right, nor can any property of the image: only the
+/// header can.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MirrorSymmetry {
-    /// Left against right.
+    /// Left-right.
     pub left_right: f64,
-    /// Back against front.
+    /// Posterior-anterior.
     pub posterior_anterior: f64,
-    /// Bottom against top.
+    /// Inferior-superior.
     pub inferior_superior: f64,
 }
 
 impl MirrorSymmetry {
-    /// Of a closest-canonical volume; everything but the foreground counts as zero.
+    /// Computes the symmetry of a closest-canonical volume. Background counts as zero.
     pub(crate) fn of(volume: &Volume<f32>, foreground: &Mask) -> Self {
         let coarse = Coarse::new(volume, foreground);
         let [left_right, posterior_anterior, inferior_superior] = [0, 1, 2].map(|axis| coarse.mirrored(axis));
@@ -61,7 +61,7 @@ impl Coarse {
         [at % nx, at / nx % ny, at / nx / ny]
     }
 
-    /// Pearson's correlation with the mirror image along an axis; zero of a constant image.
+    /// Pearson's correlation with the mirror image along an axis. Zero for a constant image.
     fn mirrored(&self, axis: usize) -> f64 {
         let step = self.dims[..axis].iter().product::<usize>();
         let (mut weight, mut moment) = (0.0, 0.0);
@@ -89,7 +89,7 @@ fn round(x: f64) -> usize {
     x.round() as usize
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(crate) const METRICS: &[Metric] = &[
     Metric::new("symmetry_lr", "1", "Correlation with the mirror image, left to right", |qc| {
         Some(qc.symmetry.left_right)

@@ -1,4 +1,4 @@
-//! How well the tissues of the brain can be told apart.
+//! Contrast between the tissues of the brain.
 
 use brainreel_kernels::percentiles;
 use brainreel_volume::{Mask, Volume};
@@ -11,7 +11,7 @@ use crate::numbers::values_inside;
 const N_BINS: usize = 256;
 const MAX_ITERATIONS: usize = 100;
 
-/// Mean of Rayleigh-distributed magnitudes over the standard deviation of the noise beneath them.
+/// Ratio of the mean of Rayleigh-distributed magnitudes to the standard deviation of the underlying noise.
 const RAYLEIGH_MEAN: f64 = 1.253_314_137_315_500_3;
 
 /// Three classes of intensity in the brain, from dark to bright: on a T1-weighted image mostly
@@ -33,14 +33,14 @@ pub struct TissueContrast {
     pub cjv: f64,
     /// Signal to noise of the bright class: its mean over its deviation.
     pub snr: f64,
-    /// Standard deviation of the noise by the air in the upper corners of the head's image, in units of
-    /// that image. `None` where the scanner has set air to zero.
+    /// Standard deviation of the noise, from the air in the upper corners of the head image, in image units.
+    /// `None` if the scanner set air to zero.
     pub air_noise: Option<f64>,
 }
 
 impl TissueContrast {
-    /// Of a corrected image and its brain, and the head as it was read; nothing if the brain has fewer
-    /// than three intensities.
+    /// Computes the measures from a corrected image, its brain mask and the input head. `None` if the brain
+    /// has fewer than three intensities.
     pub(crate) fn of(volume: &Volume<f32>, brain: &Mask, head: &Volume<f32>) -> Option<Self> {
         let mut values = values_inside(volume, brain);
         let range = percentiles(&mut values, &[0.5, 99.5]);
@@ -123,7 +123,7 @@ fn bin_of(position: f64) -> usize {
     (position as usize).min(N_BINS - 1)
 }
 
-/// Median over the four upper corners (a tenth of each axis) of the noise that explains their mean.
+/// Median of the noise estimates from the mean of the four upper corners (a tenth of each axis).
 fn air_noise(head: &Volume<f32>) -> Option<f64> {
     let dims = head.dims();
     let size = dims.map(|n| n.div_ceil(10));
@@ -145,7 +145,7 @@ fn air_noise(head: &Volume<f32>) -> Option<f64> {
     (median > 0.0).then_some(median)
 }
 
-/// Columns of the table of quality numbers.
+/// Columns of the quality-control table.
 pub(crate) const METRICS: &[Metric] = &[
     Metric::new("cnr", "1", "Contrast to noise between grey and white (proxy, from three classes)", |qc| {
         Some(qc.tissue?.cnr)

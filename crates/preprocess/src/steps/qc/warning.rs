@@ -1,15 +1,15 @@
-//! What a person should look at.
+//! Warnings for visual inspection.
 
 use serde::{Deserialize, Serialize};
 
 use super::QcRecord;
 
-/// Something about a scan that a person should look at; the scan goes on.
+/// Warning about a scan for visual inspection. Processing continues.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum QcWarning {
-    /// Too little for a whole head: slices may be missing.
+    /// The field of view is too small for a whole head. Slices may be missing.
     #[error(
         "the field of view is {extent_mm:.0} mm from {axis}, expected at least {least_mm:.0} mm for a head; \
          slices may be missing"
@@ -19,10 +19,10 @@ pub enum QcWarning {
         axis: String,
         /// The extent.
         extent_mm: f64,
-        /// The least extent that makes no warning.
+        /// Smallest extent without a warning.
         least_mm: f64,
     },
-    /// The brain goes on beyond the field of view.
+    /// The brain extends beyond the field of view.
     #[error(
         "{area_mm2:.0} mm² of the brain mask lie on the {face} edge of the field of view; the brain may be cut off"
     )]
@@ -32,31 +32,31 @@ pub enum QcWarning {
         /// Area of the mask on that edge.
         area_mm2: f64,
     },
-    /// No adult brain is so small or so large.
+    /// The brain volume is implausible for an adult.
     #[error(
         "the brain mask has {volume_ml:.0} ml, expected {least_ml:.0} to {most_ml:.0} ml; look at the mask"
     )]
     BrainVolume {
         /// Volume of the mask.
         volume_ml: f64,
-        /// The least volume that makes no warning.
+        /// Smallest volume without a warning.
         least_ml: f64,
-        /// The largest volume that makes no warning.
+        /// Largest volume without a warning.
         most_ml: f64,
     },
-    /// The bias field takes out more than coils put in.
+    /// The bias field is stronger than coils cause.
     #[error(
         "the bias field goes from {minimum:.2} to {maximum:.2}, more than {most_ratio:.0} times; look at the corrected image"
     )]
     BiasRange {
-        /// Least gain, the median being one.
+        /// Smallest gain, relative to the median.
         minimum: f64,
         /// Largest gain.
         maximum: f64,
-        /// The largest ratio that makes no warning.
+        /// Largest ratio without a warning.
         most_ratio: f64,
     },
-    /// The header says nothing about the directions of the axes.
+    /// The header does not define the directions of the axes.
     #[error(
         "the header has neither sform nor qform, so that left, right, front and top are guessed from the voxel order"
     )]
@@ -78,26 +78,26 @@ pub enum QcWarning {
 
 const AXES: [&str; 3] = ["left to right", "posterior to anterior", "inferior to superior"];
 
-/// The least field of view that may hold a brain, in mm: adult brains are 125 to 180 mm long, wide and
-/// high, and no protocol for whole heads is near this.
+/// Smallest field of view that can contain a brain, in mm. Adult brains measure 125 to 180 mm along each
+/// axis, and protocols for whole heads are far larger.
 const LEAST_FIELD_OF_VIEW_MM: f64 = 100.0;
 
-/// Area of the mask on an edge of the field of view that may be a sloppy mask, in mm²: a choice, a square
-/// of 10 mm.
+/// Area of the mask on an edge of the field of view that is tolerated as mask error, in mm². A choice: a
+/// square of 10 mm.
 const CUT_OFF_MM2: f64 = 100.0;
 
-/// Volumes that are not asked about: a choice, far around the 1100 to 1700 ml of adult brains with their
-/// fluid.
+/// Volumes without a warning. A choice with a wide margin around the 1100 to 1700 ml of adult brains with
+/// their fluid.
 const BRAIN_ML: [f64; 2] = [700.0, 2200.0];
 
-/// A choice: the real head and the simulated ones at hand are at 1.2 to 1.6.
+/// A choice: the available real and simulated heads have 1.2 to 1.6.
 const MOST_BIAS_RATIO: f64 = 4.0;
 
-/// How much more symmetric another axis has to be: a choice; on the 215 heads of the demo left to right leads
-/// by 0.07 or more.
+/// Required excess in symmetry of another axis. A choice: in the 215 heads of the demo left-right leads by at
+/// least 0.07.
 const SYMMETRY_MARGIN: f64 = 0.05;
 
-/// Everything in a record that a person should look at.
+/// All warnings of a record.
 pub(crate) fn find_warnings(qc: &QcRecord) -> Vec<QcWarning> {
     let mut warnings: Vec<_> = check_field_of_view(qc).collect();
     warnings.extend(check_brain(qc));
@@ -138,7 +138,7 @@ fn check_bias(qc: &QcRecord) -> Option<QcWarning> {
     })
 }
 
-/// Checks brains only: a head is cut off at the neck, so its symmetry says nothing.
+/// Checks only brains. A head is cut off at the neck, so its symmetry is meaningless.
 fn check_axes(qc: &QcRecord) -> Option<QcWarning> {
     qc.summaries.brain.as_ref()?;
     let symmetry = qc.symmetry;
