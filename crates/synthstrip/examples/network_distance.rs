@@ -1,4 +1,4 @@
-//! Writes what SynthStrip's network gets and says, on its own grid: `IN.nii.gz WEIGHTS FOLDER`.
+//! Writes input and output of SynthStrip's network, on its own grid: `IN.nii.gz WEIGHTS FOLDER`.
 
 use std::path::Path;
 

@@ -1,31 +1,31 @@
-//! From a head's own grid to that of the network.
+//! Conforms a head to the grid of the network.
 
 use brainreel_kernels::{AxisPlan, Outside, percentiles, resample_mapped, resample_separable};
 use brainreel_volume::{Affine, AffineError, Grid, GridError, Volume};
 use rayon::prelude::*;
 
-/// Voxels that every axis is a multiple of: six levels of halving.
+/// Every axis is a multiple of this many voxels: six levels of halving.
 const MULTIPLE: usize = 64;
 /// Smallest and largest axis.
 const AXIS_RANGE: (usize, usize) = (192, 320);
-/// What the published tool adds before it drops the fraction of an extent: nearly always a rounding up.
+/// Offset that the published tool adds before truncating an extent, which nearly always rounds up.
 const ALMOST_ONE_MM: f64 = 0.999;
 /// Intensities above this percentile become one.
 const BRIGHT_PERCENT: f64 = 99.0;
-/// A rotation that moves no voxel by more than this is none, in voxels.
+/// A rotation that moves no voxel by more than this is ignored, in voxels.
 const STRAIGHT_VOXELS: f64 = 1e-4;
 
-/// Why an image cannot be given to the network.
+/// Errors of conforming an image.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConformError {
-    /// Some voxels are not numbers.
+    /// Some voxels are not finite.
     #[error("{n_voxels} voxels are NaN or infinite, expected finite intensities")]
     NonFinite {
-        /// How many.
+        /// Their number.
         n_voxels: usize,
     },
-    /// There is nothing bright in the image.
+    /// The image has no contrast.
     #[error("the 99th percentile of the intensities is {percentile} above the minimum, expected a head")]
     NoContrast {
         /// That percentile.
@@ -34,14 +34,14 @@ pub enum ConformError {
     /// The image's affine cannot be inverted.
     #[error(transparent)]
     Affine(#[from] AffineError),
-    /// The grid cannot be made.
+    /// The grid is invalid.
     #[error(transparent)]
     Grid(#[from] GridError),
 }
 
-/// The network's grid for an image on `grid`: 1 mm, axes to the left, inferior and anterior, around the same
-/// centre; every axis the next multiple of 64 voxels that holds the image, but 192 at least and 320 at most
-/// (what lies beyond is cut off).
+/// The network's grid for an image on `grid`: 1 mm, axes to the left, inferior and anterior, with the same
+/// centre. Every axis is the next multiple of 64 voxels that contains the image, but at least 192 and at most
+/// 320. Larger images are cropped.
 ///
 /// # Errors
 /// [`GridError`] for a grid that is too large.
@@ -79,10 +79,10 @@ fn axis_voxels(extent_mm: f64) -> usize {
     found.unwrap_or(high).max(low)
 }
 
-/// The image on the network's grid, by cubic B-spline interpolation; zero beyond the image.
+/// Resamples the image to the network's grid by cubic B-spline interpolation. Zero outside the image.
 ///
 /// # Errors
-/// [`ConformError`] if the image holds numbers that are none, or its affine has no inverse.
+/// [`ConformError`] if the image has voxels that are not finite, or its affine is singular.
 pub fn conform(head: &Volume<f32>) -> Result<Volume<f32>, ConformError> {
     let by_depth = conform_by_depth(head)?;
     Ok(Volume::new(reversed(by_depth.grid()), to_reversed(by_depth.as_slice(), by_depth.dims()))
@@ -90,7 +90,7 @@ pub fn conform(head: &Volume<f32>) -> Result<Volume<f32>, ConformError> {
 }
 
 /// As [`conform`], but with the axes in reverse order: the last axis of the network's grid runs fastest in
-/// memory, as the network reads its input.
+/// memory, as the network requires.
 pub(crate) fn conform_by_depth(head: &Volume<f32>) -> Result<Volume<f32>, ConformError> {
     let n_voxels = head.as_slice().par_iter().filter(|value| !value.is_finite()).count();
     if n_voxels > 0 {
@@ -106,7 +106,7 @@ pub(crate) fn conform_by_depth(head: &Volume<f32>) -> Result<Volume<f32>, Confor
     Ok(Volume::new(grid, data).expect("one value a voxel"))
 }
 
-/// For each axis of the image the axis of the network's grid that runs along it, if none is rotated.
+/// For each image axis, the parallel axis of the network's grid. `None` if the image is rotated.
 fn driving_axes(rows: &[[f64; 4]; 3], dims: [usize; 3]) -> Option<[usize; 3]> {
     let mut driver = [0; 3];
     for (axis, row) in rows.iter().enumerate() {
@@ -121,7 +121,7 @@ fn driving_axes(rows: &[[f64; 4]; 3], dims: [usize; 3]) -> Option<[usize; 3]> {
     all.then_some(driver)
 }
 
-/// Interpolates axis by axis, then brings the axes into the network's order.
+/// Interpolates axis by axis, then permutes the axes to the network's order.
 fn straight(head: &Volume<f32>, rows: &[[f64; 4]; 3], dims: [usize; 3], driver: [usize; 3]) -> Vec<f32> {
     let plans = [0, 1, 2].map(|axis| {
         let (step, first) = (rows[axis][driver[axis]], rows[axis][3]);
@@ -135,12 +135,12 @@ fn straight(head: &Volume<f32>, rows: &[[f64; 4]; 3], dims: [usize; 3], driver: 
     permute(&sampled, dims, [0, 1, 2].map(stride_of))
 }
 
-/// Values of a grid of `dims`, first axis fastest, that lie `strides` apart in `data`.
+/// Values of a grid of `dims`, first axis fastest, with `strides` in `data`.
 fn permute(data: &[f32], dims: [usize; 3], strides: [usize; 3]) -> Vec<f32> {
     let [n0, n1, _] = dims;
     let mut out = vec![0.0; dims.iter().product()];
     out.par_chunks_mut(n0 * n1).enumerate().for_each(|(k, plane)| {
-        // Small squares, so that both sides stay in cache whichever axis is the fast one.
+        // Small tiles, so that both sides stay in cache for any fast axis.
         const SIDE: usize = 16;
         for first_j in (0..n1).step_by(SIDE) {
             for first_i in (0..n0).step_by(SIDE) {
@@ -170,11 +170,11 @@ fn to_reversed(data: &[f32], dims: [usize; 3]) -> Vec<f32> {
     permute(data, [n2, n1, n0], [n0 * n1, n0, 1])
 }
 
-/// Scales intensities to what the network knows: the minimum becomes zero, the 99th percentile one, and what is
-/// brighter is cut off.
+/// Scales intensities for the network: the minimum becomes zero, the 99th percentile becomes one, and
+/// brighter values are clipped.
 ///
 /// # Errors
-/// [`ConformError::NoContrast`] if that percentile is the minimum.
+/// [`ConformError::NoContrast`] if that percentile equals the minimum.
 pub fn scale_intensities(values: &mut [f32]) -> Result<(), ConformError> {
     let minimum = values.par_iter().copied().reduce(|| f32::INFINITY, f32::min);
     let percentile = bright_percentile(values) - minimum;
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    /// A head of which no axis and no direction is like another.
+    /// A head without any symmetry between axes or directions.
     fn lopsided(grid: Grid) -> Volume<f32> {
         let [ni, nj, nk] = grid.dims().map(as_f64);
         Volume::from_fn(grid, |[i, j, k]| {

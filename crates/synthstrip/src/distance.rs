@@ -1,22 +1,22 @@
-//! The distance map, back on the head's own grid.
+//! Resamples the distance map to the head's own grid.
 
 use brainreel_volume::{AffineError, Grid, Volume};
 use rayon::prelude::*;
 
 use crate::conform::as_f64;
 
-/// Distance of what the network did not see, in mm: far outside of any brain.
+/// Distance outside the network's field of view, in mm: far from any brain.
 pub(crate) const BEYOND_MM: f32 = 100.0;
-/// Points that lie outside by no more than rounding are inside, in voxels.
+/// Tolerance for points outside by rounding, in voxels.
 const SLACK_VOXELS: f64 = 1e-6;
 
-/// Brings distances to another grid by trilinear interpolation; 100 mm beyond the outermost voxel centres.
+/// Resamples distances to another grid by trilinear interpolation. 100 mm beyond the outermost voxel centres.
 ///
 /// # Errors
-/// [`AffineError`] if the affine of the distances has no inverse.
+/// [`AffineError`] if the affine of the distances is singular.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 pub fn resample_distance(distance: &Volume<f32>, grid: &Grid) -> Result<Volume<f32>, AffineError> {
     let map = distance.grid().affine().inverse()?.compose(grid.affine());
     let rows = [map.rows()[0], map.rows()[1], map.rows()[2]];
@@ -35,7 +35,7 @@ pub fn resample_distance(distance: &Volume<f32>, grid: &Grid) -> Result<Volume<f
     Ok(Volume::new(*grid, out).expect("one value a voxel"))
 }
 
-/// Trilinear interpolation; none outside.
+/// Trilinear interpolation. `None` outside.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a point inside of the grid")]
 fn sample(volume: &Volume<f32>, point: [f64; 3]) -> Option<f32> {
     let dims = volume.dims();

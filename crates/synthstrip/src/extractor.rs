@@ -1,4 +1,4 @@
-//! The extractor.
+//! The SynthStrip brain extractor.
 
 use brainreel_preprocess::{BrainExtractor, ExtractionError};
 use brainreel_volume::morphology::{fill_holes, largest_component};
@@ -9,11 +9,11 @@ use crate::distance::{BEYOND_MM, resample_distance};
 use crate::network::SynthStripWeights;
 use crate::programs::Programs;
 
-/// What can be chosen.
+/// Settings of SynthStrip.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SynthStripConfig {
-    /// Distance from the brain's surface up to which voxels belong to the mask, in mm: positive outwards.
-    /// 1 mm is the published tool's.
+    /// Distance from the brain surface up to which voxels belong to the mask, in mm, positive outwards. The
+    /// published tool uses 1 mm.
     pub border_mm: f64,
 }
 
@@ -23,38 +23,38 @@ impl Default for SynthStripConfig {
     }
 }
 
-/// Why a configuration is not usable.
+/// Errors of the configuration.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The border is no distance that a mask could have.
+    /// The border is not a plausible distance.
     #[error("the border is {got_mm} mm, expected more than -{BEYOND_MM} and less than {BEYOND_MM}")]
     Border {
-        /// What it was.
+        /// Its value.
         got_mm: f64,
     },
 }
 
-/// Finds the brain with the SynthStrip network.
+/// Extracts the brain with the SynthStrip network.
 ///
-/// It may be used by several threads; they take turns with the network, which uses all cores by itself.
+/// Several threads may share it. They take turns, because the network itself uses all cores.
 pub struct SynthStrip {
     name: String,
     config: SynthStripConfig,
     programs: Programs,
 }
 
-/// What was found in a head, on its own grid.
+/// Result for a head, on the head's own grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Extracted {
-    /// The brain.
+    /// The brain mask.
     pub mask: Mask,
-    /// Distance from the brain's surface in mm, negative inside; 100 beyond what the network saw.
+    /// Distance from the brain surface in mm, negative inside. 100 outside the network's field of view.
     pub distance_mm: Volume<f32>,
 }
 
 impl SynthStrip {
-    /// An extractor with these weights.
+    /// Creates an extractor with these weights.
     ///
     /// # Errors
     /// [`ConfigError`] if the configuration is out of range.
@@ -67,15 +67,15 @@ impl SynthStrip {
         Ok(Self { name, config, programs: Programs::new(network, output) })
     }
 
-    /// Distance from the brain's surface in mm, on the grid of `head`. `progress` hears which layer of how many
-    /// is next.
+    /// Distance from the brain surface in mm, on the grid of `head`. `progress` receives the next layer and
+    /// the number of layers.
     ///
     /// # Errors
-    /// [`ExtractionError::Input`] if the head cannot be given to the network, [`ExtractionError::Network`] if
-    /// that cannot be run.
+    /// [`ExtractionError::Input`] if the head is not valid input for the network,
+    /// [`ExtractionError::Network`] if the network fails.
     ///
     /// # Determinism
-    /// The same bits for any number of threads.
+    /// Bit-identical for any number of threads.
     pub fn distance(
         &self,
         head: &Volume<f32>,
@@ -85,7 +85,7 @@ impl SynthStrip {
         resample_distance(&distance, head.grid()).map_err(|error| self.unsuitable(&error))
     }
 
-    /// What the network says: the distance in mm on its own grid ([`crate::conformed_grid`], with the axes in
+    /// Output of the network: the distance in mm on its own grid ([`crate::conformed_grid`], with axes in
     /// reverse order: anterior, inferior, left).
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl SynthStrip {
         ExtractionError::Input { extractor: self.name.clone(), problem: problem.to_string() }
     }
 
-    /// Mask and distances. `progress` hears which layer of how many is next.
+    /// Mask and distances. `progress` receives the next layer and the number of layers.
     ///
     /// # Errors
     /// As [`SynthStrip::distance`], and [`ExtractionError::Empty`] if nothing is within the border.

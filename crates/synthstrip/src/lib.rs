@@ -1,9 +1,9 @@
 //! Brain extraction by the SynthStrip network.
 //!
-//! [`SynthStrip`] brings a head to the grid the network was trained on (1 mm, axes to the left, inferior and
-//! anterior, every axis a multiple of 64 between 192 and 320), scales its intensities, runs the network on
-//! brainreel's CPU engine and brings the distance to the brain's surface back to the head's own grid. What is
-//! closer than the border is brain: the largest connected piece of it, holes filled.
+//! [`SynthStrip`] resamples a head to the grid that the network was trained on (1 mm, axes to the left,
+//! inferior and anterior, every axis a multiple of 64 between 192 and 320), scales its intensities, runs the
+//! network on brainreel's CPU engine and resamples the distance to the brain surface to the head's own grid.
+//! The mask is the largest connected component of voxels closer than the border, with holes filled.
 //!
 //! ```
 //! use std::error::Error;
@@ -20,7 +20,7 @@
 //! }
 //! ```
 //!
-//! It computes on the CPU and has no weights of its own: [`SynthStripWeights`] reads them from a file.
+//! It runs on the CPU and contains no weights: [`SynthStripWeights`] reads them from a file.
 //!
 //! # Reference
 //! Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image, NeuroImage 260,

@@ -1,17 +1,17 @@
-//! One compiled network, used by many threads in turn.
+//! One compiled network, shared by threads in turn.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use brainreel_engine::{EngineError, Network, Node, Options, Program};
 
-/// Most bytes of the network's maps; larger heads are computed slab by slab.
+/// Memory limit of the feature maps in bytes. Larger heads are computed slab by slab.
 const MAX_MAPS_BYTES: usize = 1200 << 20;
 
-/// The network, and its compiled form for the grid that came last.
+/// The network, and its program for the most recent grid.
 ///
-/// A program holds a gigabyte of maps and uses all threads by itself. So there is one, and who needs it waits.
-/// A thread of rayon's pool must not wait (the one that it waits for may need that very thread): it compiles a
-/// program of its own where the other is in use.
+/// A program needs a gigabyte of maps and uses all threads itself. So there is only one, and callers wait for
+/// it. A thread of rayon's pool must not wait, because the running program may need that thread. It compiles
+/// its own program if the shared one is in use.
 pub(crate) struct Programs {
     network: Network,
     output: Node,
@@ -30,7 +30,7 @@ impl Programs {
         Self { network, output, idle: Mutex::default(), freed: Condvar::new() }
     }
 
-    /// Runs the network on an image of `dims`; `progress` hears which layer of how many is next.
+    /// Runs the network on an image of `dims`. `progress` receives the next layer and the number of layers.
     pub(crate) fn run(
         &self,
         dims: [usize; 3],
@@ -59,7 +59,7 @@ impl Programs {
         Program::new(&self.network, self.output, dims, 1, &options)
     }
 
-    /// Waits for the program, or goes without it on a thread of rayon's.
+    /// Waits for the program, or returns without it on a rayon thread.
     fn turn(&self) -> Turn<'_> {
         let may_wait = rayon::current_thread_index().is_none();
         let mut slot = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +74,7 @@ impl Programs {
     }
 }
 
-/// The right to the program, given back at the end also if something goes wrong.
+/// Exclusive access to the program, released on drop, also after an error.
 struct Turn<'a> {
     programs: Option<&'a Programs>,
     program: Option<([usize; 3], Program)>,

@@ -1,8 +1,8 @@
-//! The U-Net of SynthStrip: from a head at 1 mm to the distance from the brain's surface.
+//! The U-Net of SynthStrip: maps a head at 1 mm to the distance from the brain surface.
 //!
-//! Seven levels, two convolutions each, maxima on the way down, nearest-neighbour upsampling and skip
-//! connections on the way up; 2,566,561 parameters. Only its forward pass and its weights: conforming the
-//! image and the threshold are another matter.
+//! Seven levels with two convolutions each, max pooling in the encoder, nearest-neighbour upsampling and skip
+//! connections in the decoder; 2,566,561 parameters. This module has only the forward pass and the weights,
+//! not the conforming of the image or the threshold.
 //!
 //! # Reference
 //! Hoopes, Mora, Dalca, Fischl, Hoffmann 2022, SynthStrip: skull-stripping for any brain image,
@@ -14,11 +14,11 @@ pub use weights::{PUBLISHED, SynthStripWeights, synthstrip_tensors};
 
 use brainreel_engine::{Activation, Conv, ConvShape, Network, Node};
 
-/// Channels of the first convolutions of each level on the way down.
+/// Channels of the first convolutions of each encoder level.
 const FEATURES: [usize; 7] = [16, 32, 64, 64, 64, 64, 64];
-/// Convolutions of a level.
+/// Convolutions per level.
 const CONVS: usize = 2;
-/// Slope of the activation for negative numbers.
+/// Negative slope of the leaky ReLU.
 const SLOPE: f32 = 0.2;
 
 /// A convolution of the network.
@@ -26,7 +26,7 @@ const SLOPE: f32 = 0.2;
 pub struct SynthStripConv {
     /// Name of the layer in the published checkpoint; `.conv.weight` and `.conv.bias` complete it.
     pub name: String,
-    /// What it computes.
+    /// Its shape.
     pub shape: ConvShape,
 }
 
@@ -58,9 +58,9 @@ pub fn synthstrip_convs() -> Vec<SynthStripConv> {
     convs
 }
 
-/// The network; `tensor` gives the weights and biases by name.
+/// Builds the network. `tensor` returns weights and biases by name.
 ///
-/// Input one channel, every axis a multiple of 64; output one channel of the same size.
+/// The input has one channel and axes that are multiples of 64. The output has one channel of the same size.
 #[must_use]
 pub fn synthstrip_network(tensor: impl Fn(&str) -> Vec<f32>) -> (Network, Node) {
     let convs = synthstrip_convs();

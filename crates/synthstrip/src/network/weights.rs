@@ -22,12 +22,12 @@ pub const PUBLISHED: Published = Published {
     digest: Digest::Sha256("37417f802196186441aae3e7f385d94f8a98c64a88acaeaa2723af995c653e33"),
     max_bytes: 64 << 20,
     network: "SynthStrip",
-    // Other things in a checkpoint (an optimizer's state, say) are ignored.
+    // Other contents of a checkpoint, such as optimizer state, are ignored.
     prefixes: &["encoder.", "decoder.", "remaining."],
     tensors: synthstrip_tensors,
 };
 
-/// The weights of SynthStrip, each tensor known to be there, in shape and finite.
+/// The weights of SynthStrip. All tensors exist, have the right shape and are finite.
 #[derive(Debug, Clone)]
 pub struct SynthStripWeights {
     state: StateDict,
@@ -35,16 +35,16 @@ pub struct SynthStripWeights {
 }
 
 impl SynthStripWeights {
-    /// Reads the published checkpoint, another one of the same layout, or a safetensors file with the same
+    /// Reads the published checkpoint, another one with the same layout, or a safetensors file with the same
     /// names.
     ///
     /// # Errors
-    /// [`CheckpointError`] names the file, the tensor, what was found and what was expected.
+    /// [`CheckpointError`] names the file, the tensor, the found and the expected value.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         Self::decode(&read_bytes(path)?, path)
     }
 
-    /// As [`SynthStripWeights::read`], of a file that is in memory; `path` is what messages call it.
+    /// As [`SynthStripWeights::read`], for a file in memory. `path` is for messages.
     ///
     /// # Errors
     /// As [`SynthStripWeights::read`].
@@ -59,7 +59,7 @@ impl SynthStripWeights {
         &self.sha256
     }
 
-    /// Numbers in all tensors.
+    /// Total number of elements.
     #[must_use]
     pub fn n_parameters(&self) -> usize {
         self.state.iter().map(|(_, tensor)| tensor.values.len()).sum()
