@@ -123,7 +123,6 @@ mod tests {
         one.finish();
         reporter.with_observer(|observer| assert!(!observer.is_cancelled()));
         drop(other);
-        drop(reporter);
         assert!(observer.bars.is_empty());
     }
 }

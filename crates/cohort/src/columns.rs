@@ -4,6 +4,7 @@
 
 /// A field that a column can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "field strength is the term")]
 pub(crate) enum Field {
     ImageId,
     SeriesId,

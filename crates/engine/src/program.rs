@@ -165,7 +165,7 @@ impl Program {
     }
 
     /// Batch statistics before every batch normalisation that leads to the output, in the order of
-    /// [`Network::norms`]. Empty unless compiled with [`NormMode::Batch`].
+    /// [`Network::norms`](crate::Network::norms). Empty unless compiled with [`NormMode::Batch`].
     #[must_use]
     pub fn moments(&self) -> &[Moments] {
         &self.moments

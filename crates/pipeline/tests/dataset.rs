@@ -35,7 +35,8 @@ fn simulate(out: &Path, seed: u64) {
         truth_images: false,
         ..SimulateConfig::default()
     };
-    simulate::run(&SimulateRequest { config, ..SimulateRequest::new(out) }, &mut Silent).unwrap();
+    simulate::run(&SimulateRequest { config, ..SimulateRequest::new(out) }, &mut Silent)
+        .expect("a small cohort can be simulated");
 }
 
 #[test]

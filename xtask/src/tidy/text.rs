@@ -22,6 +22,9 @@ const STRAY: [(&str, &str); 8] = [
     (concat!("#![al", "low("), "write #![expect(.., reason = \"..\")]"),
 ];
 
+/// Macros whose expansions need a lint silenced in some places and not in others, where `expect` would itself be a warning.
+const EXPANDED: [&str; 1] = ["crates/named/src/macros.rs"];
+
 /// Folders of somebody's machine, which mean nothing on another.
 const MACHINE_FOLDERS: [&str; 5] = ["work", "root", "home", "Users", "tmp/scratch"];
 
@@ -57,7 +60,10 @@ fn check_file(path: &str, text: &str) -> Vec<Finding> {
         if !is_code(path) {
             continue;
         }
-        let found = STRAY.iter().find(|(mark, _)| contains_word(content, mark));
+        let found = STRAY
+            .iter()
+            .filter(|_| !EXPANDED.contains(&path))
+            .find(|(mark, _)| contains_word(content, mark));
         findings
             .extend(found.map(|(mark, advice)| Finding::error(path, line, format!("`{mark}`: {advice}"))));
         is_test |= content.trim() == "#[cfg(test)]";

@@ -250,15 +250,17 @@ fn a_run_under_another_instruction_set_warns() {
     assert_eq!(sets(), serde_json::json!(["avx2"]));
     let said = run_under(&dir, "avx2", &format!("{train} --stop-after-steps 3"));
     assert!(!said.contains("instruction set"), "{said}");
-    let said = run_under(&dir, "avx2", "evaluate run");
-    assert!(!said.contains("instruction set"), "{said}");
-    let said = run_under(&dir, "scalar", "evaluate run");
-    assert!(said.contains(warning), "{said}");
-    assert_eq!(dir.json("run/evaluation/metrics.json")["instruction_set"], "scalar");
     let said = run_under(&dir, "scalar", &format!("{train} --stop-after-steps 4"));
     assert!(said.contains(warning), "{said}");
     assert_eq!(sets(), serde_json::json!(["avx2", "scalar"]));
     let said = run_under(&dir, "scalar", train);
     assert!(!said.contains("instruction set"), "both sets are known by now: {said}");
     assert_eq!(sets(), serde_json::json!(["avx2", "scalar"]));
+
+    run_under(&dir, "avx2", "train derivatives --split split.tsv --out other");
+    let said = run_under(&dir, "avx2", "evaluate other");
+    assert!(!said.contains("instruction set"), "{said}");
+    let said = run_under(&dir, "scalar", "evaluate other");
+    assert!(said.contains(warning), "{said}");
+    assert_eq!(dir.json("other/evaluation/metrics.json")["instruction_set"], "scalar");
 }

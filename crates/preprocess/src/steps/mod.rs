@@ -1,7 +1,7 @@
 //! The preprocessing steps, one file each, and their list.
 //!
-//! The file of a step contains its settings, name, operation ([`Step::apply`]), reported numbers and `qc.tsv`
-//! columns. This file lists the steps three times: [`plan`] orders them, [`StepSummaries`] has a field for
+//! The file of a step contains its settings, name, operation (`Step::apply`), reported numbers and `qc.tsv`
+//! columns. This file lists the steps three times: `plan` orders them, [`StepSummaries`] has a field for
 //! the numbers of each, and [`METRICS`] has the columns.
 
 pub mod clip;
