@@ -60,10 +60,8 @@ fn check_file(path: &str, text: &str) -> Vec<Finding> {
         if !is_code(path) {
             continue;
         }
-        let found = STRAY
-            .iter()
-            .filter(|_| !EXPANDED.contains(&path))
-            .find(|(mark, _)| contains_word(content, mark));
+        let found =
+            STRAY.iter().filter(|_| !EXPANDED.contains(&path)).find(|(mark, _)| contains_word(content, mark));
         findings
             .extend(found.map(|(mark, advice)| Finding::error(path, line, format!("`{mark}`: {advice}"))));
         is_test |= content.trim() == "#[cfg(test)]";
