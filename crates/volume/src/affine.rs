@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Affine([[f64; 4]; 4]);
 
-/// Why a matrix is not usable as an affine.
+/// Errors of an affine matrix.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AffineError {
-    /// The linear part cannot be inverted.
+    /// The linear part is singular.
     #[error("affine {matrix:?} is singular or not finite, so voxels have no place in the world")]
     Singular {
         /// The offending matrix.
@@ -50,7 +50,7 @@ impl Affine {
         affine
     }
 
-    /// A matrix known to be usable.
+    /// Creates an affine from a matrix known to be valid.
     pub(crate) const fn from_rows(rows: [[f64; 4]; 4]) -> Self {
         Self(rows)
     }
@@ -61,7 +61,7 @@ impl Affine {
         &self.0
     }
 
-    /// Column `axis` of the linear part: the step in mm from a voxel to the next along that axis.
+    /// Column `axis` of the linear part: the step in mm to the next voxel along that axis.
     #[must_use]
     pub fn column(&self, axis: usize) -> [f64; 3] {
         [self.0[0][axis], self.0[1][axis], self.0[2][axis]]
@@ -111,7 +111,8 @@ impl Affine {
     /// The inverse transform.
     ///
     /// # Errors
-    /// [`AffineError::Singular`] if the columns are not finite or (relative to their lengths) dependent.
+    /// [`AffineError::Singular`] if the columns are not finite, or are linearly dependent relative to their
+    /// lengths.
     pub fn inverse(&self) -> Result<Self, AffineError> {
         let m = &self.0;
         let determinant = self.determinant();

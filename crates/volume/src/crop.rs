@@ -1,41 +1,41 @@
-//! Boxes of voxels: finding, growing, cutting out, putting back.
+//! Boxes of voxels: bounding box, padding, crop and uncrop.
 
 use serde::{Deserialize, Serialize};
 
 use crate::grid::as_f64;
 use crate::{Affine, Grid, Mask, Volume};
 
-/// A box of voxels, at least one; `start` is inside, `end` is just outside.
+/// A non-empty box of voxels. `start` is inclusive, `end` is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BoundingBox {
     start: [usize; 3],
     end: [usize; 3],
 }
 
-/// Why a box is not usable.
+/// Errors of a box.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CropError {
-    /// The box holds no voxel.
+    /// The box is empty.
     #[error("box {start:?} to {end:?} is empty, expected the end beyond the start on every axis")]
     Empty {
         /// First voxel.
         start: [usize; 3],
-        /// Just beyond the last voxel.
+        /// End, exclusive.
         end: [usize; 3],
     },
-    /// The box reaches out of the volume.
+    /// The box extends beyond the volume.
     #[error("box ends at {end:?}, outside a volume of {dims:?} voxels")]
     Outside {
-        /// Just beyond the last voxel.
+        /// End, exclusive.
         end: [usize; 3],
         /// Dimensions of the volume.
         dims: [usize; 3],
     },
-    /// A piece does not have the dimensions of the box it is put back into.
+    /// A crop does not have the dimensions of its box.
     #[error("a piece of {got:?} voxels does not fit a box of {expected:?}")]
     Piece {
-        /// Dimensions of the piece.
+        /// Dimensions of the crop.
         got: [usize; 3],
         /// Dimensions of the box.
         expected: [usize; 3],
@@ -43,10 +43,10 @@ pub enum CropError {
 }
 
 impl BoundingBox {
-    /// The voxels from `start` to just before `end`.
+    /// Creates a box from `start` (inclusive) to `end` (exclusive).
     ///
     /// # Errors
-    /// [`CropError::Empty`] if there are none.
+    /// [`CropError::Empty`] if it contains no voxel.
     pub fn new(start: [usize; 3], end: [usize; 3]) -> Result<Self, CropError> {
         if (0..3).all(|axis| start[axis] < end[axis]) {
             Ok(Self { start, end })
@@ -61,7 +61,7 @@ impl BoundingBox {
         self.start
     }
 
-    /// Just beyond the last voxel.
+    /// End, exclusive.
     #[must_use]
     pub const fn end(&self) -> [usize; 3] {
         self.end
@@ -73,7 +73,7 @@ impl BoundingBox {
         [0, 1, 2].map(|axis| self.end[axis].saturating_sub(self.start[axis]))
     }
 
-    /// The box grown by `padding` voxels on every side, but not out of a volume of `dims`.
+    /// The box padded by `padding` voxels on every side, clamped to a volume of `dims`.
     #[must_use]
     pub fn padded(&self, padding: usize, dims: [usize; 3]) -> Self {
         Self {
@@ -82,10 +82,10 @@ impl BoundingBox {
         }
     }
 
-    /// The part of `grid` that is in the box.
+    /// The part of `grid` inside the box.
     ///
     /// # Errors
-    /// [`CropError`] if the box is empty or not within the grid.
+    /// [`CropError`] if the box is empty or not inside the grid.
     pub fn grid_within(&self, grid: &Grid) -> Result<Grid, CropError> {
         Self::new(self.start, self.end)?;
         let dims = grid.dims();
@@ -104,13 +104,13 @@ impl BoundingBox {
     }
 }
 
-/// The smallest box that holds every voxel brighter than `threshold`; nothing if there is none.
+/// The bounding box of voxels brighter than `threshold`. `None` if there are none.
 #[must_use]
 pub fn foreground_box(volume: &Volume<f32>, threshold: f64) -> Option<BoundingBox> {
     box_where(volume, |&value| f64::from(value) > threshold)
 }
 
-/// The smallest box that holds every voxel of a mask; nothing if it is empty.
+/// The bounding box of a mask. `None` if it is empty.
 #[must_use]
 pub fn mask_box(mask: &Mask) -> Option<BoundingBox> {
     box_where(mask, |&inside| inside)
@@ -131,10 +131,10 @@ fn box_where<T>(volume: &Volume<T>, inside: impl Fn(&T) -> bool) -> Option<Bound
     BoundingBox::new(start, end).ok()
 }
 
-/// Cuts the box out of the volume; every voxel stays where it was in the world.
+/// Crops the volume to the box. World positions are preserved.
 ///
 /// # Errors
-/// [`CropError`] if the box is empty or not within the volume.
+/// [`CropError`] if the box is empty or not inside the volume.
 pub fn crop<T: Copy>(volume: &Volume<T>, region: &BoundingBox) -> Result<Volume<T>, CropError> {
     let grid = region.grid_within(volume.grid())?;
     let width = region.dims()[0];
@@ -145,10 +145,10 @@ pub fn crop<T: Copy>(volume: &Volume<T>, region: &BoundingBox) -> Result<Volume<
     Ok(Volume::from_parts(grid, data))
 }
 
-/// Puts a piece cut out by [`crop`] back into a volume on `grid`, `fill` around it.
+/// Inserts the result of [`crop`] into a volume on `grid`, with `fill` around it.
 ///
 /// # Errors
-/// [`CropError`] if the box is not within the grid or the piece is not of the box's size.
+/// [`CropError`] if the box is not inside the grid or the crop does not have the size of the box.
 pub fn pad<T: Copy>(
     piece: &Volume<T>,
     region: &BoundingBox,

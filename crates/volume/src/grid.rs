@@ -1,4 +1,4 @@
-//! Where the voxels of a volume lie in the world.
+//! Voxel grids in world space.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,24 +11,24 @@ pub struct Grid {
     affine: Affine,
 }
 
-/// Why dimensions are not usable as a grid.
+/// Errors of grid dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GridError {
-    /// An axis has no voxel, or there are more than [`Grid::MAX_VOXELS`].
+    /// An axis has no voxels, or there are more than [`Grid::MAX_VOXELS`].
     #[error("dimensions {dims:?} are outside 1..={} voxels in all", Grid::MAX_VOXELS)]
     Dims {
-        /// The dimensions asked for.
+        /// The requested dimensions.
         dims: [usize; 3],
     },
 }
 
 impl Grid {
-    /// Upper bound on the number of voxels, 1024^3: no scanner comes near, and a hostile header
-    /// cannot make us allocate more.
+    /// Upper bound on the number of voxels, 1024^3. No scanner comes close, and it bounds the allocation for
+    /// a hostile header.
     pub const MAX_VOXELS: usize = 1 << 30;
 
-    /// A grid of `dims` voxels.
+    /// Creates a grid of `dims` voxels.
     ///
     /// # Errors
     /// [`GridError::Dims`] if an axis is empty or there are too many voxels.
@@ -40,7 +40,7 @@ impl Grid {
         }
     }
 
-    /// A grid known to be usable.
+    /// Creates a grid from values known to be valid.
     pub(crate) const fn from_parts(dims: [usize; 3], affine: Affine) -> Self {
         Self { dims, affine }
     }
@@ -57,7 +57,7 @@ impl Grid {
         &self.affine
     }
 
-    /// Number of voxels in all.
+    /// Total number of voxels.
     #[must_use]
     pub const fn n_voxels(&self) -> usize {
         self.dims[0] * self.dims[1] * self.dims[2]
@@ -69,7 +69,7 @@ impl Grid {
         self.affine.spacing_mm()
     }
 
-    /// Position of voxel `[i, j, k]` in the data, the first axis fastest.
+    /// Index of voxel `[i, j, k]` in the data, first axis fastest.
     #[must_use]
     pub const fn offset(&self, index: [usize; 3]) -> usize {
         index[0] + self.dims[0] * (index[1] + self.dims[1] * index[2])

@@ -1,7 +1,7 @@
 //! Volumes on world-space grids.
 //!
-//! A [`Volume`] is a [`Grid`] (dims and voxel-to-RAS+ affine, in millimetres) plus one value a voxel,
-//! the first axis running fastest (NIfTI order). Nothing here reads or writes files.
+//! A [`Volume`] is a [`Grid`] (dims and voxel-to-RAS+ affine, in millimetres) plus one value per voxel, first
+//! axis fastest (NIfTI order). This crate reads and writes no files.
 //!
 //! ```
 //! use brainreel_volume::{Affine, Grid, Orientation, Volume, reorient, resample};
@@ -17,8 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Every step keeps voxels where they are in the world; [`NetworkTransform`] leads back from the last
-//! one to the scan.
+//! Every step preserves world positions. [`NetworkTransform`] maps the final grid back to the scan.
 
 mod affine;
 pub mod crop;

@@ -1,46 +1,46 @@
-//! Shapes of masks: components, holes, growing and shrinking by millimetres.
+//! Morphology of masks: components, holes, dilation and erosion in millimetres.
 
 use brainreel_kernels as kernels;
 
 use crate::{Mask, Volume};
 
-/// The largest set of voxels that hang together by faces; of equal ones the first. Empty of an empty mask.
+/// The largest face-connected component. Ties go to the first. Empty for an empty mask.
 #[must_use]
 pub fn largest_component(mask: &Mask) -> Mask {
     Volume::from_parts(*mask.grid(), kernels::largest_component(mask.as_slice(), mask.dims()))
 }
 
-/// The mask and everything it encloses: what cannot be reached by faces from the border of the volume.
+/// The mask with holes filled: adds all voxels that are not face-connected to the border of the volume.
 #[must_use]
 pub fn fill_holes(mask: &Mask) -> Mask {
     Volume::from_parts(*mask.grid(), kernels::fill_holes(mask.as_slice(), mask.dims()))
 }
 
-/// Distance of every voxel's centre from the nearest voxel's centre of the mask, in mm; zero inside,
-/// infinite everywhere if the mask is empty. A sheared grid is taken for an upright one.
+/// Distance of every voxel centre to the nearest voxel centre of the mask, in mm. Zero inside, infinite
+/// everywhere if the mask is empty. A sheared grid is treated as orthogonal.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 #[must_use]
 pub fn distance_mm(mask: &Mask) -> Volume<f32> {
     let squared = kernels::squared_distance(mask.as_slice(), mask.dims(), mask.grid().spacing_mm());
     Volume::from_parts(*mask.grid(), squared.into_iter().map(f32::sqrt).collect())
 }
 
-/// The voxels whose centre is at most `radius_mm` from the centre of a voxel of the mask.
+/// Dilation: the voxels whose centre is at most `radius_mm` from the centre of a mask voxel.
 #[must_use]
 pub fn dilate(mask: &Mask, radius_mm: f64) -> Mask {
     distance_mm(mask).map(|&distance| f64::from(distance) <= radius_mm + SLACK_MM)
 }
 
-/// The voxels of the mask whose centre is more than `radius_mm` from the centre of any voxel outside.
-/// Beyond the volume nothing is outside.
+/// Erosion: the mask voxels whose centre is more than `radius_mm` from the centre of any voxel outside. The
+/// region beyond the volume does not count as outside.
 #[must_use]
 pub fn erode(mask: &Mask, radius_mm: f64) -> Mask {
     distance_mm(&mask.map(|inside| !inside)).map(|&distance| f64::from(distance) > radius_mm + SLACK_MM)
 }
 
-/// Rounding of distances, so that a radius of whole voxels takes whole voxels.
+/// Tolerance of distances, so that a radius of whole voxels includes whole voxels.
 const SLACK_MM: f64 = 1e-4;
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! Which way the voxel axes point.
+//! Orientation of the voxel axes.
 
 use std::fmt;
 
 use crate::Affine;
 
-/// For each voxel axis: the closest world axis (0 left-right, 1 posterior-anterior, 2
-/// inferior-superior) and whether it runs against it.
+/// For each voxel axis: the closest world axis (0 left-right, 1 posterior-anterior, 2 inferior-superior) and
+/// whether the direction is reversed.
 ///
-/// Shown as axis codes: the letter of the side an axis runs towards, `RAS` when canonical.
+/// Displayed as axis codes: the letter of the side that an axis points to, `RAS` when canonical.
 ///
 /// # Reference
 /// `nibabel.orientations.io_orientation` (5.x).
@@ -16,23 +16,23 @@ pub struct Orientation {
     axes: [WorldAxis; 3],
 }
 
-/// What a voxel axis is in the world.
+/// World direction of a voxel axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WorldAxis {
     /// 0 right, 1 anterior, 2 superior.
     pub(crate) world: usize,
-    /// The voxel axis runs to the left, posterior or inferior.
+    /// Whether the voxel axis points to the left, posterior or inferior.
     pub(crate) flipped: bool,
 }
 
-/// Two entries of a rotation that differ by less are the same: at exactly 45 degrees rounding shall
-/// not decide, the lower axis wins.
+/// Tolerance for equal entries of a rotation. At exactly 45 degrees the lower axis wins, regardless of
+/// rounding.
 const TIE: f64 = 1e-12;
 
 impl Orientation {
-    /// The orientation of a grid: the rotation closest to the affine's linear part (polar
-    /// decomposition after taking out the voxel sizes), whose largest entries pair voxel axes with
-    /// world axes, the best aligned voxel axis choosing first.
+    /// The orientation of a grid. The rotation closest to the affine's linear part (polar decomposition after
+    /// removing the voxel sizes) pairs voxel axes with world axes by its largest entries. The best aligned
+    /// voxel axis chooses first.
     #[must_use]
     pub fn of(affine: &Affine) -> Self {
         let rotation = closest_rotation(affine);
@@ -64,7 +64,7 @@ impl Orientation {
         self.axes
     }
 
-    /// Whether the axes already are right, anterior, superior.
+    /// Whether the axes are already right, anterior, superior.
     #[must_use]
     pub fn is_canonical(&self) -> bool {
         (0..3).all(|axis| self.axes[axis] == WorldAxis { world: axis, flipped: false })

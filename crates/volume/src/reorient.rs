@@ -2,11 +2,11 @@
 
 use crate::{Affine, Grid, Orientation, Volume};
 
-/// The volume with its axes permuted and flipped so that they are as close as can be to right,
-/// anterior, superior; every voxel stays where it was in the world.
+/// Permutes and flips the axes so that they are as close as possible to right, anterior, superior. World
+/// positions are preserved.
 ///
 /// # Reference
-/// `nibabel.as_closest_canonical`, also for oblique and left-handed affines.
+/// `nibabel.as_closest_canonical`, including oblique and left-handed affines.
 #[must_use]
 pub fn to_closest_canonical<T: Copy>(volume: &Volume<T>) -> Volume<T> {
     let orientation = Orientation::of(volume.grid().affine());
@@ -17,10 +17,10 @@ pub fn to_closest_canonical<T: Copy>(volume: &Volume<T>) -> Volume<T> {
     reorder(volume, source, flipped)
 }
 
-/// Brings what [`to_closest_canonical`] made of a volume on `original` back onto that grid.
+/// Reverses [`to_closest_canonical`] for a volume on the grid `original`.
 ///
 /// # Panics
-/// If the volume does not have the dimensions that a volume on `original` gets.
+/// If the volume does not have the dimensions of a reoriented volume on `original`.
 #[must_use]
 pub fn from_closest_canonical<T: Copy>(canonical: &Volume<T>, original: &Grid) -> Volume<T> {
     let (source, flipped) = to_canonical(&Orientation::of(original.affine()));
@@ -30,14 +30,14 @@ pub fn from_closest_canonical<T: Copy>(canonical: &Volume<T>, original: &Grid) -
     Volume::from_parts(*original, data)
 }
 
-/// The voxel axis of the input that becomes axis 0, 1, 2 of the output, and whether it runs backwards.
+/// The input axis that becomes axis 0, 1, 2 of the output, and whether it is reversed.
 fn to_canonical(orientation: &Orientation) -> ([usize; 3], [bool; 3]) {
     let axes = orientation.axes();
     let source = [0, 1, 2].map(|world| (0..3).find(|&axis| axes[axis].world == world).unwrap_or(world));
     (source, source.map(|axis| axes[axis].flipped))
 }
 
-/// Output axis `a` is input axis `source[a]`, run backwards where `flipped[a]`.
+/// Output axis `a` is input axis `source[a]`, reversed if `flipped[a]`.
 fn reorder<T: Copy>(volume: &Volume<T>, source: [usize; 3], flipped: [bool; 3]) -> Volume<T> {
     let in_dims = volume.dims();
     let dims = source.map(|axis| in_dims[axis]);

@@ -5,24 +5,24 @@ use brainreel_kernels::{AxisPlan, Outside, resample_mapped, resample_separable};
 use crate::grid::as_f64;
 use crate::{Affine, AffineError, Grid, GridError, Volume};
 
-/// Spacings closer than this are the same and their axis is left alone: over 256 voxels the drift is
-/// under 0.003 voxel, and the affine keeps the true spacing, so nothing moves in the world.
+/// Spacings closer than this are equal and their axis is not resampled. Over 256 voxels the drift is below
+/// 0.003 voxel, and the affine keeps the true spacing, so world positions do not change.
 const SAME_SPACING_MM: f64 = 1e-5;
 
-/// Slack when counting the voxels that cover the field of view, so that rounding adds no empty plane.
+/// Tolerance when counting the voxels that cover the field of view, so that rounding adds no empty plane.
 const COUNT_SLACK_VOXELS: f64 = 1e-6;
 
 /// Why a volume cannot be resampled.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResampleError {
-    /// The spacing asked for is not a length.
+    /// The requested spacing is not a valid length.
     #[error("spacing {spacing_mm:?} mm is not usable, expected positive finite lengths")]
     Spacing {
-        /// The spacing asked for.
+        /// The requested spacing.
         spacing_mm: [f64; 3],
     },
-    /// The spacing asked for is so fine that the volume would not fit.
+    /// The requested spacing is so small that the volume would be too large.
     #[error(
         "resampling {dims:?} voxels of {from_mm:?} mm to {to_mm:?} mm would give more than {} voxels",
         Grid::MAX_VOXELS
@@ -32,26 +32,25 @@ pub enum ResampleError {
         dims: [usize; 3],
         /// Its spacing.
         from_mm: [f64; 3],
-        /// The spacing asked for.
+        /// The requested spacing.
         to_mm: [f64; 3],
-        /// Why the grid is refused.
+        /// The cause.
         #[source]
         source: GridError,
     },
-    /// The volume's own affine cannot be inverted.
+    /// The volume's affine is singular.
     #[error(transparent)]
     Affine(#[from] AffineError),
 }
 
 /// Resamples to a voxel spacing along the volume's own axes, by cubic B-spline interpolation.
 ///
-/// The directions of the axes and the centre of voxel `[0, 0, 0]` stay; each axis of `n` voxels gets
-/// the `ceil((n - 1) * spacing / new spacing) + 1` voxels that cover the centres of all input voxels.
-/// What lies beyond the centre of the last input voxel (by more than rounding, 1e-4 voxel) is zero. For
-/// an axis-aligned affine this is
-/// `nibabel.processing.resample_to_output(order=3)`; for an oblique one nibabel would also rotate the
-/// image onto the world axes, which this does not: the grid stays the scanner's. An axis whose spacing
-/// is right within 1e-5 mm is not touched.
+/// The axis directions and the centre of voxel `[0, 0, 0]` are preserved. Each axis of `n` voxels gets the
+/// `ceil((n - 1) * spacing / new spacing) + 1` voxels that cover the centres of all input voxels. Values
+/// beyond the centre of the last input voxel (by more than rounding, 1e-4 voxel) are zero. For an
+/// axis-aligned affine this equals `nibabel.processing.resample_to_output(order=3)`. For an oblique affine
+/// nibabel would also rotate the image to the world axes; this function keeps the scanner's grid. An axis
+/// whose spacing is right within 1e-5 mm is unchanged.
 ///
 /// # Units
 /// `spacing_mm` in millimetres, for the volume's axes in order.
@@ -86,11 +85,11 @@ pub fn resample_to_spacing(volume: &Volume<f32>, spacing_mm: [f64; 3]) -> Result
     Ok(Volume::from_parts(grid, resample_separable(volume.as_slice(), &plans)))
 }
 
-/// Resamples onto any grid, also a rotated one, by cubic B-spline interpolation; zero outside the
-/// field of view.
+/// Resamples to any grid, including rotated ones, by cubic B-spline interpolation. Zero outside the field of
+/// view.
 ///
 /// # Errors
-/// [`ResampleError::Affine`] if the volume's affine cannot be inverted.
+/// [`ResampleError::Affine`] if the volume's affine is singular.
 pub fn resample_onto(volume: &Volume<f32>, grid: &Grid) -> Result<Volume<f32>, ResampleError> {
     let map = volume.grid().affine().inverse()?.compose(grid.affine());
     let rows = map.rows();
@@ -104,7 +103,7 @@ pub fn resample_onto(volume: &Volume<f32>, grid: &Grid) -> Result<Volume<f32>, R
     Ok(Volume::from_parts(*grid, data))
 }
 
-/// New spacing in old voxels, or nothing if they are the same.
+/// New spacing in old voxels. `None` if they are equal.
 fn step_voxels(from_mm: f64, to_mm: f64) -> Option<f64> {
     ((from_mm - to_mm).abs() > SAME_SPACING_MM).then_some(to_mm / from_mm)
 }
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
     use brainreel_testkit::{Tolerance, assert_close};
 
-    /// An L: no mirror image of it is the same.
+    /// An L shape, which has no mirror symmetry.
     fn l_shape(dims: [usize; 3], affine: Affine) -> Volume<f32> {
         Volume::from_fn(Grid::new(dims, affine).unwrap(), |[i, j, k]| {
             let inside = k > 1 && (i < 3 || (j < 4 && i < 8));

@@ -1,13 +1,13 @@
-//! The way back from the network's voxels to the scan.
+//! Transform from network voxels back to the scan.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Affine, AffineError, Grid};
 
-/// Where the voxels of the network input lie in the scan they were made from.
+/// Location of the network input's voxels in the scan.
 ///
-/// All steps keep voxels in place in the world, so the whole chain is one affine: network voxel
-/// indices to the scan's RAS+ millimetres. With the scan's own grid it gives native voxels as well.
+/// All steps preserve world positions, so the whole chain is one affine from network voxel indices to the
+/// scan's RAS+ millimetres. With the scan's own grid it gives native voxels as well.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkTransform {
@@ -15,14 +15,14 @@ pub struct NetworkTransform {
     pub network_dims: [usize; 3],
     /// Network voxel indices to native RAS+ mm.
     pub network_voxel_to_native_mm: Affine,
-    /// Dimensions of the scan as it was read, in voxels.
+    /// Dimensions of the input scan, in voxels.
     pub native_dims: [usize; 3],
-    /// Voxel indices of the scan as it was read to native RAS+ mm.
+    /// Voxel indices of the input scan to native RAS+ mm.
     pub native_voxel_to_native_mm: Affine,
 }
 
 impl NetworkTransform {
-    /// The transform between the grid of the network input and that of the scan as it was read.
+    /// The transform between the grids of the network input and the input scan.
     #[must_use]
     pub const fn between(network: &Grid, native: &Grid) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl NetworkTransform {
         }
     }
 
-    /// Network voxel indices to (fractional) voxel indices of the scan as it was read.
+    /// Network voxel indices to (fractional) voxel indices of the input scan.
     ///
     /// # Errors
     /// [`AffineError`] if the scan's affine is singular.
@@ -41,7 +41,7 @@ impl NetworkTransform {
         Ok(self.native_voxel_to_native_mm.inverse()?.compose(&self.network_voxel_to_native_mm))
     }
 
-    /// Voxel indices of the scan as it was read to (fractional) network voxel indices.
+    /// Voxel indices of the input scan to (fractional) network voxel indices.
     ///
     /// # Errors
     /// [`AffineError`] if the network's affine is singular.

@@ -1,22 +1,22 @@
-//! One value a voxel.
+//! Volumes: one value per voxel.
 
 use crate::Grid;
 
-/// Values on a [`Grid`], the first axis running fastest.
+/// Values on a [`Grid`], first axis fastest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Volume<T> {
     grid: Grid,
     data: Vec<T>,
 }
 
-/// A volume of yes and no.
+/// A boolean volume.
 pub type Mask = Volume<bool>;
 
-/// Why data do not make a volume.
+/// Errors of creating a volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
-    /// The number of values is not the number of voxels.
+    /// The number of values differs from the number of voxels.
     #[error("{got} values for a grid of {dims:?} voxels, expected {expected}")]
     Length {
         /// Values given.
@@ -32,7 +32,7 @@ impl<T> Volume<T> {
     /// Pairs a grid with its values.
     ///
     /// # Errors
-    /// [`VolumeError::Length`] if the number of values is not the number of voxels.
+    /// [`VolumeError::Length`] if the number of values differs from the number of voxels.
     pub fn new(grid: Grid, data: Vec<T>) -> Result<Self, VolumeError> {
         if data.len() == grid.n_voxels() {
             Ok(Self { grid, data })
@@ -41,19 +41,19 @@ impl<T> Volume<T> {
         }
     }
 
-    /// A grid with values known to fit it.
+    /// Creates a volume from values known to match the grid.
     pub(crate) const fn from_parts(grid: Grid, data: Vec<T>) -> Self {
         Self { grid, data }
     }
 
-    /// A volume whose value at `[i, j, k]` is `value([i, j, k])`.
+    /// Creates a volume whose value at `[i, j, k]` is `value([i, j, k])`.
     pub fn from_fn(grid: Grid, mut value: impl FnMut([usize; 3]) -> T) -> Self {
         let [ni, nj, nk] = grid.dims();
         let indices = (0..nk).flat_map(|k| (0..nj).flat_map(move |j| (0..ni).map(move |i| [i, j, k])));
         Self { grid, data: indices.map(&mut value).collect() }
     }
 
-    /// Where the voxels lie.
+    /// The grid.
     #[must_use]
     pub const fn grid(&self) -> &Grid {
         &self.grid
@@ -71,7 +71,7 @@ impl<T> Volume<T> {
         &self.data
     }
 
-    /// The values, for change in place.
+    /// The values, mutable.
     pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut self.data
     }

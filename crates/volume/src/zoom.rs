@@ -1,4 +1,4 @@
-//! Stretching a volume to given dimensions.
+//! Zooms a volume to given dimensions.
 
 use brainreel_kernels::{AxisPlan, resample_separable};
 
@@ -9,26 +9,26 @@ use crate::{Affine, Grid, GridError, Volume};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ZoomError {
-    /// An axis of one voxel has no length that could be stretched.
+    /// An axis of one voxel cannot be enlarged.
     #[error("axis {axis} has one voxel and cannot be stretched to {target}, expected at least two")]
     OneVoxel {
         /// The axis, 0 to 2.
         axis: usize,
-        /// Voxels asked for.
+        /// The requested number of voxels.
         target: usize,
     },
-    /// The dimensions asked for are not usable.
+    /// The requested dimensions are invalid.
     #[error(transparent)]
     Grid(#[from] GridError),
 }
 
-/// Stretches each axis to `target` voxels by cubic B-spline interpolation, the first and the last
-/// voxel of an axis staying where they are in the world.
+/// Resamples each axis to `target` voxels by cubic B-spline interpolation. The first and last voxel of an
+/// axis keep their world positions.
 ///
-/// An axis brought down to one voxel keeps its first voxel and its spacing.
+/// An axis reduced to one voxel keeps its first voxel and its spacing.
 ///
 /// # Errors
-/// [`ZoomError`] if an axis of one voxel is to be stretched, or `target` is not a usable size.
+/// [`ZoomError`] if an axis of one voxel would be enlarged, or `target` is not a valid size.
 ///
 /// # Reference
 /// `scipy.ndimage.zoom(order=3)` with its defaults (`mode="constant"`, `grid_mode=False`): prefilter

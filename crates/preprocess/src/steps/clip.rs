@@ -90,7 +90,7 @@ const fn narrow(intensity: f64) -> f32 {
 pub struct ClipSummary {
     /// Smallest intensity in the brain after clipping.
     pub low: f64,
-    /// Maximum.
+    /// Largest intensity in the brain after clipping.
     pub high: f64,
     /// Fraction of the brain's voxels that changed.
     pub fraction: f64,
