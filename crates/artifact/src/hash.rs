@@ -22,7 +22,7 @@ impl ContentHash {
         &self.0
     }
 
-    /// The first 12 digits, for people and file names.
+    /// The first 12 digits, for messages and file names.
     #[must_use]
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)
@@ -35,7 +35,7 @@ impl fmt::Display for ContentHash {
     }
 }
 
-/// Builds a digest out of labelled parts, so that `("ab", "c")` and `("a", "bc")` differ.
+/// Builds a digest from delimited parts, so that `("ab", "c")` and `("a", "bc")` differ.
 #[derive(Default)]
 pub struct HashBuilder(Sha256);
 
@@ -62,7 +62,7 @@ impl HashBuilder {
     }
 }
 
-/// Adds bytes without their length: for one part that comes in pieces.
+/// Adds bytes without their length, for one part in several pieces.
 impl std::io::Write for HashBuilder {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.update(bytes);
@@ -95,7 +95,7 @@ pub fn hash_file(path: &Path) -> Result<ContentHash, ArtifactError> {
 /// The SHA-256 of the compact JSON form of `value` (field order as declared, so stable).
 ///
 /// # Panics
-/// If `value` cannot be serialised, which no plain struct of ours does.
+/// If `value` cannot be serialised, which does not happen for plain structs.
 #[must_use]
 pub fn hash_json<T: Serialize>(value: &T) -> ContentHash {
     hash_bytes(&serde_json::to_vec(value).expect("plain data serialises to JSON"))

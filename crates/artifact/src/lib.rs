@@ -1,5 +1,4 @@
-//! The one door to output files: atomic write, content hash, provenance stamp, derived seeds and the
-//! random streams that start from them.
+//! Output files: atomic writes, content hashes, provenance stamps, derived seeds and random streams.
 //!
 //! ```
 //! # fn main() -> Result<(), brainreel_artifact::ArtifactError> {
@@ -11,7 +10,7 @@
 //! # }
 //! ```
 //!
-//! It knows nothing of images, tables or networks.
+//! This crate is independent of images, tables and networks.
 
 mod hash;
 mod lock;
@@ -29,7 +28,7 @@ pub use write::{link_atomic, write_atomic, write_atomic_with, write_durable_with
 
 use std::path::PathBuf;
 
-/// What can go wrong at the door to the file system.
+/// Errors of output files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
@@ -57,7 +56,7 @@ pub enum ArtifactError {
         /// The folder.
         folder: PathBuf,
     },
-    /// A value could not be turned into JSON or back.
+    /// A value could not be converted to or from JSON.
     #[error("{} is not the JSON that brainreel writes there", path.display())]
     Json {
         /// The file.

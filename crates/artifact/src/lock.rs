@@ -1,4 +1,4 @@
-//! One writer a folder.
+//! Folder lock: one writer per folder.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::write::{PART_PREFIX, PART_SUFFIX};
 
 const LOCK_NAME: &str = ".brainreel.lock";
 
-/// The right to write to an output folder, held until dropped (or until the process dies).
+/// An exclusive lock on an output folder, held until dropped or until the process ends.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
@@ -16,11 +16,11 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Makes the folder if need be and takes the right to write to it.
+    /// Creates the folder if necessary and locks it.
     ///
     /// # Errors
-    /// [`ArtifactError::Locked`] if another process has it, [`ArtifactError::Write`] if the folder
-    /// cannot be made.
+    /// [`ArtifactError::Locked`] if another process has the lock, [`ArtifactError::Write`] if the folder
+    /// cannot be created.
     pub fn acquire(folder: &Path) -> Result<Self, ArtifactError> {
         let error = |source| ArtifactError::Write { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(error)?;
@@ -28,13 +28,13 @@ impl FolderLock {
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file, folder: folder.to_owned() }),
             Err(TryLockError::WouldBlock) => Err(ArtifactError::Locked { folder: folder.to_owned() }),
-            // Some network file systems know no locks: go on without.
+            // Some network file systems do not support locks. Continue without one.
             Err(TryLockError::Error(_)) => Ok(Self { _file: file, folder: folder.to_owned() }),
         }
     }
 
-    /// Deletes the unfinished temporary files that a killed process left in the folder and below.
-    /// Returns how many there were. Links are not followed.
+    /// Deletes unfinished temporary files of a killed process in the folder and below. Returns their number.
+    /// Does not follow links.
     pub fn remove_litter(&self) -> usize {
         remove_litter_below(&self.folder)
     }

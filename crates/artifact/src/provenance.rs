@@ -1,4 +1,4 @@
-//! The stamp that says how an output came to be, and whether it is still up to date.
+//! Provenance stamps: how an output was made, and whether it is up to date.
 
 use std::fs;
 use std::path::Path;
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ArtifactError, ContentHash, hash_json, write_json};
 
-/// The version that goes into every stamp.
+/// The version recorded in every stamp.
 pub const TOOL_VERSION: &str = concat!("brainreel ", env!("CARGO_PKG_VERSION"));
 
-/// How an output was made. It holds no time and no path, so that the same work gives the same bytes.
+/// Provenance of an output. It contains no time and no path, so that the same work gives the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Name and version of the tool.
     pub tool: String,
     /// The stage that wrote the output.
     pub stage: String,
-    /// Revision of that stage's algorithm: raised by hand whenever its numbers change.
+    /// Revision of that stage's algorithm, raised manually whenever its numbers change.
     pub stage_revision: u32,
     /// Hash of the stage's parameters.
     pub parameters: ContentHash,
-    /// Hash of everything the stage read.
+    /// Hash of all inputs of the stage.
     pub inputs: ContentHash,
-    /// Name of the instruction set that computed the output, where its last digits depend on it.
+    /// Name of the instruction set that computed the output, if its last digits depend on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instruction_set: Option<String>,
 }
 
 impl Provenance {
-    /// Stamps a stage's work.
+    /// Creates the stamp of a stage.
     pub fn new<P: Serialize>(stage: &str, stage_revision: u32, parameters: &P, inputs: ContentHash) -> Self {
         Self {
             tool: TOOL_VERSION.to_owned(),
@@ -49,16 +49,16 @@ impl Provenance {
 
     /// Whether two outputs come from the same work: same stage, revision, settings and inputs.
     ///
-    /// The version of the program is recorded, not compared: a release that changes no numbers makes nothing out of date.
-    /// Nor is the instruction set: another processor makes nothing out of date either.
+    /// The program version is recorded but not compared, so a release that changes no numbers invalidates
+    /// nothing. The instruction set is not compared either.
     #[must_use]
     pub fn is_same_work(&self, other: &Self) -> bool {
         (&self.stage, self.stage_revision, &self.parameters, &self.inputs)
             == (&other.stage, other.stage_revision, &other.parameters, &other.inputs)
     }
 
-    /// Reads the stamp stored at `path`; `None` if there is no such file or it is not a stamp,
-    /// both of which mean that the work has to be done.
+    /// Reads the stamp at `path`. `None` if the file does not exist or is not a stamp, which both mean that
+    /// the work must be done.
     #[must_use]
     pub fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(path).ok()?).ok()
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::hash_bytes;
 
-    /// Another processor makes nothing out of date, and stamps of earlier versions can be read.
+    /// Another processor invalidates nothing, and stamps of earlier versions can be read.
     #[test]
     fn the_instruction_set_is_recorded_and_not_compared() {
         let plain = Provenance::new("preprocess", 1, &"settings", hash_bytes(b"input"));

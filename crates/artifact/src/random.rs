@@ -1,12 +1,12 @@
 //! A small random generator whose stream is the same on every machine.
 
-/// Distance between the states of two numbers of a stream.
+/// Increment of the state between two numbers of a stream.
 const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// SplitMix64: one 64-bit state, full period, passes BigCrush.
 ///
 /// # Determinism
-/// Integer arithmetic, and for normal draws the portable `libm`: the same bits on every platform.
+/// Integer arithmetic, and the portable `libm` for normal draws: bit-identical on every platform.
 ///
 /// # Reference
 /// Steele, Lea, Flood 2014, doi:10.1145/2660193.2660195.
@@ -14,7 +14,7 @@ const INCREMENT: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Random(u64);
 
 impl Random {
-    /// A stream that depends on `seed` alone.
+    /// Creates a stream that depends only on `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
@@ -29,7 +29,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// What the `n`-th call (from 0) of [`Self::next_u64`] gives on a new stream of `seed`.
+    /// Result of the `n`-th call (from 0) of [`Self::next_u64`] on a new stream of `seed`.
     #[must_use]
     pub const fn nth_u64(seed: u64, n: u64) -> u64 {
         Self(seed.wrapping_add(n.wrapping_mul(INCREMENT))).next_u64()
@@ -40,7 +40,7 @@ impl Random {
         unit(self.next_u64())
     }
 
-    /// What the `n`-th call (from 0) of [`Self::uniform`] gives on a new stream of `seed`.
+    /// Result of the `n`-th call (from 0) of [`Self::uniform`] on a new stream of `seed`.
     #[must_use]
     pub const fn nth_uniform(seed: u64, n: u64) -> f64 {
         unit(Self::nth_u64(seed, n))

@@ -1,12 +1,11 @@
-//! Seeds that depend on what is drawn, never on when or on which thread.
+//! Seeds that depend only on what is drawn, not on time or thread.
 
 use crate::HashBuilder;
 
-/// Derives a seed from the run's seed, the purpose of the draw and what it is drawn for
-/// (scan id, epoch...).
+/// Derives a seed from the run's seed, the purpose of the draw and its subject (scan id, epoch...).
 ///
 /// # Determinism
-/// A pure function; two different `(purpose, parts)` give unrelated seeds.
+/// A pure function. Different `(purpose, parts)` give unrelated seeds.
 #[must_use]
 pub fn derive_seed(run_seed: u64, purpose: &str, parts: &[&str]) -> u64 {
     let start = HashBuilder::new().part(run_seed.to_le_bytes()).part(purpose);

@@ -1,8 +1,8 @@
-//! Writing through a temporary name in the same folder, then renaming.
+//! Atomic writes: write to a temporary file in the same folder, then rename.
 //!
-//! A killed process never leaves a half-written file under a final name. Only [`write_durable_with`]
-//! also waits for the disk, so that a power cut cannot either; that costs milliseconds a file, too
-//! much for the hundreds of slices of a scan, nothing for a checkpoint.
+//! A killed process never leaves a partial file under its final name. Only [`write_durable_with`] also syncs
+//! to disk, which protects against power loss. That costs milliseconds per file: too much for the hundreds of
+//! slices of a scan, negligible for a checkpoint.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -15,8 +15,8 @@ use crate::ArtifactError;
 pub(crate) const PART_PREFIX: &str = ".brainreel-";
 pub(crate) const PART_SUFFIX: &str = ".part";
 
-/// Writes `bytes` to `path`: the file is either the old one or the whole new one, never a part.
-/// Missing folders on the way are made.
+/// Writes `bytes` to `path`. The file is either the old one or the complete new one. Missing parent folders
+/// are created.
 ///
 /// # Errors
 /// [`ArtifactError::Write`] names the path.
@@ -27,7 +27,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
 /// Like [`write_atomic`], with the content streamed by `fill`.
 ///
 /// # Errors
-/// [`ArtifactError::Write`] names the path; an error of `fill` leaves the old file in place.
+/// [`ArtifactError::Write`] names the path. An error of `fill` leaves the old file in place.
 pub fn write_atomic_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
@@ -35,10 +35,10 @@ pub fn write_atomic_with(
     replace(path, fill, false)
 }
 
-/// Like [`write_atomic_with`], and on the disk when it returns.
+/// Like [`write_atomic_with`], and syncs the file to disk before returning.
 ///
 /// # Errors
-/// [`ArtifactError::Write`] names the path; an error of `fill` leaves the old file in place.
+/// [`ArtifactError::Write`] names the path. An error of `fill` leaves the old file in place.
 pub fn write_durable_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
@@ -70,9 +70,9 @@ fn replace(
     Ok(())
 }
 
-/// Gives the finished file `from` the second name `to`, replacing what was there; a copy where the
-/// file system knows no links. Later writes to either name leave the other alone, since every write
-/// here goes to a new file.
+/// Hard-links the finished file `from` as `to`, replacing an existing file. Copies it if the file system does
+/// not support hard links. Later writes to either name do not affect the other, because every write creates a
+/// new file.
 ///
 /// # Errors
 /// [`ArtifactError::Write`] names `to`.
@@ -86,7 +86,7 @@ pub fn link_atomic(from: &Path, to: &Path) -> Result<(), ArtifactError> {
     }
     let name = temporary.to_path_buf();
     temporary.persist(to).map_err(|failed| error(failed.error))?;
-    // Renaming one name of a file to another of the same file does nothing, by POSIX, and leaves both.
+    // By POSIX, renaming one hard link to another of the same file does nothing and leaves both.
     match fs::remove_file(&name) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(error(source)),
         _ => Ok(()),
@@ -110,7 +110,7 @@ fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // A plain file for everybody the umask allows, not tempfile's private default.
+        // Use the permissions of the umask, not tempfile's private default.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
@@ -127,7 +127,7 @@ mod tests {
         for (content, kept) in [(b"one", true), (b"two", true), (b"six", false)] {
             write_atomic(&last, content).unwrap();
             if kept {
-                // The second time both names are of the same file already.
+                // The second time both names already refer to the same file.
                 link_atomic(&last, &best).unwrap();
                 link_atomic(&last, &best).unwrap();
             }
