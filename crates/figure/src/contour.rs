@@ -1,9 +1,9 @@
-//! The outline of a mask's slice, along the edges of its pixels.
+//! Contour of a mask slice along pixel edges.
 
 use std::fmt::Write as _;
 
-/// The commands of an SVG path, in pixels from the upper left corner. Edges on one line that follow each
-/// other become one stroke.
+/// SVG path commands, in pixels from the upper left corner. Consecutive edges on one line are merged into one
+/// stroke.
 pub(crate) fn path(mask: &[bool], [width, height]: [usize; 2]) -> String {
     let inside = |x: usize, y: usize| x < width && y < height && mask[x + width * y];
     let mut text = String::new();
@@ -22,7 +22,7 @@ pub(crate) fn path(mask: &[bool], [width, height]: [usize; 2]) -> String {
     text
 }
 
-/// Stretches of consecutive numbers below `n` for which something holds.
+/// Runs of consecutive numbers below `n` that satisfy a condition.
 fn runs(n: usize, holds: impl Fn(usize) -> bool) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let mut start = None;

@@ -1,4 +1,4 @@
-//! Flow diagrams: from everything that was there to what was used.
+//! Flow diagrams of a cohort selection.
 
 use std::fmt::Write as _;
 
@@ -8,16 +8,16 @@ use crate::sheet::escaped;
 const WIDTH: f64 = 840.0;
 const MARGIN: f64 = 24.0;
 const LINE: f64 = 18.0;
-/// The boxes down the left, and those of what was left out on the right.
+/// Widths of the boxes on the left, and of the exclusion boxes on the right.
 const MAIN: [f64; 2] = [MARGIN, 352.0];
 const SIDE: [f64; 2] = [448.0, WIDTH - MARGIN - 448.0];
 const MAIN_HEIGHT: f64 = 34.0;
 const SIDE_HEIGHT: f64 = 46.0;
-/// From one box down the left to the next; the box on the right lies between them.
+/// Vertical distance between boxes on the left. The exclusion box is between them.
 const STEP: f64 = 64.0;
 const END_HEIGHT: f64 = 50.0;
 
-/// A diagram after CONSORT: boxes of what is left down the left side, boxes of what was left out on the right.
+/// A CONSORT-style diagram: remaining items in boxes on the left, exclusions in boxes on the right.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowChart {
     title: String,
@@ -29,27 +29,27 @@ pub struct FlowChart {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Step {
-    /// What was left out, and how much.
+    /// The exclusion and its count.
     out: [String; 2],
-    /// What is left.
+    /// The remainder.
     left: String,
 }
 
 impl FlowChart {
-    /// A diagram that begins with `start`.
+    /// Creates a diagram that starts with `start`.
     #[must_use]
     pub fn new(title: &str, start: &str) -> Self {
         Self { title: title.to_owned(), start: start.to_owned(), ..Self::default() }
     }
 
-    /// Adds what was left out, how much that was, and what is left then.
+    /// Adds an exclusion, its count and the remainder.
     #[must_use]
     pub fn step(mut self, what: &str, how_much: &str, left: &str) -> Self {
         self.steps.push(Step { out: [what.to_owned(), how_much.to_owned()], left: left.to_owned() });
         self
     }
 
-    /// Adds one of the groups that the rest falls into.
+    /// Adds a final group.
     #[must_use]
     pub fn end(mut self, name: &str, how_much: &str) -> Self {
         self.ends.push([name.to_owned(), how_much.to_owned()]);
@@ -63,7 +63,7 @@ impl FlowChart {
         self
     }
 
-    /// The picture.
+    /// Renders the SVG.
     #[must_use]
     pub fn to_svg(&self) -> String {
         let top = MARGIN + 34.0;
@@ -113,7 +113,7 @@ impl FlowChart {
     }
 }
 
-/// The arrow down from `y`, what goes off to the right, and the box of what is left.
+/// Draws the arrow down from `y`, the exclusion to the right, and the box of the remainder.
 fn write_step(svg: &mut String, step: &Step, y: f64) {
     let gap = STEP - MAIN_HEIGHT;
     let (x, branch) = (middle(MAIN), y + gap / 2.0);

@@ -1,8 +1,8 @@
-//! Slices of volumes, and flow diagrams, as pictures.
+//! Figures: slices of volumes, and flow diagrams.
 //!
-//! [`Panel`] is one picture: a slice of a volume in grey, or of a field in colour, with the contour of a
-//! mask and letters for the directions. [`Sheet`] lays panels out in a table and gives one SVG file that
-//! holds everything. [`FlowChart`] shows how a cohort came about. No files are written here.
+//! [`Panel`] is one image: a slice of a volume in grey or of a field in colour, with the contour of a mask
+//! and orientation letters. [`Sheet`] arranges panels in a table and returns one self-contained SVG file.
+//! [`FlowChart`] shows the selection of a cohort. This crate writes no files.
 //!
 //! ```
 //! use brainreel_figure::{Panel, Plane, Sheet, Shading, Window};
@@ -16,8 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Volumes are closest-canonical (RAS+): the reader sees the patient's left on the left, and the front
-//! to the right or at the top.
+//! Volumes are closest-canonical (RAS+). The subject's left is shown on the left (neurological convention),
+//! and anterior to the right or at the top.
 
 mod contour;
 mod flow;

@@ -1,4 +1,4 @@
-//! One slice as a picture.
+//! One slice as an image.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,22 +6,22 @@ use brainreel_volume::{Mask, Volume};
 
 use crate::contour;
 
-/// A plane through the body.
+/// An anatomical plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plane {
-    /// Across the first axis: front to the right, top at the top.
+    /// Perpendicular to the first axis: anterior right, superior up.
     Sagittal,
-    /// Across the second axis: left on the left, top at the top.
+    /// Perpendicular to the second axis: left on the left, superior up.
     Coronal,
-    /// Across the third axis: left on the left, front at the top.
+    /// Perpendicular to the third axis: left on the left, anterior up.
     Axial,
 }
 
 impl Plane {
-    /// All three.
+    /// All three planes.
     pub const ALL: [Self; 3] = [Self::Sagittal, Self::Coronal, Self::Axial];
 
-    /// The axis across the plane.
+    /// The axis perpendicular to the plane.
     #[must_use]
     pub const fn axis(self) -> usize {
         match self {
@@ -31,7 +31,7 @@ impl Plane {
         }
     }
 
-    /// The axes of the picture: to the right and upwards.
+    /// The image axes: to the right and upwards.
     const fn picture_axes(self) -> [usize; 2] {
         match self {
             Self::Sagittal => [1, 2],
@@ -40,7 +40,7 @@ impl Plane {
         }
     }
 
-    /// Letters at the left, right, top and bottom of the picture.
+    /// Orientation letters at the left, right, top and bottom.
     pub(crate) const fn letters(self) -> [&'static str; 4] {
         match self {
             Self::Sagittal => ["P", "A", "S", "I"],
@@ -60,38 +60,38 @@ impl Plane {
     }
 }
 
-/// Intensities that become black and white.
+/// Display window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Window {
-    /// Black from here down.
+    /// Values at or below this are black.
     pub low: f64,
-    /// White from here up.
+    /// Values at or above this are white.
     pub high: f64,
 }
 
-/// How values become colours.
+/// Colour map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shading {
     /// Intensities in grey.
     Grey(Window),
-    /// A gain: blue below one, white at one, red above, saturated at this factor.
+    /// Gain: blue below one, white at one, red above, saturated at this factor.
     Gain(f64),
 }
 
-/// A picture of a slice.
+/// An image of a slice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     plane: Plane,
-    /// Pixels to the right and down.
+    /// Width and height in pixels.
     size: [usize; 2],
-    /// Edges of a pixel in mm.
+    /// Pixel size in mm.
     pixel_mm: [f64; 2],
     png: Vec<u8>,
     contour: Option<String>,
 }
 
 impl Panel {
-    /// The slice at `index` of the axis across the plane, clamped to the volume.
+    /// Creates a panel of the slice at `index` of the perpendicular axis, clamped to the volume.
     #[must_use]
     pub fn of(volume: &Volume<f32>, plane: Plane, index: usize, shading: Shading) -> Self {
         let slice = Slice::new(plane, index, volume.dims());
@@ -144,7 +144,7 @@ impl Panel {
     }
 }
 
-/// Where the pixels of a slice lie in a volume.
+/// Location of the pixels of a slice in a volume.
 struct Slice {
     plane: Plane,
     index: usize,
@@ -157,7 +157,7 @@ impl Slice {
         Self { plane, index: index.min(dims[plane.axis()] - 1), size: [dims[right], dims[up]] }
     }
 
-    /// The values row by row, the uppermost first.
+    /// The values row by row, from the top.
     fn values<T: Copy>(&self, volume: &Volume<T>) -> Vec<T> {
         let [right, up] = self.plane.picture_axes();
         let [width, height] = self.size;
@@ -175,7 +175,7 @@ impl Slice {
     }
 }
 
-/// 0 to 1 as a byte; what is no number is black.
+/// Converts 0..1 to a byte. NaN becomes black.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
 fn byte(share: f64) -> u8 {
     (share.clamp(0.0, 1.0) * 255.0).round() as u8
@@ -188,7 +188,7 @@ fn diverging(gain: f64, most: f64) -> [u8; 3] {
     if share < 0.0 { [fade(0.85), fade(0.6), fade(0.2)] } else { [fade(0.2), fade(0.75), fade(0.85)] }
 }
 
-/// Panics never: writing to memory with dimensions that fit.
+/// Never panics: it writes to memory, and the dimensions match.
 fn encode(size: [usize; 2], color: png::ColorType, pixels: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let [width, height] = size.map(|n| u32::try_from(n).expect("an axis of a volume"));
@@ -223,7 +223,7 @@ mod tests {
         let grid = Grid::new([3, 4, 5], Affine::from_diagonal([1.0, 2.0, 3.0])).unwrap();
         let volume = Volume::from_fn(grid, |[x, y, z]| (x + 10 * y + 50 * z) as f32);
         let shading = Shading::Grey(Window { low: 0.0, high: 255.0 });
-        // The first pixel is at the upper left: low on the first picture axis, high on the second.
+        // The first pixel is at the upper left: low on the first image axis, high on the second.
         for (plane, index, size, first, second, extent) in [
             (Plane::Sagittal, 1, [4, 5], 201, 211, [8.0, 15.0]),
             (Plane::Coronal, 2, [3, 5], 220, 221, [3.0, 15.0]),

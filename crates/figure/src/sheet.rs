@@ -1,11 +1,11 @@
-//! Panels in a table, as one SVG file.
+//! Tables of panels as one SVG file.
 
 use std::fmt::Write as _;
 
 use crate::Panel;
 use crate::panel::as_f64;
 
-/// Edge of the square that a panel is fitted into, in units of the picture.
+/// Edge of the square cell of a panel, in SVG units.
 const CELL: f64 = 210.0;
 const GAP: f64 = 8.0;
 const MARGIN: f64 = 14.0;
@@ -49,14 +49,14 @@ impl Sheet {
         self
     }
 
-    /// Adds a row of panels; nothing leaves a cell empty.
+    /// Adds a row of panels. `None` leaves a cell empty.
     #[must_use]
     pub fn row(mut self, name: &str, panels: Vec<Option<Panel>>) -> Self {
         self.rows.push((name.to_owned(), panels));
         self
     }
 
-    /// The picture.
+    /// Renders the SVG.
     #[must_use]
     pub fn to_svg(&self) -> String {
         let n_columns = self.rows.iter().map(|(_, panels)| panels.len()).max().unwrap_or(0).max(5);
@@ -104,7 +104,7 @@ impl Sheet {
     }
 }
 
-/// The panel in the middle of its cell, as large as fits.
+/// Draws a panel centred in its cell, as large as possible.
 fn write_panel(svg: &mut String, panel: &Panel, [x, y]: [f64; 2], row: &str) {
     let [width_mm, height_mm] = panel.extent_mm();
     let scale = CELL / width_mm.max(height_mm);
