@@ -6,7 +6,7 @@
 //! # Reference
 //! Unser, "Splines: a perfect fit for signal and image processing", 1999, doi:10.1109/79.799930.
 
-/// What a sample outside the field of view (beyond the centres of the end voxels) is.
+/// Value of a sample outside the field of view (beyond the centres of the end voxels).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outside {
     /// Zero: nothing was measured there.

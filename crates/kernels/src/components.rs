@@ -17,7 +17,7 @@ struct Runs {
 }
 
 impl Runs {
-    /// Runs of voxels that are `wanted`, joined where they share a face.
+    /// Runs of `wanted` voxels, joined where they share a face.
     fn new(mask: &[bool], dims: [usize; 3], wanted: bool) -> Self {
         let [nx, ny, nz] = dims;
         let mut found = Self { runs: Vec::new(), row_starts: vec![0], parent: Vec::new() };
@@ -97,10 +97,10 @@ impl Runs {
     }
 }
 
-/// The largest set of voxels of `mask` that hang together by faces; of equal ones the first.
+/// The largest face-connected component of `mask`. Ties go to the first.
 ///
 /// # Panics
-/// If the mask does not fit `dims`.
+/// If the length of the mask does not match `dims`.
 #[must_use]
 pub fn largest_component(mask: &[bool], dims: [usize; 3]) -> Vec<bool> {
     assert_eq!(mask.len(), dims.iter().product::<usize>(), "mask does not fit {dims:?}");
@@ -118,11 +118,11 @@ pub fn largest_component(mask: &[bool], dims: [usize; 3]) -> Vec<bool> {
     out
 }
 
-/// `mask` and every voxel that cannot be reached by faces from the border of the volume without
-/// crossing it.
+/// `mask` with holes filled: adds every voxel that is not face-connected to the border of the volume outside
+/// the mask.
 ///
 /// # Panics
-/// If the mask does not fit `dims`.
+/// If the length of the mask does not match `dims`.
 #[must_use]
 pub fn fill_holes(mask: &[bool], dims: [usize; 3]) -> Vec<bool> {
     assert_eq!(mask.len(), dims.iter().product::<usize>(), "mask does not fit {dims:?}");

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 /// `spacing` squared; infinite everywhere if the mask is empty.
 ///
 /// # Panics
-/// If the mask does not fit `dims`.
+/// If the length of the mask does not match `dims`.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 ///
 /// # Reference
 /// Felzenszwalb, Huttenlocher 2012, doi:10.4086/toc.2012.v008a019.

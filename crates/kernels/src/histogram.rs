@@ -2,7 +2,7 @@
 
 use crate::bspline::to_coordinate;
 
-/// Bins of the histogram that the threshold is found on.
+/// Number of histogram bins for the threshold.
 const N_BINS: usize = 256;
 
 /// Splits whose quality differs relatively by less are equally good: across empty bins rounding shall
@@ -37,7 +37,7 @@ fn to_rank(position: f64) -> usize {
     position.floor() as usize
 }
 
-/// Otsu's threshold: the one that best separates the values into two classes.
+/// Otsu's threshold, which best separates the values into two classes.
 ///
 /// The histogram has 256 equal bins over `low..=high`, values beyond are counted in the end bins; the
 /// threshold is the upper edge of the last bin of the lower class, the first of the best if several

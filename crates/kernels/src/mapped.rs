@@ -14,10 +14,10 @@ pub type PointMap = [[f64; 4]; 3];
 /// times faster.
 ///
 /// # Panics
-/// If the data do not fit `dims`, or an axis is empty.
+/// If the length of the data does not match `dims`, or an axis is empty.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 #[must_use]
 pub fn resample_mapped(
     data: &[f32],

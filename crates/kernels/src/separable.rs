@@ -1,4 +1,4 @@
-//! Resampling along the axes: a plan per axis, worked off in two passes over the volume.
+//! Separable resampling: one plan per axis, applied in two passes over the volume.
 //!
 //! The interpolation is separable, so each axis is prefiltered and evaluated before the next: a
 //! volume that shrinks gets smaller with every axis. Lines are handled [`LANES`] at a time. The last
@@ -10,10 +10,10 @@ use rayon::prelude::*;
 use crate::bspline::{Lanes, Outside, Taps, prefilter_lanes, taps, to_coordinate};
 use crate::{prefilter, sample_reference};
 
-/// Lines side by side: one cache line of `f32`.
+/// Number of lines processed together: one cache line of `f32`.
 const LANES: usize = 16;
 
-/// What happens along one axis.
+/// Resampling plan of one axis.
 #[derive(Debug, Clone)]
 pub struct AxisPlan {
     n_in: usize,
@@ -28,7 +28,7 @@ enum Kind {
 }
 
 impl AxisPlan {
-    /// An axis of `n` voxels that stays as it is.
+    /// An axis of `n` voxels that is not resampled.
     #[must_use]
     pub const fn keep(n: usize) -> Self {
         Self { n_in: n, kind: Kind::Keep }
@@ -65,7 +65,7 @@ impl AxisPlan {
         Self { n_in: n, kind: Kind::Coefficients }
     }
 
-    /// Voxels along the axis afterwards.
+    /// Number of output voxels along the axis.
     #[must_use]
     pub const fn n_out(&self) -> usize {
         match &self.kind {
@@ -109,16 +109,16 @@ const fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// Works off one plan per axis: cubic B-spline interpolation with mirrored prefilter.
+/// Applies one plan per axis: cubic B-spline interpolation with mirrored prefilter.
 ///
 /// # Shapes
 /// `data`: the plans' input lengths, first axis fastest; the result: their output lengths.
 ///
 /// # Panics
-/// If the data do not fit the plans.
+/// If the length of the data does not match the plans.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 #[must_use]
 pub fn resample_separable(data: &[f32], plans: &[AxisPlan; 3]) -> Vec<f32> {
     let [nx, ny, nz] = [0, 1, 2].map(|axis| plans[axis].n_in);
@@ -139,7 +139,7 @@ pub fn resample_separable(data: &[f32], plans: &[AxisPlan; 3]) -> Vec<f32> {
 /// The coefficients of the cubic B-spline that passes through the voxels of a volume of `dims`.
 ///
 /// # Panics
-/// If the data do not fit `dims`.
+/// If the length of the data does not match `dims`.
 #[must_use]
 pub fn spline_coefficients(data: &[f32], dims: [usize; 3]) -> Vec<f32> {
     resample_separable(data, &dims.map(AxisPlan::coefficients))
@@ -234,10 +234,10 @@ fn first_axis(rows: &[f32], padded: usize, plan: &AxisPlan, panel: &mut [Lanes<L
     });
 }
 
-/// [`resample_separable`] written plainly, a line at a time: the definition of its answer.
+/// Reference implementation of [`resample_separable`], one line at a time.
 ///
 /// # Panics
-/// If the data do not fit the plans.
+/// If the length of the data does not match the plans.
 #[must_use]
 pub fn resample_separable_reference(data: &[f32], plans: &[AxisPlan; 3]) -> Vec<f32> {
     let mut dims = [0, 1, 2].map(|axis| plans[axis].n_in);

@@ -45,7 +45,7 @@ impl Buffer {
         }
     }
 
-    /// `len` numbers of which nothing is known, for those who overwrite them all.
+    /// Creates a buffer of `len` elements with unspecified contents, for callers that overwrite all of them.
     ///
     /// # Panics
     /// As [`Buffer::zeroed`].
@@ -68,7 +68,7 @@ impl Buffer {
         Self { map: Some(map), len }
     }
 
-    /// The numbers.
+    /// The elements.
     #[must_use]
     pub fn as_slice(&self) -> &[f32] {
         self.map.as_ref().map_or(&[], |map| &bytemuck::cast_slice(map)[..self.len])
@@ -81,13 +81,13 @@ impl Buffer {
         self.map.as_mut().map_or(&mut [], |map| &mut bytemuck::cast_slice_mut(map)[..len])
     }
 
-    /// How many numbers.
+    /// Number of elements.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether the buffer is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len == 0

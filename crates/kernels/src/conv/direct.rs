@@ -26,7 +26,7 @@ impl DirectConv {
         Self { shape, weights: pack_weights(&shape, weights) }
     }
 
-    /// What it computes.
+    /// Its shape.
     #[must_use]
     pub const fn shape(&self) -> &ConvShape {
         &self.shape
@@ -38,13 +38,13 @@ impl DirectConv {
         direct_halo(&self.shape, dims)
     }
 
-    /// Convolves `inputs`, whose channels follow each other as if concatenated.
+    /// Convolves `inputs` with concatenated channels.
     ///
     /// # Panics
-    /// If sizes do not fit each other or a halo is too narrow.
+    /// If sizes are inconsistent or a halo is too narrow.
     ///
     /// # Determinism
-    /// The same bits for any number of threads and images.
+    /// Bit-identical for any number of threads and images.
     pub fn forward(
         &self,
         isa: InstructionSet,
@@ -115,10 +115,10 @@ pub fn direct_halo(shape: &ConvShape, dims: [usize; 3]) -> ([usize; 3], [usize; 
     (shape.padding, high)
 }
 
-/// That maps and convolution fit each other.
+/// Checks that maps and convolution are consistent.
 ///
 /// # Panics
-/// If they do not.
+/// If they are not.
 pub(crate) fn check_sizes(shape: &ConvShape, inputs: &[Map<'_>], output: &MapMut<'_>) {
     let dims = inputs[0].layout().dims;
     let channels: usize = inputs.iter().map(|input| input.layout().channels).sum();

@@ -1,15 +1,15 @@
-//! What happens at the store: bias, residual, activation.
+//! Fused epilogue: bias, residual, activation.
 
 use super::{Activation, Layout, Map};
 use crate::LANES;
 use crate::simd::Lanes16;
 
-/// Added to every output of a convolution, and applied to it, before it is stored.
+/// Operations on every output of a convolution before it is stored.
 ///
 /// Order: sum of products, plus bias, plus residual, then the activation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Epilogue<'a> {
-    /// One number an output channel, or nothing.
+    /// One number per output channel, or empty.
     pub bias: &'a [f32],
     /// A map of the output's size.
     pub residual: Option<Map<'a>>,
@@ -21,7 +21,7 @@ impl Epilogue<'_> {
     /// The bias filled up to whole blocks.
     ///
     /// # Panics
-    /// If bias or residual do not fit the output.
+    /// If bias or residual do not match the output.
     pub(crate) fn check_and_pad_bias(&self, output: &Layout, n_images: usize) -> Vec<f32> {
         assert!(
             self.bias.is_empty() || self.bias.len() == output.channels,

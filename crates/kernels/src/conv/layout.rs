@@ -2,7 +2,7 @@
 
 use crate::LANES;
 
-/// Where the numbers of a map lie.
+/// Memory layout of a feature map.
 ///
 /// Channels go in blocks of sixteen, the last one filled up with zeros, so that a vector holds
 /// sixteen channels of one voxel. Around each block lies a halo of zeros, `low` voxels before and
@@ -15,7 +15,7 @@ pub struct Layout {
     pub dims: [usize; 3],
     /// Halo before the first voxel of each axis.
     pub low: [usize; 3],
-    /// Halo behind the last voxel of each axis.
+    /// Halo after the last voxel of each axis.
     pub high: [usize; 3],
 }
 
@@ -56,25 +56,25 @@ impl Layout {
         self.channels.div_ceil(LANES)
     }
 
-    /// Numbers from one row (all widths of a depth and height) to the next.
+    /// Row stride in elements (a row has all widths of one depth and height).
     #[must_use]
     pub const fn row(&self) -> usize {
         (self.low[2] + self.dims[2] + self.high[2]) * LANES
     }
 
-    /// Numbers from one plane (one depth) to the next.
+    /// Plane stride in elements (a plane is one depth).
     #[must_use]
     pub const fn plane(&self) -> usize {
         (self.low[1] + self.dims[1] + self.high[1]) * self.row()
     }
 
-    /// Numbers from one block of channels to the next.
+    /// Channel block stride in elements.
     #[must_use]
     pub const fn block(&self) -> usize {
         (self.low[0] + self.dims[0] + self.high[0]) * self.plane()
     }
 
-    /// Numbers of an image.
+    /// Elements per image.
     #[must_use]
     pub const fn image(&self) -> usize {
         self.blocks() * self.block()
@@ -99,7 +99,7 @@ impl Layout {
     }
 }
 
-/// Images in the blocked layout, to read.
+/// Images in the blocked layout, read-only.
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'a> {
     data: &'a [f32],
@@ -122,26 +122,26 @@ impl<'a> Map<'a> {
         Self { data, layout }
     }
 
-    /// The numbers.
+    /// The elements.
     #[must_use]
     pub const fn data(&self) -> &'a [f32] {
         self.data
     }
 
-    /// Where they lie.
+    /// The layout.
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// How many images.
+    /// Number of images.
     #[must_use]
     pub fn n_images(&self) -> usize {
         self.data.len() / self.layout.image().max(1)
     }
 }
 
-/// Images in the blocked layout, to write.
+/// Images in the blocked layout, mutable.
 #[derive(Debug)]
 pub struct MapMut<'a> {
     data: &'a mut [f32],
@@ -159,19 +159,19 @@ impl<'a> MapMut<'a> {
         Self { data, layout }
     }
 
-    /// The numbers.
+    /// The elements.
     #[must_use]
     pub fn data(&mut self) -> &mut [f32] {
         self.data
     }
 
-    /// Where they lie.
+    /// The layout.
     #[must_use]
     pub const fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// How many images.
+    /// Number of images.
     #[must_use]
     pub fn n_images(&self) -> usize {
         self.data.len() / self.layout.image().max(1)

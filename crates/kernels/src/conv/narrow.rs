@@ -44,7 +44,7 @@ impl NarrowConv {
         Self { shape, weights: packed }
     }
 
-    /// What it computes.
+    /// Its shape.
     #[must_use]
     pub const fn shape(&self) -> &ConvShape {
         &self.shape
@@ -60,10 +60,10 @@ impl NarrowConv {
     /// channel (or none).
     ///
     /// # Panics
-    /// If sizes do not fit each other or the halo is too narrow.
+    /// If sizes are inconsistent or the halo is too narrow.
     ///
     /// # Determinism
-    /// The same bits for any number of threads and images.
+    /// Bit-identical for any number of threads and images.
     pub fn forward(&self, isa: InstructionSet, input: &Map<'_>, output: &mut [f32], bias: &[f32]) {
         let [depth, ..] = self.shape.output_dims(input.layout().dims);
         self.forward_slab(isa, input, (output, depth), 0, bias);

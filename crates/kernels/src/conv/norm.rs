@@ -1,4 +1,4 @@
-//! What batch normalisation needs: moments of channels, and scaling in place.
+//! Batch normalisation: channel moments and in-place scaling.
 
 use std::ops::Range;
 

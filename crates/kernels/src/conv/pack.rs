@@ -1,4 +1,4 @@
-//! Weights in the order in which the kernels read them.
+//! Packs weights in the order in which the kernels read them.
 
 use super::parallel::{Shared, for_each_task};
 use super::{Buffer, ConvShape};

@@ -1,4 +1,4 @@
-//! Tasks handed out one by one to the threads of the pool.
+//! Dynamic scheduling of tasks to the threads of the pool.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -24,7 +24,7 @@ pub(crate) fn for_each_task(n_tasks: usize, work: impl Fn(usize, usize) + Sync) 
     });
 }
 
-/// How many workers [`for_each_task`] has.
+/// Number of workers of [`for_each_task`].
 pub(crate) fn n_workers() -> usize {
     rayon::current_num_threads()
 }

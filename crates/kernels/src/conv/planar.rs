@@ -29,13 +29,13 @@ impl PlanarConv {
         Self { shape, weights: pack_planar(&shape, weights) }
     }
 
-    /// What it computes.
+    /// Its shape.
     #[must_use]
     pub const fn shape(&self) -> &ConvShape {
         &self.shape
     }
 
-    /// Numbers of scratch memory for an input of `dims`: one padded image.
+    /// Scratch memory for an input of `dims`, in elements: one padded image.
     #[must_use]
     pub fn scratch_len(&self, dims: [usize; 3]) -> usize {
         planar_scratch_len(&self.shape, dims)
@@ -47,7 +47,7 @@ impl PlanarConv {
     /// If sizes do not fit each other, or the scratch memory is smaller than [`PlanarConv::scratch_len`].
     ///
     /// # Determinism
-    /// The same bits for any number of threads and images.
+    /// Bit-identical for any number of threads and images.
     pub fn forward(
         &self,
         isa: InstructionSet,
@@ -138,7 +138,7 @@ impl PlanarConv {
     }
 }
 
-/// Numbers of scratch memory that [`PlanarConv::forward`] needs for an input of `dims`: one padded image.
+/// Scratch memory that [`PlanarConv::forward`] needs for an input of `dims`, in elements: one padded image.
 #[must_use]
 pub fn planar_scratch_len(shape: &ConvShape, dims: [usize; 3]) -> usize {
     padded(shape, dims).into_iter().product::<usize>() * shape.channels_in

@@ -5,10 +5,10 @@ use super::{Layout, Map, MapMut};
 use crate::LANES;
 use crate::simd::{InstructionSet, Kernel, Lanes16};
 
-/// The largest of each `size` of voxels, without overlap; voxels left over at the end are dropped.
+/// Max pooling over `size` voxels without overlap. Incomplete windows at the end are dropped.
 ///
 /// # Panics
-/// If the output has not the input's channels and images and its size divided by `size`.
+/// If the output does not have the input's channels and images, and its size divided by `size`.
 pub fn max_pool(isa: InstructionSet, input: &Map<'_>, size: [usize; 3], output: &mut MapMut<'_>) {
     let (from, to) = (*input.layout(), *output.layout());
     assert_eq!(to.dims, std::array::from_fn(|axis| from.dims[axis] / size[axis]), "size of the output");
@@ -67,10 +67,10 @@ impl Kernel for PoolRow {
     }
 }
 
-/// Every voxel `factor` times along each axis (nearest neighbour).
+/// Nearest-neighbour upsampling by `factor` along each axis.
 ///
 /// # Panics
-/// If the output has not the input's channels and images and its size times `factor`.
+/// If the output does not have the input's channels and images, and its size times `factor`.
 pub fn upsample(input: &Map<'_>, factor: usize, output: &mut MapMut<'_>) {
     let (from, to) = (*input.layout(), *output.layout());
     assert_eq!(to.dims, from.dims.map(|n| n * factor), "size of the output");

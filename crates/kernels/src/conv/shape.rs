@@ -1,4 +1,4 @@
-//! What a convolution is, apart from its weights.
+//! Shape of a convolution.
 
 /// A 3-D convolution (cross-correlation, as in every network library) without dilation or groups.
 ///
@@ -11,9 +11,9 @@ pub struct ConvShape {
     pub channels_out: usize,
     /// Size of the kernel.
     pub kernel: [usize; 3],
-    /// Voxels from one output to the next.
+    /// Stride.
     pub stride: [usize; 3],
-    /// Zeros on either side of the input.
+    /// Zero padding on either side of the input.
     pub padding: [usize; 3],
 }
 
@@ -41,7 +41,7 @@ impl ConvShape {
         })
     }
 
-    /// Voxels of the kernel.
+    /// Number of voxels (taps) of the kernel.
     #[must_use]
     pub const fn n_taps(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.kernel[2]
@@ -60,10 +60,10 @@ impl ConvShape {
     }
 }
 
-/// What is done to each output before it is stored.
+/// Activation applied to each output.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Activation {
-    /// Nothing.
+    /// Identity.
     #[default]
     None,
     /// `max(x, 0)`.
@@ -73,7 +73,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The factor for negative numbers.
+    /// The slope for negative numbers.
     pub(crate) const fn slope(self) -> f32 {
         match self {
             Self::None => 1.0,

@@ -1,4 +1,4 @@
-//! Between `[image][channel][depth][height][width]` and the blocked layout.
+//! Converts between `[image][channel][depth][height][width]` and the blocked layout.
 
 use super::parallel::{Shared, for_each_task};
 use super::{Layout, Map, MapMut};

@@ -1,4 +1,4 @@
-//! Sixteen single-precision numbers at a time, on whatever instruction set the machine has.
+//! Vectors of sixteen single-precision numbers, on any instruction set.
 //!
 //! A kernel is written once, generic over [`Lanes16`], as an implementation of [`Kernel`];
 //! [`InstructionSet::run`] compiles it for every instruction set and calls the one that was chosen at
@@ -35,7 +35,7 @@ pub const ISA_VARIABLE: &str = "BRAINREEL_ISA";
 pub(crate) trait Lanes16: Copy {
     /// Blocks of sixteen outputs that the micro-kernel holds side by side.
     const OUTPUT_BLOCKS: usize;
-    /// Most pixels that the micro-kernel holds side by side with that many blocks.
+    /// Largest number of pixels of the micro-kernel with that number of blocks.
     const PIXELS: usize;
 
     /// All zero.
@@ -201,7 +201,7 @@ impl fmt::Display for InstructionSet {
     }
 }
 
-/// A name that is no instruction set's.
+/// An unknown instruction set name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownInstructionSet(String);
 

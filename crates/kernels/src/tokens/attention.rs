@@ -27,8 +27,8 @@ pub struct AttentionShape {
     pub grid_k: [usize; 3],
 }
 
-/// What places add to the scores: for every axis the product of the query with a row of a table, which the
-/// places of query and key on that axis choose.
+/// Relative positions: adds to the scores, for every axis, the product of the query with a table row selected
+/// by the positions of query and key on that axis.
 #[derive(Debug, Clone, Copy)]
 pub struct RelativePositions<'a> {
     /// Tables `[rows][channels]` along `t`, `h`, `w`.
@@ -38,13 +38,13 @@ pub struct RelativePositions<'a> {
 }
 
 impl AttentionShape {
-    /// Queries, the class token's included.
+    /// Number of queries, including the class token.
     #[must_use]
     pub fn n_queries(&self) -> usize {
         1 + self.grid_q.iter().product::<usize>()
     }
 
-    /// Keys, the class token's included.
+    /// Number of keys, including the class token.
     #[must_use]
     pub fn n_keys(&self) -> usize {
         1 + self.grid_k.iter().product::<usize>()
@@ -57,7 +57,7 @@ impl AttentionShape {
     }
 
     /// # Panics
-    /// If the operands do not have the sizes that the shape says.
+    /// If the operands do not have the sizes of the shape.
     pub(super) fn check(&self, [q, k, v]: [&[f32]; 3], positions: Option<&RelativePositions<'_>>) {
         assert!(self.channels > 0 && self.channels.is_multiple_of(PANEL), "channels of a head");
         assert_eq!(q.len(), self.n_images * self.n_queries() * self.width(), "size of the queries");
@@ -91,10 +91,10 @@ impl AttentionShape {
 /// `q`.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 ///
 /// # Panics
-/// If sizes do not fit each other.
+/// If sizes are inconsistent.
 #[must_use]
 pub fn attention(
     isa: InstructionSet,

@@ -15,23 +15,23 @@ const TASKS: usize = 16;
 /// Gradients of the operands of [`super::attention`].
 #[derive(Debug, Clone)]
 pub struct AttentionGradients {
-    /// Of the queries.
+    /// Gradient of the queries.
     pub q: Vec<f32>,
-    /// Of the keys.
+    /// Gradient of the keys.
     pub k: Vec<f32>,
-    /// Of the values.
+    /// Gradient of the values.
     pub v: Vec<f32>,
-    /// Of the tables of positions, empty without any.
+    /// Gradient of the position tables. Empty without tables.
     pub tables: [Vec<f32>; 3],
 }
 
-/// Gradients of the operands, given that of the result.
+/// Gradients of the operands, given the gradient of the result.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 ///
 /// # Panics
-/// If sizes do not fit each other.
+/// If sizes are inconsistent.
 #[must_use]
 pub fn attention_gradients(
     isa: InstructionSet,

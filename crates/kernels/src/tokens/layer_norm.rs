@@ -12,11 +12,11 @@ const ROWS: usize = 512;
 /// Gradients of the operands of [`layer_norm`].
 #[derive(Debug, Clone)]
 pub struct LayerNormGradients {
-    /// Of the input.
+    /// Gradient of the input.
     pub x: Vec<f32>,
-    /// Of the scale.
+    /// Gradient of the scale.
     pub gamma: Vec<f32>,
-    /// Of the shift.
+    /// Gradient of the shift.
     pub beta: Vec<f32>,
 }
 
@@ -51,13 +51,13 @@ pub fn layer_norm(isa: InstructionSet, x: &[f32], gamma: &[f32], beta: &[f32], e
     y
 }
 
-/// Gradients of the operands, given that of the result.
+/// Gradients of the operands, given the gradient of the result.
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 ///
 /// # Panics
-/// If sizes do not fit each other.
+/// If sizes are inconsistent.
 #[must_use]
 pub fn layer_norm_gradients(
     isa: InstructionSet,

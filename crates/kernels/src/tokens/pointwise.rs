@@ -27,7 +27,7 @@ pub fn gelu(isa: InstructionSet, x: &[f32]) -> Vec<f32> {
     y
 }
 
-/// The gradient of [`gelu`], given that of its result.
+/// Gradient of [`gelu`], given the gradient of its result.
 #[must_use]
 pub fn gelu_gradient(isa: InstructionSet, x: &[f32], dy: &[f32]) -> Vec<f32> {
     assert_eq!(x.len(), dy.len(), "size of the result's gradient");

@@ -1,4 +1,4 @@
-//! Pooling over the token grid, the class token passing by.
+//! Pooling over the token grid. The class token is not pooled.
 
 use rayon::prelude::*;
 
@@ -58,7 +58,7 @@ impl GridPool {
     /// `x` is `[N, 1 + t * h * w, heads * channels]`, `kernel` is `[channels][27]`.
     ///
     /// # Panics
-    /// If sizes do not fit each other.
+    /// If sizes are inconsistent.
     #[must_use]
     pub fn forward(&self, isa: InstructionSet, x: &[f32], kernel: &[f32]) -> Vec<f32> {
         let [image_in, image_out] = self.image_sizes();
@@ -83,10 +83,10 @@ impl GridPool {
     /// Gradients of tokens and kernel, given that of the result.
     ///
     /// # Determinism
-    /// The same bits for any number of threads.
+    /// Bit-identical for any number of threads.
     ///
     /// # Panics
-    /// If sizes do not fit each other.
+    /// If sizes are inconsistent.
     #[must_use]
     pub fn gradients(
         &self,
@@ -247,7 +247,7 @@ fn taps_first(kernel: &[f32]) -> Vec<f32> {
 /// `x` is `[N, 1 + t * h * w, width]`, the result `[N, 1 + t * ceil(h / 2) * ceil(w / 2), width]`.
 ///
 /// # Panics
-/// If sizes do not fit each other.
+/// If sizes are inconsistent.
 #[must_use]
 pub fn max_pool_tokens(x: &[f32], n_images: usize, grid: [usize; 3], width: usize) -> Vec<f32> {
     let [image_in, image_out] = max_pool_sizes(x.len(), n_images, grid, width);
@@ -273,7 +273,7 @@ pub fn max_pool_tokens(x: &[f32], n_images: usize, grid: [usize; 3], width: usiz
 /// The gradient of [`max_pool_tokens`], given that of its result: it goes to the first of the largest.
 ///
 /// # Panics
-/// If sizes do not fit each other.
+/// If sizes are inconsistent.
 #[must_use]
 pub fn max_pool_tokens_gradient(
     x: &[f32],

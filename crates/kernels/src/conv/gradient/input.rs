@@ -1,4 +1,4 @@
-//! Gradient with respect to the input: convolutions of the output's gradient with turned weights.
+//! Gradient with respect to the input: convolutions of the output's gradient with flipped weights.
 
 use super::super::job::{Job, Source};
 use super::super::pack::pack_weights;
@@ -78,7 +78,7 @@ impl GradInput {
         }
     }
 
-    /// Numbers of scratch memory for `n_images`.
+    /// Scratch memory for `n_images`, in elements.
     #[must_use]
     pub fn scratch_len(&self, isa: InstructionSet, n_images: usize) -> usize {
         match &self.method {
@@ -90,10 +90,10 @@ impl GradInput {
     /// Writes the gradient of the input.
     ///
     /// # Panics
-    /// If sizes do not fit each other, a halo is too narrow or there is too little scratch memory.
+    /// If sizes are inconsistent, a halo is too narrow or there is too little scratch memory.
     ///
     /// # Determinism
-    /// The same bits for any number of threads and images.
+    /// Bit-identical for any number of threads and images.
     pub fn compute(
         &self,
         isa: InstructionSet,

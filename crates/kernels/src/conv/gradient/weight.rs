@@ -35,7 +35,7 @@ fn by_winograd(shape: &ConvShape) -> bool {
 /// If sizes do not fit each other or a halo is narrower than [`grad_weight_halos`].
 ///
 /// # Determinism
-/// The same bits for any number of threads.
+/// Bit-identical for any number of threads.
 #[must_use]
 pub fn grad_weight(
     isa: InstructionSet,

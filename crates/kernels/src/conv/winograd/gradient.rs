@@ -15,7 +15,7 @@ use super::{STAGGER, suits_winograd, winograd_halo};
 use crate::LANES;
 use crate::simd::{InstructionSet, Kernel, Lanes16};
 
-/// Tiles of a round.
+/// Number of tiles per round.
 const ROUND: usize = 256;
 /// Most products of an axis with two outputs.
 const MOST_SPREAD: usize = 5;

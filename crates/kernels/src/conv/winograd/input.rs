@@ -1,4 +1,4 @@
-//! From a map to transformed tiles.
+//! Transforms a feature map to tiles.
 
 use super::tiles::with_axes;
 use super::transform::{Axis, AxisKind, Constants, MOST_IN};

@@ -40,13 +40,13 @@ const SHARED_ROUND: usize = 144;
 /// one set of the cache.
 const STAGGER: usize = LANES;
 
-/// One of several inputs whose channels follow each other as if concatenated.
+/// One of several inputs with concatenated channels.
 #[derive(Debug, Clone, Copy)]
 pub struct Input<'a> {
     /// The map.
     pub map: Map<'a>,
-    /// Whether every voxel stands for two on each axis (nearest-neighbour upsampling), without
-    /// the larger map ever being made.
+    /// Whether the map is virtually upsampled by 2 on each axis (nearest neighbour), without creating the
+    /// larger map.
     pub upsampled: bool,
 }
 
@@ -73,8 +73,8 @@ enum Weights {
     Half(Vec<bf16>),
 }
 
-/// Halo that a Winograd convolution needs around an input of `dims`: low, high. Tiles stand out over the
-/// end of the map.
+/// Halo that a Winograd convolution needs around an input of `dims`: low, high. Tiles extend beyond the end
+/// of the map.
 #[must_use]
 pub fn winograd_halo(shape: &ConvShape, size: TileSize, dims: [usize; 3]) -> ([usize; 3], [usize; 3]) {
     let tiles = Tiles::new(size, shape, shape.output_dims(dims), 1);
@@ -86,7 +86,7 @@ pub fn winograd_halo(shape: &ConvShape, size: TileSize, dims: [usize; 3]) -> ([u
     (shape.padding, high)
 }
 
-/// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
+/// Scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`, in elements.
 #[must_use]
 pub fn winograd_scratch_len(
     shape: &ConvShape,
@@ -98,11 +98,11 @@ pub fn winograd_scratch_len(
     Plan::new(shape, size, isa, shape.output_dims(dims), n_images).scratch_len()
 }
 
-/// How the tiles are worked off.
+/// Schedule of the tiles.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     tiles: Tiles,
-    /// Tiles of a round.
+    /// Number of tiles per round.
     round: usize,
     /// Whether all threads share a round, or each has its own.
     shared: bool,
@@ -138,7 +138,7 @@ impl Plan {
         Self { tiles, round, shared, blocks_in, blocks_out }
     }
 
-    /// Numbers of scratch memory.
+    /// Scratch memory in elements.
     fn scratch_len(&self) -> usize {
         self.round_len() * if self.shared { 1 } else { n_workers() }
     }
@@ -182,7 +182,7 @@ impl WinogradConv {
         Self { shape: turned, size, weights: Weights::Single(transform_weights(&turned, size, fill)) }
     }
 
-    /// The same with the transformed weights in bf16: half the memory, three digits.
+    /// Stores the transformed weights in bf16: half the memory, three digits.
     #[must_use]
     pub fn in_bf16(self) -> Self {
         let weights = match self.weights {
@@ -194,7 +194,7 @@ impl WinogradConv {
         Self { weights, ..self }
     }
 
-    /// What it computes.
+    /// Its shape.
     #[must_use]
     pub const fn shape(&self) -> &ConvShape {
         &self.shape
@@ -206,7 +206,7 @@ impl WinogradConv {
         winograd_halo(&self.shape, self.size, dims)
     }
 
-    /// Numbers of scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`.
+    /// Scratch memory that [`WinogradConv::forward`] needs for `n_images` of `dims`, in elements.
     #[must_use]
     pub fn scratch_len(&self, isa: InstructionSet, dims: [usize; 3], n_images: usize) -> usize {
         winograd_scratch_len(&self.shape, self.size, isa, dims, n_images)
@@ -219,7 +219,7 @@ impl WinogradConv {
     /// [`WinogradConv::scratch_len`] asks for.
     ///
     /// # Determinism
-    /// The same bits for any number of threads and images.
+    /// Bit-identical for any number of threads and images.
     pub fn forward(
         &self,
         isa: InstructionSet,

@@ -1,4 +1,4 @@
-//! From products to the outputs of tiles.
+//! Transforms products to the outputs of tiles.
 
 use super::super::Layout;
 use super::super::epilogue::Finish;

@@ -1,4 +1,4 @@
-//! Which tiles a map is cut into.
+//! Tiling of a feature map.
 
 use super::ConvShape;
 use super::transform::AxisKind;

@@ -9,7 +9,7 @@ use crate::simd::{InstructionSet, Kernel, Lanes16};
 
 /// Numbers of one tap or product of a pair of blocks.
 const PAIR: usize = LANES * LANES;
-/// Most products of a tile.
+/// Largest number of products of a tile.
 const MOST_PRODUCTS: usize = MOST_IN * MOST_IN * MOST_IN;
 /// Taps of an axis.
 const TAPS: usize = 3;
