@@ -8,7 +8,7 @@ use crate::sheet::escaped;
 const WIDTH: f64 = 840.0;
 const MARGIN: f64 = 24.0;
 const LINE: f64 = 18.0;
-/// Widths of the boxes on the left, and of the exclusion boxes on the right.
+/// Horizontal extents of the boxes on the left, and of the exclusion boxes on the right.
 const MAIN: [f64; 2] = [MARGIN, 352.0];
 const SIDE: [f64; 2] = [448.0, WIDTH - MARGIN - 448.0];
 const MAIN_HEIGHT: f64 = 34.0;
