@@ -148,6 +148,7 @@ pub struct AugmentationConfig {
     pub ghosting_intensity: [f64; 2],
     /// The central share of k-space that is restored is uniform from 0 to this value. Default: only the central
     /// plane.
+    #[schemars(example = 0.02)]
     pub ghosting_restore: Option<f64>,
 }
 

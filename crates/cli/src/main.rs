@@ -4,8 +4,6 @@
 //! by Ctrl-C with a checkpoint.
 
 mod commands;
-mod defaults;
-mod experiment;
 mod finish;
 mod hints;
 mod interrupt;
@@ -13,7 +11,7 @@ mod leaks;
 mod memory_size;
 mod named;
 mod observer;
-mod stages;
+mod setting_options;
 mod training_view;
 mod ui;
 
@@ -23,7 +21,7 @@ use std::process::ExitCode;
 use brainreel_models::InstructionSet;
 use brainreel_pipeline::{Fault, StageError};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     audit, cohort, convert, demo, evaluate, export, preprocess, run, simulate, split, strip, train, weights,
@@ -107,7 +105,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = setting_options::describe(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|mistake| mistake.exit());
     if let Err(mistake) = InstructionSet::from_environment() {
         Cli::command().error(ErrorKind::ValueValidation, mistake).exit();
     }

@@ -8,6 +8,7 @@ use brainreel_cohort::{CohortError, SplitError};
 use brainreel_training::TrainError;
 
 use crate::Stage;
+use crate::settings::SettingsError;
 
 /// Why a stage failed as a whole.
 ///
@@ -38,6 +39,9 @@ pub enum StageError {
         /// What it may be.
         expected: String,
     },
+    /// A settings file.
+    #[error(transparent)]
+    SettingsFile(#[from] SettingsError),
     /// The output folder holds something that the stage would lose, overwrite or mix up.
     #[error("{} {found}; {expected}", path.display())]
     Output {
@@ -323,6 +327,7 @@ impl StageError {
     pub fn fault(&self) -> Fault {
         match self.root() {
             Self::Setting { .. }
+            | Self::SettingsFile(_)
             | Self::Missing { .. }
             | Self::PreprocessConfig(_)
             | Self::SynthStripConfig(_) => Fault::Settings,

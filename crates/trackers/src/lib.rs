@@ -64,11 +64,14 @@ pub struct TrackerConfig {
     /// Project in Weights & Biases.
     pub project: String,
     /// User or team in Weights & Biases. Default: the owner of the key.
+    #[schemars(example = &"my-team")]
     pub entity: Option<String>,
     /// Group of runs in Weights & Biases, such as the folds of a cross-validation. Default: with folds, the name
     /// of their folder.
+    #[schemars(example = &"ablation")]
     pub group: Option<String>,
     /// Name of the run in Weights & Biases. Default: the name of the run folder.
+    #[schemars(example = &"r3d-thesis")]
     pub name: Option<String>,
     /// Tags of the run in Weights & Biases.
     pub tags: Vec<String>,

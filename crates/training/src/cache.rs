@@ -36,6 +36,7 @@ named! {
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
     /// Folder of the cache. Several runs may share it. Default: `cache` in the run folder.
+    #[schemars(example = &"cache")]
     pub directory: Option<PathBuf>,
     /// Largest size of the cache in bytes. 0 caches nothing. A full cache first drops features of other runs,
     /// then accepts no new ones.

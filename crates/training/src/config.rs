@@ -42,9 +42,11 @@ pub struct TrainConfig {
     /// precision.
     pub precision: Precision,
     /// The network. Default: that of the weights, or `r3d_18` without weights.
+    #[schemars(example = &"r3d_18")]
     pub architecture: Option<Architecture>,
     /// Pretrained weights: torchvision's .pth, safetensors with its tensor names, or the name of published
     /// weights such as `kinetics400/r3d_18`. Without weights the network starts from random numbers.
+    #[schemars(example = &"kinetics400/r3d_18")]
     pub weights: Option<PathBuf>,
     /// How a three-channel stem of the weights becomes a one-channel stem.
     pub stem: StemConversion,
@@ -60,6 +62,7 @@ pub struct TrainConfig {
     /// time.
     pub accumulate: usize,
     /// Gradients with a larger norm over all parameters are scaled down to this norm. Default: never.
+    #[schemars(example = 1.0)]
     pub clip_norm: Option<f64>,
     /// Largest number of epochs. Early stopping usually ends training before.
     pub max_epochs: usize,
@@ -71,6 +74,7 @@ pub struct TrainConfig {
     pub learning_rate: f64,
     /// For `freeze = "discriminative"`: factor between the learning rates of a layer and the layer above it.
     /// Default: the network's own, 1/2.6 for residual networks, 0.75 for networks with more layers.
+    #[schemars(example = 0.5)]
     pub layer_decay: Option<f64>,
     /// Decoupled weight decay.
     pub weight_decay: f64,

@@ -35,19 +35,12 @@ pub(crate) struct ConvertArgs {
     /// Convert only the images of this table, as `brainreel cohort --images DICOM_DIR` writes it
     #[arg(long, value_name = "cohort.tsv")]
     cohort: Option<PathBuf>,
-    /// Convert series that call themselves T2, FLAIR, localizer... too
     #[arg(long)]
     any_contrast: bool,
-    /// Name subjects by a hash of their id, and keep folder and file names out of the ledger and the
-    /// screen; whoever has the ids can still recompute the hashes. Exam dates stay: in sessions.tsv, and
-    /// in session names where there is no visit code
     #[arg(long)]
     hash_subjects: bool,
-    /// Delete images in BIDS_DIR that come from another download
     #[arg(long)]
     replace: bool,
-    /// How far slices may lie from even spacing, in percent of the spacing: rounding in the headers.
-    /// Deviations within are evened out, with a warning
     #[arg(long, value_name = "PERCENT", default_value_t = ConvertConfig::default().position_tolerance_percent, value_parser = percent)]
     position_tolerance: f64,
     /// Series to work on at a time [default: one for each thread, at most 8]

@@ -2,20 +2,14 @@
 
 use std::path::PathBuf;
 
-use brainreel_cohort::SplitConfig;
-use brainreel_preprocess::{ExtractorChoice, PreprocessConfig};
-use brainreel_simulate::SimulateConfig;
-use brainreel_trackers::TrackerConfig;
-use brainreel_training::{AugmentationConfig, TrainConfig};
+use brainreel_pipeline::demo;
+use brainreel_pipeline::run::{self, RunRequest};
 use clap::Args;
 
 use crate::commands::evaluate::render;
-use crate::commands::run;
-use crate::experiment::{Experiment, Input};
 use crate::finish::Finish;
-use crate::leaks::PermitArgs;
+use crate::observer::TerminalObserver;
 use crate::ui::Ui;
-use brainreel_pipeline::batch;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,77 +34,25 @@ pub(crate) struct DemoArgs {
 
 /// Runs the subcommand.
 pub(crate) fn execute(args: &DemoArgs, ui: &Ui) -> anyhow::Result<Finish> {
-    let experiment = experiment(args);
-    ui.note(format!("{:>12} {}", "demo", caveat()));
-    let (mut report, finish) =
-        run::walk(&experiment, batch::default_jobs(), true, &PermitArgs::default(), ui)?;
-    report.caveat = Some(caveat());
-    ui.result(format!("\n{}\n{}.", render(&report.evaluation), caveat()));
-    let auc = &report.evaluation.subjects.auc;
+    let folder = if args.shuffle_labels { "brainreel-demo-shuffled" } else { "brainreel-demo" };
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from(folder));
+    let caveat = demo::caveat();
+    ui.note(format!("{:>12} {caveat}", "demo"));
+    let experiment = demo::experiment(&out, args.seed, args.shuffle_labels);
+    let request = RunRequest { offline: true, ..RunRequest::new(experiment) };
+    let mut summary = run::run(&request, &mut TerminalObserver::new(ui))?;
+    ui.result(format!("\n{}\n{caveat}.", render(&summary.evaluation)));
+    summary.caveat = Some(caveat);
+    let auc = &summary.evaluation.subjects.auc;
     ui.result(format!(
         "\ntest AUC {} over {} subjects{}",
         auc.value.map_or_else(|| "n/a".to_owned(), |value| format!("{value:.3}")),
-        report.evaluation.subjects.n_subjects,
+        summary.evaluation.subjects.n_subjects,
         if args.shuffle_labels { " (labels shuffled: about 0.5 is right)" } else { "" }
     ));
-    ui.result(paths(&experiment.out));
-    ui.summary(&report)?;
-    Ok(finish)
-}
-
-/// How much larger than in the literature the demo's disease effect is: a network that starts from
-/// random numbers and sees 90 subjects for two minutes would learn little at 1.
-const EFFECT_SIZE: f64 = 2.5;
-
-/// What the demo's numbers are not.
-fn caveat() -> String {
-    format!(
-        "Simulated heads, disease effect {EFFECT_SIZE} times the literature's, network from random numbers: \
-         a check of the way through, not a result"
-    )
-}
-
-/// A cohort and settings small enough for about three minutes on two cores.
-fn experiment(args: &DemoArgs) -> Experiment {
-    let folder = if args.shuffle_labels { "brainreel-demo-shuffled" } else { "brainreel-demo" };
-    let cohort = SimulateConfig {
-        n_subjects: 140,
-        n_visits: 2,
-        seed: args.seed,
-        spacing_mm: 2.5,
-        effect_size: EFFECT_SIZE,
-        truth_images: false,
-        ..SimulateConfig::default()
-    };
-    Experiment {
-        out: args.out.clone().unwrap_or_else(|| PathBuf::from(folder)),
-        input: Input {
-            dicom: None,
-            labels: Vec::new(),
-            bids: None,
-            masks: None,
-            synthstrip_weights: None,
-            simulate: Some(cohort),
-            shuffle_labels: args.shuffle_labels.then_some(args.seed),
-        },
-        cohort: None,
-        preprocess: PreprocessConfig {
-            brain_extractor: ExtractorChoice::Bet, // works without weights
-            size_voxels: 48,
-            spacing_mm: 2.5,
-            ..PreprocessConfig::default()
-        },
-        split: SplitConfig { train: 0.63, validation: 0.12, test: 0.25, ..SplitConfig::default() },
-        train: TrainConfig {
-            seed: args.seed,
-            max_epochs: 5,
-            batch_size: 6,
-            calibration_scans: 12,
-            augmentation: AugmentationConfig::none(),
-            ..TrainConfig::default()
-        },
-        tracking: TrackerConfig::default(),
-    }
+    ui.result(paths(&out));
+    ui.summary(&summary)?;
+    Ok(Finish::from_failures(summary.n_failed()))
 }
 
 fn paths(out: &std::path::Path) -> String {

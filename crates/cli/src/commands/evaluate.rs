@@ -34,10 +34,8 @@ The device and the cache of trunk features are those of the run.";
 pub(crate) struct EvaluateArgs {
     /// Run folder, as `brainreel train` writes it
     run_dir: PathBuf,
-    /// Which checkpoint
     #[arg(long, value_parser = named::one_of(&CHECKPOINTS), default_value_t = CheckpointKind::BestLoss)]
     checkpoint: CheckpointKind,
-    /// Which scans; the test partition is for the end
     #[arg(long, value_parser = named::one_of(&PARTITIONS), default_value_t = Partition::Test)]
     partition: Partition,
     /// The derivatives, if they are no longer where training found them

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use brainreel_pipeline::batch::{self, Limits};
 use brainreel_pipeline::preprocess::{self, Keep, PreprocessRequest};
 use brainreel_preprocess::{BiasCorrection, BiasRegion, ExtractorChoice, PreprocessConfig};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::finish::Finish;
 use crate::hints;
-use crate::named;
+use crate::named::{self, OneOrAll};
 use crate::observer::TerminalObserver;
 use crate::ui::Ui;
 
@@ -33,39 +33,27 @@ pub(crate) struct PreprocessArgs {
     bids_dir: PathBuf,
     /// Folder to write to
     derivatives_dir: PathBuf,
-    /// Brain extractor
     #[arg(long, value_name = "NAME", value_parser = named::any::<ExtractorChoice>(), default_value = "synthstrip")]
     extractor: ExtractorChoice,
-    /// Folder with brain masks, laid out like the dataset: sub-*/ses-*/anat/*_desc-brain_mask.nii.gz on the
-    /// voxels of the scans
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
-    /// File with SynthStrip's weights instead of those in the cache
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// How far beyond the brain's surface SynthStrip's mask reaches, in mm
     #[arg(long, value_name = "MM", allow_negative_numbers = true,
           default_value_t = PreprocessConfig::default().synthstrip.border_mm)]
     border: f64,
-    /// How the bias field is removed
     #[arg(long, value_name = "NAME", value_parser = named::any::<BiasCorrection>(), default_value = "n4")]
     bias: BiasCorrection,
-    /// From which voxels the bias field is estimated; `foreground` is for images that are stripped already
     #[arg(long, value_name = "NAME", value_parser = named::any::<BiasRegion>(), default_value = "brain")]
     bias_region: BiasRegion,
-    /// Edge of the cubic network input, in voxels
     #[arg(long, value_name = "VOXELS", default_value_t = PreprocessConfig::default().size_voxels)]
     size: usize,
-    /// Voxel size before cropping, in mm
     #[arg(long, value_name = "MM", default_value_t = PreprocessConfig::default().spacing_mm)]
     spacing: f64,
-    /// Voxels kept around the brain
     #[arg(long, value_name = "VOXELS", default_value_t = PreprocessConfig::default().padding_voxels)]
     padding: usize,
-    /// Also write images between the steps, at the resampled spacing: brain (before bias correction), field,
-    /// corrected, or all. The brain mask is always written
-    #[arg(long, value_name = "IMAGE", value_delimiter = ',')]
-    keep: Vec<KeepArg>,
+    #[arg(long, value_name = "IMAGE", value_delimiter = ',', value_parser = named::one_or_all::<Keep>())]
+    keep: Vec<OneOrAll<Keep>>,
     /// Draw no pictures (figures/ and qc.html)
     #[arg(long)]
     no_pictures: bool,
@@ -78,14 +66,6 @@ pub(crate) struct PreprocessArgs {
     /// Memory that scans may take together, in GB [default: four fifths of what is free]
     #[arg(long, value_name = "GB")]
     memory: Option<f64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum KeepArg {
-    Brain,
-    Field,
-    Corrected,
-    All,
 }
 
 impl PreprocessArgs {
@@ -104,15 +84,7 @@ impl PreprocessArgs {
     }
 
     fn keep(&self) -> Vec<Keep> {
-        let chosen = |keep: &Keep| {
-            let own = match keep {
-                Keep::Brain => KeepArg::Brain,
-                Keep::Field => KeepArg::Field,
-                Keep::Corrected => KeepArg::Corrected,
-            };
-            self.keep.iter().any(|&arg| arg == own || arg == KeepArg::All)
-        };
-        Keep::ALL.into_iter().filter(chosen).collect()
+        Keep::ALL.into_iter().filter(|keep| self.keep.iter().any(|given| given.includes(*keep))).collect()
     }
 
     fn request(&self) -> anyhow::Result<PreprocessRequest> {

@@ -23,25 +23,18 @@ Examples:
 pub(crate) struct SimulateArgs {
     /// Folder to write to
     out_dir: PathBuf,
-    /// Number of subjects
     #[arg(long, value_name = "N", default_value_t = SimulateConfig::default().n_subjects)]
     subjects: usize,
-    /// Most visits a subject can have; subjects have between one and this many
     #[arg(long, value_name = "V", default_value_t = SimulateConfig::default().n_visits)]
     visits: usize,
-    /// Everything random follows from it
     #[arg(long, value_name = "S", default_value_t = SimulateConfig::default().seed)]
     seed: u64,
-    /// Voxel size in mm; the simulated scanners vary a little around it
     #[arg(long, value_name = "MM", default_value_t = SimulateConfig::default().spacing_mm)]
     spacing: f64,
-    /// Size of the disease effect: 1 as in the literature, 0 none
     #[arg(long, value_name = "FACTOR", default_value_t = SimulateConfig::default().effect_size)]
     effect_size: f64,
-    /// Share of subjects with AD
     #[arg(long, value_name = "SHARE", default_value_t = SimulateConfig::default().ad_fraction)]
     ad_fraction: f64,
-    /// Rician noise, as a fraction of the white-matter signal
     #[arg(long, value_name = "FRACTION", default_value_t = SimulateConfig::default().noise)]
     noise: f64,
     /// Leave out tissue labels, masks and bias fields; the table of true volumes stays

@@ -40,31 +40,22 @@ pub(crate) struct SplitArgs {
     /// The table to write; with --folds a folder for the tables
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The rule
     #[arg(long, value_parser = named::one_of(&STRATEGIES), default_value_t = SplitStrategy::RoundRobin)]
     strategy: SplitStrategy,
-    /// Share of the scans for validation
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     validation: f64,
-    /// Share of the scans for the test
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     test: f64,
-    /// Seed of what is drawn; round-robin draws nothing
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// leave-site-out: sites to test on, separated by commas [default: chosen until the test has its share]
     #[arg(long, value_name = "SITES", value_delimiter = ',')]
     sites: Vec<String>,
-    /// leave-field-strength-out: field strength to test on, give or take a tenth
     #[arg(long, value_name = "TESLA")]
     field_strength: Option<f64>,
-    /// Leave scans of unknown site or field strength out, instead of refusing them
     #[arg(long)]
     leave_out_unknown: bool,
-    /// Keep only AD and CN subjects that form pairs of the same sex and nearly the same age
     #[arg(long)]
     match_age_sex: bool,
-    /// Largest difference in age within a pair
     #[arg(long, value_name = "YEARS", default_value_t = 2.0, requires = "match_age_sex")]
     caliper_years: f64,
     /// Repeat a split published elsewhere: a table with the columns subject (002_S_0413, RID 413,

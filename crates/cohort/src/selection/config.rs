@@ -69,15 +69,18 @@ pub struct SelectionConfig {
     /// Original images, or images that the archive processed.
     pub images: ImageChoice,
     /// Smallest age at the scan, in years. Without it there is no lower limit.
+    #[schemars(example = 60.0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_age_years: Option<f64>,
     /// Largest age at the scan, in years. Without it there is no upper limit.
+    #[schemars(example = 90.0)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age_years: Option<f64>,
     /// Whether to select one scan per visit: of the preferred kind, then of the field strength listed first, then
     /// with the lowest series number, the lowest image number, and the first path.
     pub one_per_visit: bool,
     /// Largest number of scans per subject. The earliest scans are selected. Without it there is no limit.
+    #[schemars(example = 3)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_scans_per_subject: Option<usize>,
     /// Whether to exclude CN scans until there are as many as AD scans. Scans are taken from subjects in turn, so

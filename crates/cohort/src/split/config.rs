@@ -61,6 +61,7 @@ pub struct SplitConfig {
     /// brings the classes closest to their fraction, until the test partition has its share.
     pub sites: Vec<String>,
     /// For `leave-field-strength-out`: the field strength to test on, in tesla, with a tolerance of 10 %.
+    #[schemars(example = 3.0)]
     pub field_strength_t: Option<f64>,
     /// Whether to exclude scans of unknown site or field strength. Otherwise they are an error.
     pub leave_out_unknown: bool,
@@ -69,6 +70,7 @@ pub struct SplitConfig {
     /// Largest age difference within a matched pair, in years.
     pub caliper_years: f64,
     /// For `subjects`: a table with the columns `subject` and `partition`.
+    #[schemars(example = &"published.csv")]
     pub subjects: Option<PathBuf>,
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use brainreel_cohort::SelectionConfig;
 
-use crate::{IoContext, ResultExt, StageError, folders};
+use crate::{IoContext, ResultExt, StageError, folders, settings};
 
 /// Largest settings file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -30,15 +30,19 @@ pub fn read_settings(path: &Path) -> Result<SelectionConfig, StageError> {
     };
     let mut table: toml::Table = toml::from_str(&text).map_err(wrong)?;
     let is_experiment = table.contains_key("out") && table.contains_key("input");
-    let settings = match table.remove("cohort") {
+    let section = match table.remove("cohort") {
         Some(section) => section,
         None if is_experiment => {
             let found = "is an experiment without a section [cohort]";
             return Err(StageError::input(path, found, "such a section, or no file for the defaults"));
         }
-        None => toml::Value::Table(table),
+        None => {
+            let config: SelectionConfig = settings::read_settings(path)?;
+            config.validate().with_context(|| path.display())?;
+            return Ok(config);
+        }
     };
-    let config: SelectionConfig = settings.try_into().map_err(wrong)?;
+    let config: SelectionConfig = section.try_into().map_err(wrong)?;
     config.validate().with_context(|| path.display())?;
     Ok(config)
 }

@@ -1,21 +1,22 @@
 //! What is converted, and how.
 
 use brainreel_formats::dicom::LoadOptions;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::StageError;
 
 /// Settings of the conversion.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvertConfig {
-    /// Convert series of other contrasts too: T2, FLAIR, localizers and the like.
+    /// Whether to convert series of other contrasts too: T2, FLAIR, localizers and the like.
     pub any_contrast: bool,
-    /// Name subjects by a hash of their id, and keep names of folders and files out of the ledger and all messages.
-    /// Anybody who has the ids can compute the hashes again. Exam dates stay: in sessions.tsv, and in session names
-    /// where there is no visit code.
+    /// Whether to name subjects by a hash of their id, and keep names of folders and files out of the ledger and
+    /// all messages. Anybody who has the ids can compute the hashes again. Exam dates stay: in sessions.tsv, and
+    /// in session names where there is no visit code.
     pub hash_subjects: bool,
-    /// Delete images in the dataset that come from another download.
+    /// Whether to delete images in the dataset that come from another download.
     pub replace: bool,
     /// How far slices may lie from even spacing, in percent of the spacing: rounding in the headers. Deviations
     /// within are evened out, with a warning.

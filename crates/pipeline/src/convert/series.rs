@@ -74,6 +74,7 @@ pub(super) fn hash_files(planned: &Planned<'_>) -> Result<ContentHash, StageErro
 /// The sidecar of an image that was converted in just this way and not touched since.
 fn read_finished(sidecar: &Path, image: &Path, provenance: &Provenance) -> Option<RawSidecar> {
     read_sidecar(sidecar).filter(|sidecar: &RawSidecar| {
-        sidecar.provenance == *provenance && hash_file(image).is_ok_and(|hash| hash == sidecar.image_sha256)
+        sidecar.provenance.is_same_work(provenance)
+            && hash_file(image).is_ok_and(|hash| hash == sidecar.image_sha256)
     })
 }

@@ -159,12 +159,12 @@ pub(crate) fn run_with_predictions(
     Ok(Evaluated { summary, predictions })
 }
 
-/// Reads the result of an earlier evaluation of the test partition with the checkpoint of the least validation loss.
+/// Reads the result of an earlier evaluation.
 ///
 /// # Errors
 /// [`StageError::Io`] if there is none, [`StageError::Damaged`].
-pub fn read_summary(run: &RunFolder) -> Result<EvaluateSummary, StageError> {
-    let path = run.test_evaluation().metrics();
+pub fn read_summary(folder: &EvaluationFolder) -> Result<EvaluateSummary, StageError> {
+    let path = folder.metrics();
     let bytes = std::fs::read(&path).io_context("read", &path)?;
     serde_json::from_slice(&bytes).map_err(|error| StageError::damaged(path, error))
 }

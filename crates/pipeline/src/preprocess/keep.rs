@@ -1,27 +1,24 @@
 //! Images between the steps that can be written too.
 
+use brainreel_named::named;
 use brainreel_preprocess::Intermediates;
 use brainreel_preprocess::steps::StepSummaries;
 use brainreel_volume::Volume;
-use serde::{Deserialize, Serialize};
 
-/// An image between the steps that can be written too. Writing, guarding and removal of these files follow
-/// from [`Keep::ALL`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Keep {
-    /// The brain before bias correction.
-    Brain,
-    /// The bias field.
-    Field,
-    /// The image just before the crop.
-    Corrected,
+named! {
+    /// An image between the steps that can be written too. Writing, guarding and removal of these files follow
+    /// from [`Keep::ALL`].
+    pub enum Keep {
+        /// The brain before bias correction.
+        Brain = "brain",
+        /// The bias field.
+        Field = "field",
+        /// The image just before the crop.
+        Corrected = "corrected",
+    }
 }
 
 impl Keep {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Brain, Self::Field, Self::Corrected];
-
     /// The BIDS entity `desc` of the file.
     pub(super) const fn description(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ pub struct BetConfig {
     /// that is larger at the bottom and smaller at the top.
     pub gradient: f64,
     /// Radius of the head, in mm. Default: estimated from the image.
+    #[schemars(example = 80.0)]
     pub radius_mm: Option<f64>,
 }
 

@@ -26,6 +26,7 @@ pub struct N4Config {
     /// Full width at half maximum of the Gaussian that blurs the histogram, in natural log of intensity.
     pub bias_fwhm: f64,
     /// What happens to voxels that are not positive and have no logarithm.
+    #[schemars(example = &"left_out")]
     #[serde(skip_serializing_if = "NonPositive::is_left_out")]
     pub non_positive: NonPositive,
 }

@@ -12,83 +12,53 @@ use clap::Args;
 use crate::named;
 
 use brainreel_pipeline::catalogue::catalogue;
+use brainreel_pipeline::settings::read_settings;
 
-/// Settings of a run; each wins over the file of `--config`.
+/// Settings of a run. Each wins over the file of `--config`. Their help is the description of the setting.
 #[derive(Default, Args)]
 #[command(next_help_heading = "Settings of the run (they win over --config)")]
 pub(crate) struct Settings {
     /// Settings as TOML; `brainreel run --print-defaults` shows all of them below `[train]`
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// Pretrained weights: torchvision's .pth, safetensors with its names, or the name of published ones, such
-    /// as kinetics400/r3d_18 (see `brainreel weights`)
     #[arg(long, value_name = "FILE|NAME")]
     weights: Option<PathBuf>,
-    /// The network [default: that of the weights, or r3d_18]
     #[arg(long, value_name = "NAME", value_parser = named::any::<Architecture>())]
     architecture: Option<Architecture>,
-    /// How a three-channel stem becomes a one-channel one [default: sum]
     #[arg(long, value_name = "HOW", value_parser = named::any::<StemConversion>())]
     stem: Option<StemConversion>,
-    /// What is trained: the last stage and the final layer (last-stage), everything (none), the final layer alone
-    /// (fc-only), or everything at learning rates that fall towards the input (discriminative)
-    /// [default: last-stage]
     #[arg(long, value_name = "POLICY", value_parser = named::any::<FreezePolicy>())]
     freeze: Option<FreezePolicy>,
-    /// Statistics of the frozen batch norms: calibrated on the training partition, pretrained, or
-    /// those of each batch (the thesis; nothing can be cached then) [default: calibrated]
     #[arg(long, value_name = "MODE", value_parser = named::any::<FrozenNorm>())]
     norm: Option<FrozenNorm>,
-    #[arg(long, value_name = "N", help = with_default(
-        "Most epochs; early stopping usually ends training before", TrainConfig::default().max_epochs))]
+    #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    #[arg(long, value_name = "N", help = with_default(
-        "Epochs without better accuracy and without less loss before stopping", TrainConfig::default().patience))]
+    #[arg(long, value_name = "N")]
     patience: Option<usize>,
-    #[arg(long, value_name = "N", help = with_default("Scans a batch", TrainConfig::default().batch_size))]
+    #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
-    #[arg(long, value_name = "N", help = with_default(
-        "Batches whose gradients are averaged for one step", TrainConfig::default().accumulate))]
+    #[arg(long, value_name = "N")]
     accumulate: Option<usize>,
-    /// Scale gradients down to this norm if theirs is larger [default: never]
     #[arg(long, value_name = "NORM")]
     clip_norm: Option<f64>,
-    #[arg(long, value_name = "RATE", help = with_default(
-        "Learning rate of the final layer", TrainConfig::default().learning_rate_fc))]
+    #[arg(long, value_name = "RATE")]
     learning_rate_fc: Option<f64>,
-    #[arg(long, value_name = "RATE", help = with_default(
-        "Learning rate of the other trained layers", TrainConfig::default().learning_rate))]
+    #[arg(long, value_name = "RATE")]
     learning_rate: Option<f64>,
-    #[arg(long, value_name = "S",
-          help = with_default("Everything random follows from it", TrainConfig::default().seed))]
+    #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Augmentation of training scans: none, default, or the thesis's order [default: default]
     #[arg(long, value_name = "PRESET", value_parser = named::any::<AugmentationPreset>())]
     augmentation: Option<AugmentationPreset>,
-    /// Variants of each training scan, drawn once and reused so that their features can be kept; 0 draws
-    /// afresh in every epoch, which is what the thesis does [default: 4; 0 for the thesis's preset]
     #[arg(long, value_name = "K")]
     pool: Option<usize>,
-    /// Where to compute; auto takes a GPU if this build knows one [default: auto]
     #[arg(long, value_name = "DEVICE", value_parser = named::any::<DeviceKind>())]
     device: Option<DeviceKind>,
-    /// Who computes convolutions on the CPU: brainreel's own engine (native) or Burn, for comparison
-    /// [default: native]
     #[arg(long, value_name = "ENGINE", value_parser = named::any::<EngineKind>())]
     engine: Option<EngineKind>,
-    /// Precision of convolutions and matrix products on a GPU; weights and norms stay in single precision
-    /// [default: float32]
     #[arg(long, value_name = "TYPE", value_parser = named::any::<Precision>())]
     precision: Option<Precision>,
-    #[arg(long, value_name = "MINUTES", help = with_default(
-        "Minutes between checkpoints within an epoch; 0 writes one after every step",
-        TrainConfig::default().checkpoint_minutes))]
+    #[arg(long, value_name = "MINUTES")]
     checkpoint_minutes: Option<f64>,
-}
-
-/// Options that a file may set as well have no default of clap's; the help tells it all the same.
-fn with_default(help: &str, default: impl std::fmt::Display) -> String {
-    format!("{help} [default: {default}]")
 }
 
 /// Puts what was given in the place of what is there.
@@ -108,11 +78,7 @@ impl Settings {
     pub(crate) fn config(&self) -> anyhow::Result<TrainConfig> {
         let mut config = match &self.config {
             None => TrainConfig::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?;
-                toml::from_str(&text).with_context(|| format!("{} is not a configuration", path.display()))?
-            }
+            Some(path) => read_settings(path)?,
         };
         if let Some(preset) = self.augmentation {
             config.augmentation.preset = preset;

@@ -9,16 +9,12 @@ use crate::named;
 #[derive(Args)]
 #[command(next_help_heading = "Trackers (metrics.csv and metrics.jsonl are written in any case)")]
 pub(crate) struct TrackingArgs {
-    /// Weights & Biases: an offline run directory for `wandb sync`, uploaded at the end with `online`
     #[arg(long, value_name = "MODE", value_parser = named::any::<WandbMode>(), default_value_t = WandbMode::Off)]
     wandb: WandbMode,
-    /// W&B's project
     #[arg(long, value_name = "NAME", default_value = "brainreel")]
     project: String,
-    /// W&B's group of runs [default: with --folds the name of the folder]
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
-    /// W&B's tags, separated by commas
     #[arg(long, value_name = "TAGS", value_delimiter = ',')]
     tags: Vec<String>,
     /// Write no event files for TensorBoard
