@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::Finding;
 
 /// The command line tool stays thin: logic belongs into `pipeline`, where other front ends can call it.
-const BUDGETS: [(&str, usize); 1] = [("crates/cli/src/", 11_200)];
+const BUDGETS: [(&str, usize); 1] = [("crates/cli/src/", 4_000)];
 
 /// Counts the lines of all Rust files of each folder.
 pub(crate) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<Finding>> {
