@@ -33,9 +33,9 @@ named! {
     pub enum ResumeFrom {
         /// The last checkpoint.
         #[default]
-        Last = "Last",
+        Last = "last",
         /// The checkpoint before it, in case the last one is damaged.
-        Previous = "Previous",
+        Previous = "previous",
     }
 }
 
