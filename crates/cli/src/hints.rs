@@ -20,9 +20,13 @@ pub(crate) fn for_error(error: &anyhow::Error) -> Vec<String> {
 
 /// Prints what can be done about failed scans, each advice once.
 pub(crate) fn show_for_failures(failures: &[Failure], ui: &Ui) {
-    let remedies: BTreeSet<Remedy> = failures.iter().filter_map(|failure| failure.remedy).collect();
+    show_remedies(&failures.iter().filter_map(|failure| failure.remedy).collect(), ui);
+}
+
+/// Shows each piece of advice once.
+pub(crate) fn show_remedies(remedies: &BTreeSet<Remedy>, ui: &Ui) {
     for remedy in remedies {
-        ui.hint(for_remedy(remedy));
+        ui.hint(for_remedy(*remedy));
     }
 }
 

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::commands::evaluate::render;
 use crate::finish::Finish;
+use crate::hints;
 use crate::leaks::PermitArgs;
 use crate::observer::TerminalObserver;
 use crate::ui::Ui;
@@ -69,6 +70,7 @@ pub(crate) fn execute(args: &RunArgs, offline: bool, ui: &Ui) -> anyhow::Result<
     };
     request.n_jobs = args.jobs.unwrap_or(request.n_jobs);
     let summary = run::run(&request, &mut TerminalObserver::new(ui))?;
+    hints::show_remedies(&summary.remedies, ui);
     ui.result(render(&summary.evaluation));
     ui.result(format!("\nresults in {}", summary.out.display()));
     ui.summary(&summary)?;

@@ -8,7 +8,7 @@ use brainreel_artifact::FolderLock;
 use brainreel_cohort::LeakPolicy;
 
 use self::dataset::make_dataset;
-use self::steps::{evaluate_step, preprocess_step, split_step, train_step};
+use self::steps::{Derivatives, evaluate_step, preprocess_step, split_step, train_step};
 use crate::experiment::{Experiment, Layout};
 use crate::stamp::Walk;
 use crate::train::TrainRequest;
@@ -33,7 +33,8 @@ pub fn run(request: &RunRequest, observer: &mut dyn Observer) -> Result<RunSumma
     let layout = Layout::new(out);
     let mut walk = Walk::new(out);
     let dataset = make_dataset(request, &layout, &mut walk, observer)?;
-    let derivatives = preprocess_step(request, &layout, &dataset, &mut walk, observer)?;
+    let Derivatives { hash: derivatives, remedies } =
+        preprocess_step(request, &layout, &dataset, &mut walk, observer)?;
     let split = split_step(request, &layout, derivatives.clone(), &mut walk, observer)?;
     let training = TrainRequest {
         config: experiment.train.clone(),
@@ -46,7 +47,7 @@ pub fn run(request: &RunRequest, observer: &mut dyn Observer) -> Result<RunSumma
     };
     train_step(&training, &mut walk, observer)?;
     let evaluation = evaluate_step(request, &layout, &derivatives, &mut walk, observer)?;
-    Ok(RunSummary { out: out.clone(), stages: walk.finish(), caveat: None, evaluation })
+    Ok(RunSummary { out: out.clone(), stages: walk.finish(), caveat: None, remedies, evaluation })
 }
 
 fn check_leaks(experiment: &Experiment, leaks: LeakPolicy) -> Result<(), StageError> {

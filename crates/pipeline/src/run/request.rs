@@ -1,10 +1,12 @@
 //! What is run, and what came of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use brainreel_cohort::LeakPolicy;
 use serde::Serialize;
 
+use crate::Remedy;
 use crate::batch::{self, Limits};
 use crate::evaluate::EvaluateSummary;
 use crate::experiment::Experiment;
@@ -62,6 +64,9 @@ pub struct RunSummary {
     /// Why the result is not one to quote, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caveat: Option<String>,
+    /// What can be done about scans that could not be preprocessed.
+    #[serde(skip)]
+    pub remedies: BTreeSet<Remedy>,
     /// The result.
     pub evaluation: EvaluateSummary,
 }

@@ -1,5 +1,7 @@
 //! From a BIDS dataset to an evaluated network.
 
+use std::collections::BTreeSet;
+
 use brainreel_artifact::{ContentHash, HashBuilder, hash_bytes, hash_file, write_json};
 use brainreel_cohort::{ScanTable, Split, SplitConfig};
 use brainreel_preprocess::PreprocessConfig;
@@ -14,7 +16,7 @@ use crate::run_folder::RunFolder;
 use crate::split::{self, SplitRequest};
 use crate::stamp::{Step, Walk};
 use crate::train::{self, TrainRequest};
-use crate::{Observer, ResultExt, Stage, StageError, fingerprint};
+use crate::{Observer, Remedy, ResultExt, Stage, StageError, fingerprint};
 
 /// What the files of the derivatives depend on.
 #[derive(Serialize)]
@@ -28,14 +30,22 @@ enum PreprocessParameters<'a> {
     },
 }
 
-/// Makes the network inputs. Returns the hash of their table.
+/// Network inputs that are ready.
+pub(super) struct Derivatives {
+    /// Hash of their table.
+    pub(super) hash: ContentHash,
+    /// What can be done about scans that failed.
+    pub(super) remedies: BTreeSet<Remedy>,
+}
+
+/// Makes the network inputs.
 pub(super) fn preprocess_step(
     request: &RunRequest,
     layout: &Layout,
     dataset: &Folder,
     walk: &mut Walk,
     observer: &mut dyn Observer,
-) -> Result<ContentHash, StageError> {
+) -> Result<Derivatives, StageError> {
     let experiment = &request.experiment;
     let input = &experiment.input;
     let mut inputs = HashBuilder::new().part(dataset.fingerprint.as_str());
@@ -68,8 +78,13 @@ pub(super) fn preprocess_step(
         limits: request.limits(),
         ..PreprocessRequest::new(&dataset.path, &layout.derivatives)
     };
-    walk.step(&step, observer, |observer| Ok(preprocess::run(&work, observer)?.failures.len()))?;
-    Ok(hash_file(&layout.derivatives.join("scans.tsv"))?)
+    let mut remedies = BTreeSet::new();
+    walk.step(&step, observer, |observer| {
+        let failures = preprocess::run(&work, observer)?.failures;
+        remedies.extend(failures.iter().filter_map(|failure| failure.remedy));
+        Ok(failures.len())
+    })?;
+    Ok(Derivatives { hash: hash_file(&layout.derivatives.join("scans.tsv"))?, remedies })
 }
 
 /// Makes the split. One that was edited by hand stays.
