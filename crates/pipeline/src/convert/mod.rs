@@ -19,7 +19,7 @@ use brainreel_formats::dicom::{SeriesIndex, SeriesTree, scan_tree};
 
 use crate::batch;
 use crate::folders;
-use crate::{IoContext, Observer, Reporter, Stage, StageError};
+use crate::{Detail, IoContext, Observer, Reporter, Stage, StageError};
 
 pub use config::ConvertConfig;
 pub use report::{ConvertSummary, ItemCount, RuleCount};
@@ -156,6 +156,8 @@ fn convert_planned<'p, 'a>(
             Ok(Converted { up_to_date, warnings }) => {
                 done.n_up_to_date += usize::from(up_to_date);
                 let output = planned.bids_name()?.relative_path_text();
+                let how = if up_to_date { "up to date" } else { "converted" };
+                reporter.detail(Detail::Item, format!("{output}: {how}"));
                 rows.push(plan::kept_row(planned, output, &warnings, rules));
                 done.planned.push(planned);
             }

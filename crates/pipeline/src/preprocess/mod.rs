@@ -26,7 +26,7 @@ use serde::Serialize;
 use crate::batch::{self, Limits};
 use crate::failures::{self, Failure};
 use crate::folders::{self, Kind};
-use crate::{Observer, Reporter, Stage, StageError};
+use crate::{Detail, Observer, Reporter, Stage, StageError};
 
 pub use extractor::check_extractor;
 pub use keep::Keep;
@@ -212,6 +212,12 @@ impl Batch<'_> {
             reporter.check_cancelled()?;
             let outcome = scan::preprocess_scan(image, self.request, self.config, self.extractors);
             progress.inc();
+            let how = match &outcome {
+                Ok(Done { up_to_date: true, .. }) => "up to date",
+                Ok(_) => "preprocessed",
+                Err(_) => "failed",
+            };
+            reporter.detail(Detail::Item, format!("{}: {how}", image.path.display()));
             outcome
         });
         progress.finish();
