@@ -221,5 +221,5 @@ max_epochs = 1
     let again = dir.ok("run experiment.toml");
     assert!(again.stderr.contains("cohort up to date"), "{}", again.stderr);
     dir.write("bids.toml", experiment.replace("simulate = {", "bids = \"b\"\n#").as_bytes());
-    dir.fails("run bids.toml", &["[cohort] selects from DICOM files"]);
+    dir.fails("run bids.toml", &["[cohort]: selects from DICOM files"]);
 }
