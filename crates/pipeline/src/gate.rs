@@ -92,7 +92,7 @@ impl Gate<'_> {
         let mut claimed = ClaimedSplit::of_split(self.split, |id| table.get(id));
         let compared = compare_images(&mut claimed.scans, self.derivatives, reporter);
         let training = TrainingRecord {
-            trained_on: Vec::new(), // the same split: nobody else
+            trained_on: Vec::new(), // the same split: no other subjects
             crossed_statistics: Some(0),
             weights: weights_origin(self.inputs.weights_sha256.as_ref()),
         };
